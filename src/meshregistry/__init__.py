@@ -1,0 +1,1 @@
+"""meshregistry: a service-mesh control plane that can be imported."""

@@ -1,0 +1,44 @@
+"""All that a plugin needs: the contract of a registry, the hooks, the config types."""
+
+from meshregistry.model import MergePolicy, Peer, Union, Verdict
+from meshregistry.spi._config import Path, Seconds, Secret
+from meshregistry.spi._hookspecs import PROJECT, VERSION, hookimpl
+from meshregistry.spi._polling import PollingRegistry
+from meshregistry.spi._registry import (
+    CORE_KEYS,
+    Clock,
+    Condition,
+    Connect,
+    Lease,
+    OpenRegistry,
+    Registrar,
+    Registry,
+    RegistryContext,
+    RegistryKind,
+    Sink,
+)
+
+__all__ = [
+    "CORE_KEYS",
+    "PROJECT",
+    "VERSION",
+    "Clock",
+    "Condition",
+    "Connect",
+    "Lease",
+    "MergePolicy",
+    "OpenRegistry",
+    "Path",
+    "Peer",
+    "PollingRegistry",
+    "Registrar",
+    "Registry",
+    "RegistryContext",
+    "RegistryKind",
+    "Seconds",
+    "Secret",
+    "Sink",
+    "Union",
+    "Verdict",
+    "hookimpl",
+]
