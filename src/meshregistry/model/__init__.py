@@ -10,6 +10,7 @@ from meshregistry.model._endpoint import (
     address_kind,
     canonical_address,
 )
+from meshregistry.model._metric import Metric
 from meshregistry.model._names import (
     Hostname,
     Labels,
@@ -67,6 +68,7 @@ __all__ = [
     "Labels",
     "Locality",
     "MergePolicy",
+    "Metric",
     "Node",
     "Peer",
     "Port",

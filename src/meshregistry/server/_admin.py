@@ -1,0 +1,94 @@
+"""What people and monitors read over HTTP: health, readiness, metrics, debug documents."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from meshregistry.server._metrics import exposition
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from prometheus_client.registry import Collector
+
+    Document = Callable[[Mapping[str, str]], Any]
+
+_METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def probe_routes(
+    *,
+    health: Callable[[], tuple[str, ...]],
+    readiness: Callable[[], tuple[str, ...]],
+    collector: Collector,
+) -> list[web.RouteDef]:
+    """Routes for ``/healthz``, ``/readyz`` and ``/metrics``.
+
+    Args:
+        health: reasons why the process is beyond help; empty means healthy.
+        readiness: reasons why it should get no traffic; empty means ready.
+        collector: gives the metrics.
+    """
+
+    def answer(reasons: tuple[str, ...]) -> web.Response:
+        document = {"status": "unavailable" if reasons else "ok", "reasons": list(reasons)}
+        return _json(document, status=503 if reasons else 200)
+
+    async def healthz(_: web.Request) -> web.Response:
+        return answer(health())
+
+    async def readyz(_: web.Request) -> web.Response:
+        return answer(readiness())
+
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(
+            body=exposition(collector), headers={"Content-Type": _METRICS_TYPE}
+        )
+
+    return [
+        web.get("/healthz", healthz),
+        web.get("/readyz", readyz),
+        web.get("/metrics", metrics),
+    ]
+
+
+def admin_routes(documents: Mapping[str, Document]) -> list[web.RouteDef]:
+    """Routes for the status page and ``/debug/NAME`` for each document.
+
+    Args:
+        documents: by name; each takes the query and gives what becomes JSON. A
+            ``LookupError`` becomes 404 and a ``ValueError`` 400, with their message.
+    """
+    page = files(__package__).joinpath("page", "index.html").read_text(encoding="utf-8")
+
+    async def index(_: web.Request) -> web.Response:
+        return web.Response(text=page, content_type="text/html")
+
+    async def names(_: web.Request) -> web.Response:
+        return _json({"documents": [f"/debug/{name}" for name in documents]})
+
+    def route(name: str, document: Document) -> web.RouteDef:
+        async def handler(request: web.Request) -> web.Response:
+            try:
+                return _json(document(request.query))
+            except LookupError as error:
+                return _json({"error": str(error.args[0]) if error.args else ""}, status=404)
+            except ValueError as error:
+                return _json({"error": str(error)}, status=400)
+
+        return web.get(f"/debug/{name}", handler)
+
+    return [
+        web.get("/", index),
+        web.get("/debug", names),
+        *(route(name, document) for name, document in documents.items()),
+    ]
+
+
+def _json(document: Any, *, status: int = 200) -> web.Response:
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    return web.Response(text=text + "\n", status=status, content_type="application/json")

@@ -1,0 +1,92 @@
+"""HTTP listeners: groups of routes, bound to addresses that they may share."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Self
+
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_SHUTDOWN = 2.0
+
+
+class HttpListeners:
+    """Serves named groups of routes, each on its address.
+
+    Groups with the same address text share one listener, also when its port is 0.
+
+    Args:
+        groups: for each group its address (``host:port`` or ``unix:///path``) and routes.
+    """
+
+    def __init__(self, groups: Mapping[str, tuple[str, Iterable[web.RouteDef]]]) -> None:
+        self._groups = {name: (address, list(routes)) for name, (address, routes) in groups.items()}
+        self._runners: list[web.AppRunner] = []
+        self._bound: dict[str, str] = {}
+
+    def address(self, group: str) -> str:
+        """The address in use, with the real port.
+
+        Raises:
+            KeyError: if the group is not bound.
+        """
+        return self._bound[self._groups[group][0]]
+
+    async def start(self) -> None:
+        """Bind every address, or none.
+
+        Raises:
+            OSError: if an address cannot be bound; names it.
+        """
+        try:
+            for address in dict.fromkeys(address for address, _ in self._groups.values()):
+                await self._bind(address)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Stop listening and end what is still being answered, within two seconds."""
+        runners, self._runners = self._runners, []
+        await asyncio.gather(*(runner.cleanup() for runner in runners))
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def _bind(self, address: str) -> None:
+        app = web.Application()
+        for own, routes in self._groups.values():
+            if own == address:
+                app.add_routes(routes)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN)
+        await runner.setup()
+        self._runners.append(runner)
+        site: web.BaseSite
+        if address.startswith("unix:"):
+            site = web.UnixSite(runner, address.removeprefix("unix:").removeprefix("//"))
+        else:
+            host, _, port = address.rpartition(":")
+            site = web.TCPSite(runner, host.strip("[]"), int(port))
+        try:
+            await site.start()
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"cannot listen for HTTP on {address}: {error.strerror or error}; "
+                "choose a free address or port 0",
+            ) from error
+        self._bound[address] = _shown(address, runner)
+
+
+def _shown(address: str, runner: web.AppRunner) -> str:
+    if address.startswith("unix:"):
+        return address
+    host = address.rpartition(":")[0]
+    return f"{host}:{runner.addresses[0][1]}"
