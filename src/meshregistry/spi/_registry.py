@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from random import Random
 
-    from meshregistry.errors import RecordError, RegistryError
+    from meshregistry.errors import ConfigError, RecordError, RegistryError
     from meshregistry.model import RecordKey, ServiceRecord, SourceId
 
 P = ParamSpec("P")
@@ -181,6 +181,8 @@ class RegistryKind:
         connect: ``connect(config, context)`` gives one client for several uses, as an
             async context manager that is opened once per source.
         registrar: makes a `Registrar`, if the backend can be written to.
+        check: ``check(config, base_path)`` gives every fault of what the configuration
+            points to on this machine, without any backend; for ``meshregistry check``.
     """
 
     name: str = field(validator=matches_re(r"[a-z][a-z0-9-]*"))
@@ -189,6 +191,9 @@ class RegistryKind:
     summary: str = ""
     connect: Connect | None = field(default=None, validator=optional(is_callable()))
     registrar: Callable[[Any, RegistryContext], Registrar] | None = field(
+        default=None, validator=optional(is_callable())
+    )
+    check: Callable[[Any, Path], Iterable[ConfigError]] | None = field(
         default=None, validator=optional(is_callable())
     )
 
