@@ -1,6 +1,7 @@
 """All that a plugin needs: the contract of a registry, the hooks, the config types."""
 
 from meshregistry.model import MergePolicy, Peer, Union, Verdict
+from meshregistry.spi import _hookspecs as hookspecs
 from meshregistry.spi._config import Path, Seconds, Secret
 from meshregistry.spi._hookspecs import PROJECT, VERSION, hookimpl
 from meshregistry.spi._polling import PollingRegistry
@@ -41,4 +42,5 @@ __all__ = [
     "Union",
     "Verdict",
     "hookimpl",
+    "hookspecs",
 ]

@@ -1,0 +1,108 @@
+"""The built-in plugins: memory and file, who a proxy is, how to merge, whom to admit.
+
+They use the same hooks as everybody else's; the decisions come last, so that any plugin
+can decide before them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
+
+from meshregistry.model import MergePolicy, Proxy, Verdict
+from meshregistry.registries import Memories, MemoryConfig
+from meshregistry.spi import RegistryKind, hookimpl
+
+if TYPE_CHECKING:
+    from meshregistry.model import Node, Peer, ServiceKey
+
+# The form that Istio gives to SPIFFE ids; scheme and trust domain know no case (SPIFFE-ID, sections 2.1 and 2.2).
+_SPIFFE = re.compile(r"spiffe://([^/]+)/ns/([^/]+)/sa/([^/]+)", re.IGNORECASE)
+
+
+def builtin_plugins(
+    *, memories: Memories | None = None, merge_policy: MergePolicy | None = None
+) -> tuple[tuple[str, object], ...]:
+    """Our own plugins for one Pilot, by name, as `loader.Plugins.load` takes them.
+
+    Args:
+        memories: the memory registries of this Pilot; default: new ones.
+        merge_policy: the policy of the settings; default: that of the contract.
+    """
+    return (
+        ("memory", MemoryPlugin(memories or Memories())),
+        ("identify", IdentifyPlugin()),
+        ("merge", MergePlugin(merge_policy or MergePolicy())),
+        ("admit", AdmitPlugin()),
+    )
+
+
+@frozen(eq=False)
+class MemoryPlugin:
+    """Registers the kind ``memory``."""
+
+    memories: Memories = field(factory=Memories)
+
+    @hookimpl
+    def meshregistry_register_registries(self) -> RegistryKind:
+        """Offer ``memory``."""
+        return RegistryKind(
+            name="memory",
+            config_class=MemoryConfig,
+            open=self.memories.open,
+            summary="records set from Python code",
+        )
+
+
+@frozen(eq=False)
+class IdentifyPlugin:
+    """Reads node ids and metadata the way Istio's proxies write them."""
+
+    @hookimpl(trylast=True)
+    def meshregistry_identify_proxy(self, node: Node) -> Proxy:
+        """Answer for every node."""
+        return Proxy.identify(node)
+
+
+@frozen(eq=False)
+class MergePlugin:
+    """Gives every service the policy of the settings."""
+
+    policy: MergePolicy = field(factory=MergePolicy)
+
+    @hookimpl(trylast=True)
+    def meshregistry_merge_policy(self, key: ServiceKey) -> MergePolicy:  # noqa: ARG002 - one policy for all
+        """Answer for every service."""
+        return self.policy
+
+
+@frozen(eq=False)
+class AdmitPlugin:
+    """Compares the verified SPIFFE identity of a peer with what its node claims."""
+
+    @hookimpl
+    def meshregistry_admit_proxy(self, proxy: Proxy, peer: Peer) -> Verdict | None:
+        """Refuse a proxy that claims a namespace which its certificate does not give it.
+
+        A peer without a SPIFFE identity is not judged here, nor is a proxy that claims no
+        namespace: whether clients need certificates is up to the listener's settings.
+        """
+        if not proxy.namespace:
+            return None
+        for identity in peer.identities:
+            if not identity.lower().startswith("spiffe://"):
+                continue
+            match = _SPIFFE.fullmatch(identity)
+            if match is None:
+                return Verdict.refuse(
+                    f"the identity {identity} names no namespace, and the node claims "
+                    f"{proxy.namespace!r}; use spiffe://<trust domain>/ns/<namespace>/sa/<account>"
+                )
+            if match[2] != proxy.namespace:
+                return Verdict.refuse(
+                    f"the node claims the namespace {proxy.namespace!r}, its certificate is for "
+                    f"{match[2]!r} ({identity}); give it a certificate of its namespace"
+                )
+        return None

@@ -1,0 +1,308 @@
+"""All plugins of one Pilot: what they register, what became of them, calls to their hooks."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from typing import TYPE_CHECKING, Self
+
+from attrs import evolve, frozen
+
+from meshregistry.errors import PluginConflictError, PluginError, PluginLoadError
+from meshregistry.loader._calls import HookCalls
+from meshregistry.loader._discovery import Candidate, disabled_names, find_candidates
+from meshregistry.loader._examination import COMMANDS, Examined, collected, examine, new_manager
+from meshregistry.loader._known import unknown_kind
+from meshregistry.loader._report import PluginReport, PluginStatus
+from meshregistry.spi import RegistryKind
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    import click
+
+    from meshregistry.documents import Node as Place
+    from meshregistry.errors import RegistryError
+    from meshregistry.model import MergePolicy, Node, Peer, Proxy, ServiceKey, SourceId, Verdict
+    from meshregistry.spi import Condition
+
+
+@frozen(kw_only=True)
+class _Loaded:
+    """A plugin with its fate.
+
+    Attributes:
+        report: what is shown of it.
+        plugin: the module or object; None unless it is loaded.
+        kinds: what it registers.
+        fault: why it is broken, if it is.
+        claimed: names of the kinds that it offered before the fault was found.
+    """
+
+    report: PluginReport
+    plugin: object = None
+    kinds: tuple[RegistryKind, ...] = ()
+    fault: PluginLoadError | None = None
+    claimed: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The name, with the distribution where there is one."""
+        brought = self.report.distribution
+        return f"{self.report.name} ({brought})" if brought else self.report.name
+
+
+class Plugins:
+    """The plugins of one Pilot; make it with `load`.
+
+    Where the first answer counts, the order is: `plugins` as given, entry points by name,
+    built-ins; pluggy's ``tryfirst`` and ``trylast`` come before that.
+    """
+
+    def __init__(self, loaded: Sequence[_Loaded], logger: logging.Logger) -> None:
+        self._loaded = tuple(loaded)
+        self._command_faults: dict[str, PluginError] = {}
+        good: dict[int, _Loaded] = {}
+        for one in self._loaded:
+            if one.report.loaded:
+                # two entry points may name one object: it is one plugin
+                good.setdefault(id(one.plugin), one)
+        self._good = tuple(good.values())
+        self._claims: dict[str, list[tuple[_Loaded, RegistryKind]]] = {}
+        for one in self._good:
+            for kind in one.kinds:
+                self._claims.setdefault(kind.name, []).append((one, kind))
+        manager = new_manager()
+        names = {str(place): one.report.name for place, one in enumerate(self._good)}
+        # pluggy calls the last registered first
+        for place, one in reversed(list(enumerate(self._good))):
+            manager.register(one.plugin, str(place))
+        self._calls = HookCalls(manager, names, logger)
+
+    @classmethod
+    def load(
+        cls,
+        *,
+        builtins: Sequence[tuple[str, object]],
+        plugins: Sequence[object] = (),
+        entry_points: bool = True,
+        environ: Mapping[str, str],
+        logger: logging.Logger | None = None,
+    ) -> Self:
+        """Load everything, each plugin in isolation.
+
+        A broken entry point is kept for the report, and is fatal only when something asks
+        for a kind of its name. What the program passes itself must be right.
+
+        Args:
+            builtins: our own plugins, by name.
+            plugins: modules or objects of an embedding program.
+            entry_points: whether to look for installed plugins.
+            environ: read for ``MESHREGISTRY_DISABLE_PLUGINS``, which blocks installed
+                plugins by their names or their distributions' names.
+            logger: for faults of plugins; default: ``meshregistry.loader``.
+
+        Raises:
+            PluginLoadError: if one of `builtins` or `plugins` is broken.
+        """
+        logger = logger or logging.getLogger("meshregistry.loader")
+        loaded = [_given(_name_of(plugin), plugin) for plugin in plugins]
+        if entry_points:
+            candidates = find_candidates(environ)
+            present = {
+                name for one in candidates for name in (one.report.name, one.report.distribution)
+            }
+            for name in sorted(disabled_names(environ) - present):
+                logger.warning("no installed plugin has the name %r, which is disabled", name)
+            loaded += [_isolated(candidate) for candidate in candidates]
+        loaded += [_given(name, plugin) for name, plugin in builtins]
+        return cls(loaded, logger)
+
+    def kind(self, name: str, *, place: Place | None = None) -> RegistryKind:
+        """The registry kind of this name.
+
+        Args:
+            name: what the user wrote after ``kind:``.
+            place: where the user wrote it, for the error.
+
+        Raises:
+            UnknownKindError: if no plugin provides it; with what to type, if we know.
+            PluginLoadError: if the plugin that would provide it is broken; chained.
+            PluginConflictError: if several plugins claim it.
+        """
+        claims = self._claims.get(name, [])
+        if len(claims) > 1:
+            raise _conflict("registry kind", name, [one for one, _ in claims])
+        if claims:
+            return claims[0][1]
+        for one in self._loaded:
+            if one.fault is not None and name in (one.report.name, *one.claimed):
+                cause = one.fault.__cause__
+                raise PluginLoadError(str(one.fault), plugin=one.report.name) from cause
+        raise unknown_kind(
+            name,
+            present=self._claims.keys(),
+            disabled=any(
+                one.report.status is PluginStatus.DISABLED and one.report.name == name
+                for one in self._loaded
+            ),
+            place=place,
+        )
+
+    def kinds(self) -> tuple[RegistryKind, ...]:
+        """Every registry kind that can be used, by name; contested ones are left out."""
+        return tuple(claims[0][1] for _, claims in sorted(self._claims.items()) if len(claims) == 1)
+
+    def commands(self, *, taken: Collection[str] = ()) -> tuple[click.Command, ...]:
+        """Commands that plugins add, by name.
+
+        A plugin that fails here, a name that is taken and a name that two plugins claim
+        are left out and reported.
+
+        Args:
+            taken: names of our own commands.
+        """
+        offered: dict[str, list[tuple[_Loaded, click.Command]]] = {}
+        self._command_faults.clear()
+        for one in self._good:
+            if COMMANDS in one.report.hooks:
+                for command in self._commands_of(one):
+                    offered.setdefault(command.name or "", []).append((one, command))
+        found = []
+        for name, offers in sorted(offered.items()):
+            owners = [one for one, _ in offers]
+            if name in taken:
+                for one in owners:
+                    msg = f"the plugin {one.title} adds the command {name!r}, which is ours; rename it"
+                    self._command_faults[one.title] = PluginConflictError(msg, plugin=one.title)
+            elif len(offers) > 1:
+                error = _conflict("command", name, owners)
+                self._command_faults.update((one.title, error) for one in owners)
+            else:
+                found.append(offers[0][1])
+        return tuple(found)
+
+    def _commands_of(self, one: _Loaded) -> list[click.Command]:
+        try:
+            items = collected(one.report.name, one.plugin, COMMANDS)
+        except PluginLoadError as error:
+            self._command_faults[one.title] = error
+            return []
+        # click is an extra, so its commands are known by what they can do
+        good = [item for item in items if callable(item) and isinstance(_name_in(item), str)]
+        if len(good) < len(items):
+            msg = f"the hook {COMMANDS!r} of the plugin {one.title} returned what is no command; return click commands with names"
+            self._command_faults[one.title] = PluginLoadError(msg, plugin=one.report.name)
+        return good
+
+    def reports(self) -> tuple[PluginReport, ...]:
+        """What became of each plugin, in order of precedence."""
+        return tuple(self._report(one) for one in self._loaded)
+
+    def _report(self, one: _Loaded) -> PluginReport:
+        faults: list[PluginError] = []
+        for name in one.report.kinds:
+            claims = self._claims[name]
+            if len(claims) > 1:
+                faults.append(_conflict("registry kind", name, [owner for owner, _ in claims]))
+        if one.title in self._command_faults:
+            faults.append(self._command_faults[one.title])
+        if not faults:
+            return one.report
+        return evolve(
+            one.report,
+            error="\n".join(str(fault) for fault in faults),
+            traceback="".join(_traceback(fault) for fault in faults if fault.__cause__),
+        )
+
+    def fault_counts(self) -> Mapping[tuple[str, str], int]:
+        """How often each (plugin, hook) has failed while being called."""
+        return dict(self._calls.faults)
+
+    def identify(self, node: Node) -> Proxy:
+        """Who a client is: the first answer wins.
+
+        Raises:
+            RemoteAdsError: if the node's claims are malformed.
+            PluginError: if a plugin fails, answers nonsense, or nobody answers.
+        """
+        return self._calls.identify(node)
+
+    def merge_policy(self, key: ServiceKey) -> MergePolicy:
+        """How to merge one service: the first answer wins; one that fails is passed over."""
+        return self._calls.merge_policy(key)
+
+    def admit(self, proxy: Proxy, peer: Peer) -> Verdict:
+        """Whether a proxy may come in: everybody is asked, any refusal or failure refuses."""
+        return self._calls.admit(proxy, peer)
+
+    def source_changed(
+        self, source: SourceId, condition: Condition, error: RegistryError | None
+    ) -> None:
+        """Tell every plugin that a source's condition has changed; never raises."""
+        self._calls.source_changed(source, condition, error)
+
+    def resources_rejected(self, proxy: Proxy, type_url: str, version: str, error: str) -> None:
+        """Tell every plugin that a proxy has refused resources; never raises."""
+        self._calls.resources_rejected(proxy, type_url, version, error)
+
+
+def _given(name: str, plugin: object) -> _Loaded:
+    examined = examine(name, plugin, [])
+    return _good(PluginReport(name=name, status=PluginStatus.FOUND), examined)
+
+
+def _isolated(candidate: Candidate) -> _Loaded:
+    report = candidate.report
+    if report.status is PluginStatus.DISABLED:
+        return _Loaded(report=report)
+    claimed: list[str] = []
+    try:
+        return _good(report, examine(report.name, _imported(candidate), claimed))
+    except PluginLoadError as fault:
+        broken = evolve(
+            report, status=PluginStatus.BROKEN, error=str(fault), traceback=_traceback(fault)
+        )
+        return _Loaded(report=broken, fault=fault, claimed=tuple(claimed))
+
+
+def _imported(candidate: Candidate) -> object:
+    report = candidate.report
+    try:
+        return candidate.load()
+    except (Exception, SystemExit) as error:
+        wants = f" (it wants meshregistry {report.requires}, this is {report.present})"
+        msg = (
+            f"the plugin {report.name!r} cannot be imported from {report.value}: "
+            f"{type(error).__name__}: {error}{wants if report.requires else ''}; "
+            f"update, uninstall or disable it"
+        )
+        raise PluginLoadError(msg, plugin=report.name) from error
+
+
+def _good(report: PluginReport, examined: Examined) -> _Loaded:
+    kinds = tuple(sorted(kind.name for kind in examined.kinds))
+    loaded = evolve(report, status=PluginStatus.LOADED, kinds=kinds, hooks=examined.hooks)
+    return _Loaded(report=loaded, plugin=examined.plugin, kinds=examined.kinds)
+
+
+def _conflict(what: str, name: str, owners: Sequence[_Loaded]) -> PluginConflictError:
+    titles = " and ".join(one.title for one in owners)
+    msg = (
+        f"the {what} {name!r} is claimed by several plugins: {titles}; uninstall one, "
+        "or name it in MESHREGISTRY_DISABLE_PLUGINS"
+    )
+    return PluginConflictError(msg, plugin=owners[0].report.name)
+
+
+def _traceback(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error))
+
+
+def _name_of(plugin: object) -> str:
+    name = getattr(plugin, "__name__", None)
+    return name if isinstance(name, str) else type(plugin).__name__
+
+
+def _name_in(command: object) -> object:
+    return getattr(command, "name", None)
