@@ -1,0 +1,48 @@
+"""Strict YAML and JSON with positions, and the classes that documents are structured into."""
+
+from meshregistry.documents._classes import (
+    Scalars,
+    check_class,
+    json_schema,
+    unstructure,
+)
+from meshregistry.documents._expand import expand
+from meshregistry.documents._nodes import (
+    AnyNode,
+    Document,
+    MappingNode,
+    Node,
+    ScalarNode,
+    SequenceNode,
+    from_plain,
+    suggestion,
+    to_plain,
+)
+from meshregistry.documents._parse import decode, parse
+from meshregistry.documents._structure import structure
+from meshregistry.documents._values import Path, Seconds, Secret, format_seconds, parse_seconds
+
+__all__ = [
+    "AnyNode",
+    "Document",
+    "MappingNode",
+    "Node",
+    "Path",
+    "ScalarNode",
+    "Scalars",
+    "Seconds",
+    "Secret",
+    "SequenceNode",
+    "check_class",
+    "decode",
+    "expand",
+    "format_seconds",
+    "from_plain",
+    "json_schema",
+    "parse",
+    "parse_seconds",
+    "structure",
+    "suggestion",
+    "to_plain",
+    "unstructure",
+]
