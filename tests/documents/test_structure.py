@@ -201,7 +201,7 @@ def test_all_faults_are_reported_together() -> None:
         "a.yaml:2:5: ok",
         "a.yaml:3:17: inners[0].port",
         "a.yaml:3:31: inners[1].nam",
-        "a.yaml:3:27: inners[1].port",
+        "a.yaml:3:28: inners[1].port",
     ] == [": ".join(line.split(": ")[:2]) for line in faults(text)]
 
 
