@@ -108,7 +108,8 @@ def canonical_address(text: str) -> str:
         return text
     if ":" in text:
         try:
-            packed = socket.inet_pton(socket.AF_INET6, text.strip("[]"))
+            bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+            packed = socket.inet_pton(socket.AF_INET6, bare)
         except OSError:
             msg = f"{text!r} is not an IPv6 address"
             raise ValueError(msg) from None

@@ -9,7 +9,12 @@ from typing import Any
 from attrs import field, frozen
 
 from meshregistry.errors import RemoteAdsError
-from meshregistry.model._endpoint import Locality, canonical_address
+from meshregistry.model._endpoint import (
+    AddressKind,
+    Locality,
+    address_kind,
+    canonical_address,
+)
 from meshregistry.model._names import Labels, to_labels
 
 _NODE_PARTS = 4
@@ -170,7 +175,9 @@ def _valid(addresses: list[str]) -> tuple[str, ...]:
     found = []
     for address in addresses:
         try:
-            found.append(canonical_address(address.strip()))
+            canonical = canonical_address(address.strip())
         except ValueError:
             continue
+        if address_kind(canonical) is AddressKind.IP:
+            found.append(canonical)
     return tuple(dict.fromkeys(found))

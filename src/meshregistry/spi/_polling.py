@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from meshregistry.errors import RecordError, RegistryError, RegistryUnavailable
+from meshregistry.errors import (
+    RecordError,
+    RegistryError,
+    RegistryProtocolError,
+    RegistryUnavailable,
+)
 from meshregistry.model import ServiceRecord
 
 if TYPE_CHECKING:
@@ -21,8 +26,9 @@ _JITTER = 0.1
 class PollingRegistry:
     """Asks for everything again and again.
 
-    Equal lists are a `confirm`, an exception is a `degrade`. A listing that fails before the first success ends the
-    attempt instead, so that the core retries with back-off. An interval is varied by a tenth, so that replicas spread out.
+    Equal lists, in whatever order, are a `confirm`, an exception is a `degrade`. A
+    listing that fails before the first success ends the attempt instead, so that the core
+    retries with back-off. An interval is varied by a tenth, so that replicas spread out.
 
     Args:
         list_all: gives records, and `RecordError` for those that are malformed; a
@@ -50,13 +56,6 @@ class PollingRegistry:
                 if last is None:
                     raise
                 sink.degrade(error)
-            except Exception as error:
-                text = f"the listing failed: {type(error).__name__}: {error}"
-                unavailable = RegistryUnavailable(text)
-                unavailable.__cause__ = error
-                if last is None:
-                    raise unavailable from error
-                sink.degrade(unavailable)
             else:
                 seen = (records, [(fault.key, str(fault)) for fault in faulty])
                 if seen == last:
@@ -68,12 +67,37 @@ class PollingRegistry:
             await self._context.clock.sleep(self._interval * spread)
 
     async def _listing(self) -> tuple[list[ServiceRecord], list[RecordError]]:
+        try:
+            items = await self._items()
+        except RecordError as error:
+            # Raised instead of listed, it says nothing of any other record: the listing failed.
+            msg = f"the listing failed: {error}; return a RecordError beside the good records"
+            raise RegistryProtocolError(msg) from error
+        except RegistryError:
+            raise
+        except Exception as error:
+            msg = f"the listing failed: {type(error).__name__}: {error}"
+            raise RegistryUnavailable(msg) from error
+        records: list[ServiceRecord] = []
+        faulty: list[RecordError] = []
+        for item in items:
+            if isinstance(item, ServiceRecord):
+                records.append(item)
+            elif isinstance(item, RecordError):
+                faulty.append(item)
+            else:
+                # Passing over what is not understood would remove services in silence.
+                msg = f"the listing has {item!r}; list ServiceRecord and RecordError only"
+                raise RegistryProtocolError(msg)
+        return sorted(records, key=lambda record: record.key), faulty
+
+    async def _items(self) -> list[object]:
         if inspect.iscoroutinefunction(self._list_all):
-            listed = await cast("Callable[[], Awaitable[Listed]]", self._list_all)()
-            items = list(listed)
-        else:
-            blocking = cast("Callable[[], Listed]", self._list_all)
-            items = await self._context.in_thread(lambda: list(blocking()))
-        records = [item for item in items if isinstance(item, ServiceRecord)]
-        faulty = [item for item in items if isinstance(item, RecordError)]
-        return records, faulty
+            return list(await self._list_all())
+        listed = await self._context.in_thread(self._blocking)
+        return [*(await listed if isinstance(listed, Awaitable) else listed)]
+
+    def _blocking(self) -> list[ServiceRecord | RecordError] | Awaitable[Listed]:
+        listed = self._list_all()
+        # A generator does its work while it is consumed, so that belongs into the thread too.
+        return listed if isinstance(listed, Awaitable) else list(listed)

@@ -10,17 +10,19 @@ from __future__ import annotations
 import enum
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 from attrs import field, frozen
 from attrs.validators import instance_of, is_callable, matches_re, optional
 
+from meshregistry.errors import ConfigError
+
 if TYPE_CHECKING:
     import logging
-    from pathlib import Path
     from random import Random
 
-    from meshregistry.errors import ConfigError, RecordError, RegistryError
+    from meshregistry.errors import RecordError, RegistryError
     from meshregistry.model import RecordKey, ServiceRecord, SourceId
 
 P = ParamSpec("P")
