@@ -1,0 +1,51 @@
+"""Follows registries and merges what they say into one live catalog."""
+
+from meshregistry.aggregate._aggregation import Aggregation
+from meshregistry.aggregate._clock import SystemClock
+from meshregistry.aggregate._context import SourceContext
+from meshregistry.aggregate._gate import StartGate
+from meshregistry.aggregate._merge import Contribution, merge
+from meshregistry.aggregate._source import PartStatus, Source, SourceStatus
+from meshregistry.aggregate._supervisor import Reconfigured, Supervisor
+from meshregistry.aggregate._table import Applied, SourceTable, Stage
+from meshregistry.aggregate._timing import Backoff, Debouncer, Schedule
+from meshregistry.aggregate._updates import (
+    Confirm,
+    Degrade,
+    Fault,
+    Message,
+    PartId,
+    Remove,
+    Replace,
+    Update,
+    Upsert,
+)
+
+__all__ = [
+    "Aggregation",
+    "Applied",
+    "Backoff",
+    "Confirm",
+    "Contribution",
+    "Debouncer",
+    "Degrade",
+    "Fault",
+    "Message",
+    "PartId",
+    "PartStatus",
+    "Reconfigured",
+    "Remove",
+    "Replace",
+    "Schedule",
+    "Source",
+    "SourceContext",
+    "SourceStatus",
+    "SourceTable",
+    "Stage",
+    "StartGate",
+    "Supervisor",
+    "SystemClock",
+    "Update",
+    "Upsert",
+    "merge",
+]

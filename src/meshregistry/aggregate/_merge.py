@@ -1,0 +1,258 @@
+"""The pure merge: what several sources say of one service becomes one catalog entry.
+
+The default of the contract: the first source in order defines protocol, resolution,
+virtual addresses and labels; ports unite by number; endpoints unite by identity, with
+health, weight and labels from the first source that is current. A `MergePolicy` says
+otherwise, field by field. Whatever is decided against a source is listed as a conflict.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import evolve, frozen
+
+from meshregistry.aggregate._merge_ports import MergedPorts, merge_ports
+from meshregistry.model import (
+    CatalogEntry,
+    Conflict,
+    Endpoint,
+    EndpointKey,
+    Labels,
+    MergePolicy,
+    ServiceKey,
+    ServiceRecord,
+    SourceId,
+    Union,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_FROM_FIRST = ("resolution", "addresses", "alias_of", "is_external", "export_to")
+_FROM_CURRENT = ("health", "weight", "labels")
+_FROM_FIRST_NAMED = ("cluster", "workload_identity", "locality")
+
+
+@frozen
+class Contribution:
+    """One record of the service.
+
+    Attributes:
+        source: who says it.
+        record: what is said.
+        is_current: whether the part that it comes from is SYNCED.
+    """
+
+    source: SourceId
+    record: ServiceRecord
+    is_current: bool = True
+
+
+@frozen
+class _Named:
+    """An endpoint under its merged identity, as one contribution has it."""
+
+    source: SourceId
+    endpoint: Endpoint
+    is_current: bool
+
+
+@frozen
+class _Endpoints:
+    listed: tuple[Endpoint, ...] = ()
+    sources: tuple[tuple[SourceId, ...], ...] = ()
+    conflicts: tuple[Conflict, ...] = ()
+
+
+def merge(
+    key: ServiceKey, contributions: Sequence[Contribution], policy: MergePolicy
+) -> CatalogEntry | None:
+    """Merge the records of one service; None if there are none.
+
+    Args:
+        key: of the service; every record is one of it.
+        contributions: in order of precedence, before the policy's own order.
+        policy: decides field by field.
+    """
+    if not contributions:
+        return None
+    ordered = _by_policy(contributions, policy)
+    first = ordered[0]
+    ports = merge_ports(
+        [(one.source, one.record.service) for one in ordered], is_united=policy.ports is Union.UNITE
+    )
+    labels, label_sources, label_conflicts = _merge_labels(ordered, policy)
+    endpoints = _merge_endpoints(ordered, policy, ports)
+    own = first.record.service
+    service = own
+    if (own.namespace, own.ports, own.labels) != (key.namespace, ports.ports, labels):
+        service = evolve(own, namespace=key.namespace, ports=ports.ports, labels=labels)
+    return CatalogEntry(
+        service=service,
+        endpoints=endpoints.listed,
+        sources=tuple(dict.fromkeys(one.source for one in ordered)),
+        provenance=tuple(
+            sorted(
+                [
+                    ("addresses", first.source),
+                    ("resolution", first.source),
+                    *label_sources,
+                    *((f"ports[{number}]", source) for number, source in ports.sources),
+                ]
+            )
+        ),
+        endpoint_sources=endpoints.sources,
+        conflicts=(
+            *_field_conflicts(ordered),
+            *label_conflicts,
+            *ports.conflicts,
+            *endpoints.conflicts,
+        ),
+    )
+
+
+def _by_policy(contributions: Sequence[Contribution], policy: MergePolicy) -> list[Contribution]:
+    """The policy's sources first, then all others as they came."""
+    if not policy.order:
+        return list(contributions)
+    last = len(policy.order)
+    rank = {source: place for place, source in reversed([*enumerate(policy.order)])}
+    return sorted(contributions, key=lambda one: rank.get(one.source, last))
+
+
+def _field_conflicts(ordered: Sequence[Contribution]) -> Iterable[Conflict]:
+    """Fields that the first source defines alone; who says nothing is not contradicted."""
+    first = ordered[0]
+    for other in ordered[1:]:
+        for name in _FROM_FIRST:
+            chosen = getattr(first.record.service, name)
+            rejected = getattr(other.record.service, name)
+            if rejected != chosen and rejected not in (None, ()):
+                yield Conflict(
+                    field=name,
+                    winner=first.source,
+                    loser=other.source,
+                    chosen=_text(chosen),
+                    rejected=_text(rejected),
+                )
+
+
+def _merge_labels(
+    ordered: Sequence[Contribution], policy: MergePolicy
+) -> tuple[Labels, list[tuple[str, SourceId]], list[Conflict]]:
+    first, *others = ordered
+    own = first.record.service.labels
+    labels = dict(own)
+    owners = dict.fromkeys(own, first.source)
+    conflicts = []
+    for other in others:
+        for name, value in other.record.service.labels.items():
+            if policy.labels is Union.UNITE and name not in labels:
+                labels[name] = value
+                owners[name] = other.source
+            elif labels.get(name) != value:
+                conflict = Conflict(
+                    field=f"labels[{name}]",
+                    winner=owners.get(name, first.source),
+                    loser=other.source,
+                    chosen=labels.get(name, ""),
+                    rejected=value,
+                )
+                conflicts.append(conflict)
+    added = [(f"labels[{name}]", owners[name]) for name in labels if name not in own]
+    return Labels(labels), [("labels", first.source), *added], conflicts
+
+
+def _merge_endpoints(
+    ordered: Sequence[Contribution], policy: MergePolicy, ports: MergedPorts
+) -> _Endpoints:
+    conflicts: list[Conflict] = []
+    chosen = ordered
+    if policy.endpoints is Union.FIRST:
+        chosen, conflicts = _first_with_endpoints(ordered)
+    named: dict[EndpointKey, list[_Named]] = {}
+    for one in chosen:
+        names = ports.names_for(one.record.service)
+        for endpoint in one.record.endpoints:
+            port_name = names.get(endpoint.service_port)
+            if port_name is None:
+                conflicts.append(_dropped(one, endpoint))
+                continue
+            if port_name != endpoint.service_port:
+                endpoint = evolve(endpoint, service_port=port_name)  # noqa: PLW2901 - the same endpoint under its merged identity
+            seen = named.setdefault(endpoint.key, [])
+            seen.append(_Named(one.source, endpoint, one.is_current))
+    listed = []
+    for key in sorted(named):
+        endpoint, decided = _unite(named[key])
+        listed.append(endpoint)
+        conflicts.extend(decided)
+    sources = tuple(tuple(dict.fromkeys(one.source for one in named[key])) for key in sorted(named))
+    return _Endpoints(tuple(listed), sources, tuple(conflicts))
+
+
+def _first_with_endpoints(
+    ordered: Sequence[Contribution],
+) -> tuple[list[Contribution], list[Conflict]]:
+    """Only the contributions of the first source that has any endpoint."""
+    counts: dict[SourceId, int] = {}
+    for one in ordered:
+        counts[one.source] = counts.get(one.source, 0) + len(one.record.endpoints)
+    winner = next((source for source, count in counts.items() if count), ordered[0].source)
+    conflicts = [
+        Conflict(
+            field="endpoints",
+            winner=winner,
+            loser=source,
+            chosen=f"{counts[winner]} endpoints",
+            rejected=f"{count} endpoints",
+        )
+        for source, count in counts.items()
+        if count and source != winner
+    ]
+    return [one for one in ordered if one.source == winner], conflicts
+
+
+def _dropped(one: Contribution, endpoint: Endpoint) -> Conflict:
+    """An endpoint whose service port is not in the result is dropped and reported."""
+    return Conflict(
+        field=f"endpoints[{endpoint}]",
+        winner=None,
+        loser=one.source,
+        chosen="",
+        rejected=f"service port {endpoint.service_port!r}",
+    )
+
+
+def _unite(named: Sequence[_Named]) -> tuple[Endpoint, list[Conflict]]:
+    """One endpoint of all that share its identity, and what was decided against whom."""
+    first = named[0]
+    if len(named) == 1:
+        return first.endpoint, []
+    current = next((one for one in named if one.is_current), first)
+    endpoint = first.endpoint
+    if current is not first:
+        values = {name: getattr(current.endpoint, name) for name in _FROM_CURRENT}
+        endpoint = evolve(endpoint, **values)
+    conflicts = []
+    for one in named:
+        for name in (*_FROM_CURRENT, *_FROM_FIRST_NAMED):
+            rejected = getattr(one.endpoint, name)
+            winner = current if name in _FROM_CURRENT else first
+            if rejected != getattr(endpoint, name) and str(rejected):
+                conflict = Conflict(
+                    field=f"endpoints[{endpoint}].{name}",
+                    winner=winner.source,
+                    loser=one.source,
+                    chosen=_text(getattr(endpoint, name)),
+                    rejected=_text(rejected),
+                )
+                conflicts.append(conflict)
+    return endpoint, conflicts
+
+
+def _text(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return "" if value is None else str(value)

@@ -1,0 +1,366 @@
+"""The supervisor: runs all sources and keeps one merged catalog of what they say.
+
+The thin shell around `Aggregation`: it owns tasks, timers and the way onto the loop. A
+failing source never removes data, never blocks another, never stops the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import partial
+from typing import TYPE_CHECKING, Self
+
+from attrs import evolve, frozen
+
+from meshregistry.aggregate._aggregation import Aggregation
+from meshregistry.aggregate._clock import Alarm
+from meshregistry.aggregate._context import SourceContext, SourceLogger
+from meshregistry.aggregate._gate import StartGate
+from meshregistry.aggregate._inbox import Inbox
+from meshregistry.aggregate._runner import SourceRunner
+from meshregistry.aggregate._timing import SLOWLY, SOON, Backoff, Schedule
+from meshregistry.model import SourceId
+from meshregistry.spi import Condition
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+    from random import Random
+
+    from meshregistry.aggregate._source import Source, SourceStatus
+    from meshregistry.aggregate._table import Stage
+    from meshregistry.errors import RegistryError
+    from meshregistry.model import Catalog, MergePolicy, ServiceKey
+    from meshregistry.spi import Clock
+
+LOGGER_NAME = "meshregistry.aggregate"
+
+
+@frozen(kw_only=True)
+class Reconfigured:
+    """What `Supervisor.reconfigure` did, by source id, in order of the settings."""
+
+    added: tuple[SourceId, ...] = ()
+    changed: tuple[SourceId, ...] = ()
+    removed: tuple[SourceId, ...] = ()
+    unchanged: tuple[SourceId, ...] = ()
+
+
+class Supervisor:
+    """Follows sources; an async context manager that may be entered once.
+
+    All methods are to be called on the loop on which it was entered. Leaving it cancels
+    every source and waits for tasks and threads, each at most 5 s.
+
+    Args:
+        sources: in order of precedence, with different ids.
+        clock: time.
+        random: for jitter.
+        mesh_domain: handed to adapters.
+        base_path: handed to adapters: the folder of the settings file.
+        user_agent: handed to adapters.
+        policy: says how a service is merged.
+        on_change: ``on_change(is_endpoints_only)`` after the catalog has changed.
+        on_condition: after the condition of a source has changed, with the reason.
+        stages: pure steps between the sinks and the source table.
+        soon: how to wait for a backend that does not answer.
+        slowly: how to wait after refused credentials and faults of a plugin.
+
+    Raises:
+        ValueError: if two sources share an id.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Source] = (),
+        *,
+        clock: Clock,
+        random: Random,
+        mesh_domain: str,
+        base_path: Path,
+        user_agent: str,
+        policy: Callable[[ServiceKey], MergePolicy],
+        on_change: Callable[[bool], None],
+        on_condition: Callable[[SourceId, Condition, RegistryError | None], None],
+        stages: Iterable[Stage] = (),
+        soon: Schedule = SOON,
+        slowly: Schedule = SLOWLY,
+    ) -> None:
+        self._clock = clock
+        self._backoff = partial(Backoff, random, soon, slowly)
+        self._context = partial(
+            SourceContext,
+            clock=clock,
+            random=random,
+            mesh_domain=mesh_domain,
+            base_path=base_path,
+            user_agent=user_agent,
+        )
+        self._on_change = on_change
+        self._on_condition = on_condition
+        self._aggregation = Aggregation(policy, stages)
+        self._aggregation.arrange(_distinct(sources), clock.now())
+        self._inbox = Inbox(self._fail)
+        self._gate: StartGate[SourceId] = StartGate()
+        self._gate_alarm = Alarm(clock, self._check_gate)
+        self._expiry_alarms: dict[SourceId, Alarm] = {}
+        self._opened = asyncio.Event()
+        self._failed = asyncio.Event()
+        self._fault: BaseException | None = None
+        self._runners: dict[SourceId, SourceRunner] = {}
+        self._retiring: set[asyncio.Task[None]] = set()
+        self._conditions: dict[SourceId, Condition] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_settling_soon = False
+        self._has_ended = False
+
+    # --- What is known --------------------------------------------------------------
+
+    @property
+    def catalog(self) -> Catalog:
+        """The merged catalog, with everything in it that was applied so far."""
+        self._settle()
+        return self._aggregation.catalog
+
+    def statuses(self) -> tuple[SourceStatus, ...]:
+        """How each source is doing, in order of precedence."""
+        now = self._clock.now()
+        return tuple(
+            evolve(self._aggregation.status(source.id, now), counters=self._counters(source.id))
+            for source in self._aggregation.sources
+        )
+
+    def unsynced(self) -> tuple[SourceId, ...]:
+        """The required sources that have not synced yet, in order of precedence."""
+        return tuple(
+            source.id
+            for source in self._aggregation.sources
+            if source.required and not self._aggregation.has_synced(source.id)
+        )
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the start gate has opened; it never closes again."""
+        return self._gate.is_open
+
+    async def opened(self) -> None:
+        """Wait for the start gate."""
+        await self._opened.wait()
+
+    @property
+    def fault(self) -> BaseException | None:
+        """What went wrong in the core itself, if anything did; no source can cause it."""
+        return self._fault
+
+    # --- Running --------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Follow all sources until cancelled.
+
+        Raises:
+            BaseException: the fault of the core that ended it.
+        """
+        async with self:
+            await self._failed.wait()
+        if self._fault is not None:
+            raise self._fault
+
+    async def __aenter__(self) -> Self:
+        if self._loop is not None:
+            msg = "a supervisor can be entered only once: make another one"
+            raise RuntimeError(msg)
+        self._loop = asyncio.get_running_loop()
+        self._inbox.open()
+        for source in self._aggregation.sources:
+            self._expect(source)
+        for source in self._aggregation.sources:
+            self._start(source)
+        self._check_gate(self._clock.now())
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        if self._has_ended:
+            return
+        self._has_ended = True
+        for runner in self._runners.values():
+            runner.stop()
+        closing = [runner.close() for runner in self._runners.values()]
+        alarms = [alarm.close() for alarm in (self._gate_alarm, *self._expiry_alarms.values())]
+        try:
+            ended = await asyncio.gather(*closing, *alarms, *self._retiring, return_exceptions=True)
+        finally:
+            self._inbox.close()
+        for error in ended:
+            if isinstance(error, Exception):
+                raise error
+
+    def flush(self) -> None:
+        """Apply every call that any thread has made to a sink before this one.
+
+        The catalog contains them when it returns, and `on_change` has been called.
+        """
+        self._inbox.drain()
+        self._settle()
+
+    def reconfigure(self, sources: Sequence[Source]) -> Reconfigured:
+        """Follow these sources from now on, in this order of precedence.
+
+        They are matched by id. Added ones start; removed ones lose their data; changed
+        ones are restarted and keep their data as STALE until the new run's first listing;
+        equal ones go on undisturbed.
+
+        Raises:
+            ValueError: if two sources share an id; nothing has changed then.
+        """
+        old = {source.id: source for source in self._aggregation.sources}
+        wanted = _distinct(sources)
+        kept = [old[source.id] if old.get(source.id) == source else source for source in wanted]
+        done = Reconfigured(
+            added=tuple(one.id for one in kept if one.id not in old),
+            changed=tuple(one.id for one in kept if one.id in old and old[one.id] is not one),
+            removed=tuple(one for one in old if one not in {new.id for new in kept}),
+            unchanged=tuple(one.id for one in kept if old.get(one.id) is one),
+        )
+        is_running = self._loop is not None and not self._has_ended
+        retired = {
+            source: self._retire(self._runners.pop(source))
+            for source in (*done.changed, *done.removed)
+            if source in self._runners
+        }
+        self._aggregation.arrange(kept, self._clock.now())
+        for source in done.removed:
+            self._leave(source)
+        if is_running:
+            for one in kept:
+                if one.id not in done.unchanged:
+                    self._expect(one)
+                    self._start(one, after=retired.get(one.id))
+                self._touched(one.id)
+            self._check_gate(self._clock.now())
+        self._settle()
+        return done
+
+    # --- How ------------------------------------------------------------------------
+
+    def _start(self, source: Source, after: asyncio.Task[None] | None = None) -> None:
+        context = self._context(
+            source_id=source.id,
+            logger=SourceLogger(logging.getLogger(LOGGER_NAME), source.id),
+            declare=partial(self._declare, source),
+        )
+        runner = SourceRunner(
+            source,
+            context=context,
+            inbox=self._inbox,
+            aggregation=self._aggregation,
+            backoff=self._backoff(),
+            touched=self._touched,
+            after=after,
+        )
+        self._runners[source.id] = runner
+        runner.start(self._runner_ended)
+
+    def _declare(self, source: Source, names: tuple[str, ...]) -> None:
+        """The adapter names the parts that must sync; it may do so in any thread."""
+
+        def declare() -> None:
+            if any(one is source for one in self._aggregation.sources):
+                self._aggregation.declare(source.id, names)
+                self._touched(source.id)
+
+        self._inbox.post(declare)
+
+    def _runner_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
+
+    def _retire(self, runner: SourceRunner) -> asyncio.Task[None]:
+        runner.stop()
+        task = asyncio.get_running_loop().create_task(runner.close())
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+        return task
+
+    def _leave(self, source: SourceId) -> None:
+        """A source is gone: nothing waits for it any more."""
+        self._gate.synced(source)
+        self._conditions.pop(source, None)
+        if source in self._expiry_alarms:
+            self._expiry_alarms[source].set(None)
+
+    def _expect(self, source: Source) -> None:
+        if not self._aggregation.has_synced(source.id):
+            self._gate.expect(
+                source.id,
+                self._clock.now(),
+                is_required=source.required,
+                sync_timeout=source.sync_timeout,
+            )
+
+    def _touched(self, source: SourceId) -> None:
+        """Something has happened to a source: tell whoever wants to know."""
+        condition, error = self._aggregation.condition(source)
+        if self._conditions.get(source, Condition.STARTING) is not condition:
+            self._conditions[source] = condition
+            self._guard(partial(self._on_condition, source, condition, error))
+        if self._aggregation.has_synced(source):
+            self._gate.synced(source)
+        self._check_gate(self._clock.now())
+        self._alarm(source).set(self._aggregation.next_expiry(source))
+        self._settle_soon()
+
+    def _alarm(self, source: SourceId) -> Alarm:
+        if source not in self._expiry_alarms:
+            self._expiry_alarms[source] = Alarm(self._clock, partial(self._expire, source))
+        return self._expiry_alarms[source]
+
+    def _expire(self, source: SourceId, now: float) -> None:
+        self._guard(partial(self._aggregation.expire, source, now))
+        self._touched(source)
+
+    def _check_gate(self, now: float) -> None:
+        if self._gate.check(now):
+            self._opened.set()
+        if not self._has_ended:
+            self._gate_alarm.set(self._gate.next_deadline())
+
+    def _settle_soon(self) -> None:
+        """Merge at the next turn of the loop, together with what else this turn brings."""
+        if not self._is_settling_soon and self._loop is not None:
+            self._is_settling_soon = True
+            self._loop.call_soon(self._settle)
+
+    def _settle(self) -> None:
+        self._is_settling_soon = False
+        self._guard(self._merge)
+
+    def _merge(self) -> None:
+        diff = self._aggregation.settle()
+        if diff:
+            self._on_change(diff.is_endpoints_only)
+
+    def _guard(self, call: Callable[[], None]) -> None:
+        """A fault of the core is kept for whoever runs the core; no adapter sees it."""
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001 - kept whole, raised by `run`
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        if self._fault is None:
+            self._fault = error
+        self._failed.set()
+
+    def _counters(self, source: SourceId) -> dict[str, int]:
+        runner = self._runners.get(source)
+        return {} if runner is None else dict(sorted(runner.context.counts.items()))
+
+
+def _distinct(sources: Sequence[Source]) -> Sequence[Source]:
+    ids = [source.id for source in sources]
+    if len(set(ids)) != len(ids):
+        twice = next(one for one in ids if ids.count(one) > 1)
+        msg = f"two sources have the id {twice!r}: give each an id of its own"
+        raise ValueError(msg)
+    return sources

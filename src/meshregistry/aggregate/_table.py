@@ -1,0 +1,157 @@
+"""The source table: a reducer from updates of parts to changed records and services."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
+
+from attrs import Factory, define, frozen
+
+from meshregistry.aggregate._updates import PartId, Remove, Replace, Update, Upsert
+from meshregistry.model import RecordKey, ServiceKey, ServiceRecord
+
+Stage = Callable[[PartId, Mapping[RecordKey, ServiceRecord], Update], Update]
+"""A pure step before the table: ``stage(part, held, update)`` gives the update to apply.
+
+`held` is what the part's records were, in the registry's own words. A stage may hold
+something back (as a guard against the loss of many endpoints does), never invent.
+"""
+
+Complete = Callable[[ServiceRecord], ServiceRecord]
+"""Fills in what a record does not say and its source's settings do."""
+
+
+@frozen
+class Applied:
+    """What an update has changed: record keys of the part, and service keys."""
+
+    records: frozenset[RecordKey] = frozenset()
+    services: frozenset[ServiceKey] = frozenset()
+
+
+@define
+class _Held:
+    """What one part holds: records as they came, and as they were completed."""
+
+    complete: Complete
+    given: dict[RecordKey, ServiceRecord] = Factory(dict)
+    completed: dict[RecordKey, ServiceRecord] = Factory(dict)
+
+
+class SourceTable:
+    """Records by source, part and record key, with an index by service key.
+
+    Args:
+        stages: applied in order to each update before the table sees it.
+    """
+
+    def __init__(self, stages: Iterable[Stage] = ()) -> None:
+        self._stages = tuple(stages)
+        self._parts: dict[PartId, _Held] = {}
+        self._by_service: dict[ServiceKey, set[tuple[PartId, RecordKey]]] = {}
+
+    def apply(self, part: PartId, update: Update, complete: Complete) -> Applied:
+        """Change what a part holds; equal records are no change.
+
+        A listing made under another `complete` than the one before completes all records
+        again, those that it keeps included.
+        """
+        held = self._parts.setdefault(part, _Held(complete))
+        for stage in self._stages:
+            update = stage(part, MappingProxyType(held.given), update)
+        match update:
+            case Upsert(record):
+                return self._put(part, held, {record.key: record}, frozenset())
+            case Remove(key):
+                return self._put(part, held, {}, {key} & held.given.keys())
+            case Replace():
+                target = _listed(held.given, update)
+                gone = held.given.keys() - target.keys()
+                is_same = held.complete == complete
+                held.complete = complete
+                return self._put(part, held, target, gone, again=not is_same)
+
+    def forget(self, part: PartId) -> Applied:
+        """Drop all that a part holds."""
+        held = self._parts.pop(part, None)
+        return Applied() if held is None else self._put(part, held, {}, frozenset(held.given))
+
+    def records(self, part: PartId) -> Mapping[RecordKey, ServiceRecord]:
+        """The completed records of a part, read-only."""
+        held = self._parts.get(part)
+        return MappingProxyType(held.completed if held else {})
+
+    def parts(self) -> tuple[PartId, ...]:
+        """The parts that hold anything, sorted."""
+        return tuple(sorted(part for part, held in self._parts.items() if held.given))
+
+    def contributions(self, key: ServiceKey) -> Iterator[tuple[PartId, ServiceRecord]]:
+        """Every completed record of this service, in no particular order."""
+        for part, record_key in self._by_service.get(key, ()):
+            yield part, self._parts[part].completed[record_key]
+
+    def shared(self, parts: Iterable[PartId]) -> frozenset[ServiceKey]:
+        """The services of these parts of which there is more than one record."""
+        return frozenset(
+            record.service.key
+            for part in parts
+            for record in self.records(part).values()
+            if len(self._by_service[record.service.key]) > 1
+        )
+
+    def _put(
+        self,
+        part: PartId,
+        held: _Held,
+        changed: Mapping[RecordKey, ServiceRecord],
+        gone: frozenset[RecordKey] | set[RecordKey],
+        *,
+        again: bool = False,
+    ) -> Applied:
+        """Write records and keep the index; tells what has really changed."""
+        records: set[RecordKey] = set()
+        services: set[ServiceKey] = set()
+        for key in gone:
+            del held.given[key]
+            services.add(self._unlink(part, held.completed.pop(key)))
+            records.add(key)
+        for key, record in changed.items():
+            if not again and held.given.get(key) == record:
+                continue
+            held.given[key] = record
+            old = held.completed.get(key)
+            new = held.complete(record)
+            if old == new:
+                continue
+            if old is not None:
+                services.add(self._unlink(part, old))
+            held.completed[key] = new
+            self._by_service.setdefault(new.service.key, set()).add((part, key))
+            services.add(new.service.key)
+            records.add(key)
+        return Applied(frozenset(records), frozenset(services))
+
+    def _unlink(self, part: PartId, record: ServiceRecord) -> ServiceKey:
+        key = record.service.key
+        references = self._by_service[key]
+        references.discard((part, record.key))
+        if not references:
+            del self._by_service[key]
+        return key
+
+
+def _listed(
+    held: Mapping[RecordKey, ServiceRecord], update: Replace
+) -> dict[RecordKey, ServiceRecord]:
+    """The records after a listing.
+
+    Keys that are named as faulty keep their last good record; a fault without a key keeps
+    everything that the listing does not have.
+    """
+    target = {record.key: record for record in update.records}
+    for fault in update.faults:
+        if fault.key is None:
+            target = {**held, **target}
+        elif fault.key in held:
+            target[fault.key] = held[fault.key]
+    return target
