@@ -171,6 +171,8 @@ def _merge_endpoints(
     chosen = ordered
     if policy.endpoints is Union.FIRST:
         chosen, conflicts = _first_with_endpoints(ordered)
+    if len(chosen) == 1 and (alone := _alone(chosen[0], ports)) is not None:
+        return evolve(alone, conflicts=tuple(conflicts))
     named: dict[EndpointKey, list[_Named]] = {}
     for one in chosen:
         names = ports.names_for(one.record.service)
@@ -190,6 +192,16 @@ def _merge_endpoints(
         conflicts.extend(decided)
     sources = tuple(tuple(dict.fromkeys(one.source for one in named[key])) for key in sorted(named))
     return _Endpoints(tuple(listed), sources, tuple(conflicts))
+
+
+def _alone(one: Contribution, ports: MergedPorts) -> _Endpoints | None:
+    """The endpoints of a single record as they are, unless a port has another name or none."""
+    endpoints = one.record.endpoints
+    used = {endpoint.service_port for endpoint in endpoints}
+    names = ports.names_for(one.record.service)
+    if any(names.get(name) != name for name in used):
+        return None
+    return _Endpoints(endpoints, ((one.source,),) * len(endpoints))
 
 
 def _first_with_endpoints(

@@ -110,8 +110,9 @@ class Catalog:
         generation: int,
     ) -> Catalog:
         """The catalog after entries were added or replaced, and keys removed."""
-        entries = dict(self._entries)
-        addresses = dict(self._by_address)
+        # copy() clones a table that had removals as it is; dict() would insert each again.
+        entries = self._entries.copy()
+        addresses = self._by_address.copy()
         for key in removed:
             _unlink(addresses, entries.pop(key, None))
         for entry in changed:
