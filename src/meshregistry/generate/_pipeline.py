@@ -1,0 +1,395 @@
+"""From a world and a proxy key to a resource set: generators, their memo, shared parts.
+
+Two sorts of generators stand in two tables, which callers may extend. A service generator
+makes the resources of one service; it runs again when that service or its endpoints have
+changed. A scope generator makes what depends on all services together, but not on their
+endpoints; it runs again when a service of its scope has changed. Both are pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
+
+from attrs import field, frozen
+
+from meshregistry.errors import GenerationError
+from meshregistry.generate._bindings import sidecar_bindings
+from meshregistry.generate._clusters import passthrough_cluster, service_clusters
+from meshregistry.generate._listeners import inbound, outbound_listeners, router_listeners
+from meshregistry.generate._memo import Fragments, Memo
+from meshregistry.generate._output import Generated
+from meshregistry.generate._routes import outbound_routes, router_routes
+from meshregistry.generate._world import (
+    OwnPort,
+    Scope,
+    View,
+    World,
+    deciding_namespaces,
+    own_places,
+    own_ports,
+    visible,
+)
+from meshregistry.model import (
+    Catalog,
+    ProxyKey,
+    ProxyRole,
+    Reference,
+    Resource,
+    ResourcePart,
+    ResourceSet,
+    ServiceKey,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from meshregistry.model import CatalogEntry, Proxy
+    from meshregistry.rules import MeshSettings
+
+    ServiceGenerator = Callable[[CatalogEntry, str, MeshSettings], Generated]
+    Faults = tuple[GenerationError, ...]
+
+
+def _names(names: Iterable[str]) -> frozenset[str]:
+    return frozenset(names)
+
+
+@frozen
+class ScopeGenerator:
+    """A generator of what depends on all services that a proxy may see.
+
+    Attributes:
+        generate: makes resources from a view, and from nothing else.
+        reads: the facts of the proxy that it reads, as `View` names them: of ``namespace``,
+            ``own`` and ``taken``. Proxies that do not differ in them share the result.
+    """
+
+    generate: Callable[[View], Generated]
+    reads: frozenset[str] = field(default=(), converter=_names)
+
+
+SERVICE_GENERATORS: tuple[ServiceGenerator, ...] = (service_clusters,)
+"""What each visible service gives every proxy."""
+
+SCOPE_GENERATORS: Mapping[ProxyRole, tuple[ScopeGenerator, ...]] = MappingProxyType(
+    {
+        ProxyRole.ROUTER: (
+            ScopeGenerator(router_listeners),
+            ScopeGenerator(router_routes),
+        ),
+        ProxyRole.SIDECAR: (
+            ScopeGenerator(passthrough_cluster),
+            ScopeGenerator(outbound_listeners, reads=("taken",)),
+            ScopeGenerator(outbound_routes, reads=("namespace",)),
+            ScopeGenerator(inbound, reads=("own",)),
+        ),
+    }
+)
+"""What all visible services together give a proxy of a role; one part of its set each."""
+
+
+@frozen(eq=False)
+class Derived:
+    """What one proxy key is sent.
+
+    Attributes:
+        resources: consistent; made of parts that other proxies share.
+        faults: what could not be generated, or was decided against.
+    """
+
+    resources: ResourceSet = field(factory=ResourceSet)
+    faults: tuple[GenerationError, ...] = ()
+
+
+class Pipeline:
+    """Derives resource sets, and remembers what it derived for the newest world.
+
+    Worlds are to be made from one another (`Catalog.updated`), so that what did not change
+    stays the same object: then a change costs what changed. Any other order of worlds gives
+    the same results, only later. Not thread-safe; several pipelines share nothing.
+    """
+
+    def __init__(
+        self,
+        *,
+        service_generators: Iterable[ServiceGenerator] = SERVICE_GENERATORS,
+        scope_generators: Mapping[ProxyRole, tuple[ScopeGenerator, ...]] = SCOPE_GENERATORS,
+    ) -> None:
+        self._service_generators = tuple(service_generators)
+        self._scope_generators = dict(scope_generators)
+        self._world: World | None = None
+        self._shape = object()
+        self._memo = Memo()
+        self._services: dict[ServiceKey, _OfService] = {}
+        self._networks: set[str] = set()
+        self._held_networks: frozenset[str] = frozenset()
+        self._pool: WeakValueDictionary[tuple[str, str, str], Resource] = WeakValueDictionary()
+
+    def proxy_key(self, world: World, proxy: Proxy) -> ProxyKey:
+        """What of a proxy can matter in this world.
+
+        A router sees the mesh from no namespace. A sidecar keeps the addresses at which the
+        world knows an endpoint; those that only call others thereby share one key.
+        """
+        if proxy.role is not ProxyRole.SIDECAR:
+            return ProxyKey(role=proxy.role, network=proxy.network)
+        return ProxyKey(
+            role=proxy.role,
+            namespace=proxy.namespace,
+            addresses=tuple(a for a in proxy.addresses if world.catalog.at_address(a)),
+            network=proxy.network,
+        )
+
+    def derive(self, world: World, key: ProxyKey) -> Derived:
+        """The resource set of a proxy key. It never fails: faults are part of the result."""
+        self._advance(world)
+        generators = self._scope_generators.get(key.role)
+        if generators is None:
+            return Derived(
+                faults=(
+                    GenerationError(
+                        f"nothing is generated for the role {key.role}; connect an Envoy"
+                    ),
+                )
+            )
+        scope = self._scope(world, key.namespace)
+        reach = self._reach(world, scope, key.network)
+        facts = self._facts(world, scope, key)
+        made = [self._made(world, scope, generator, facts) for generator in generators]
+        parts = (reach.part, *(one.part for one in made))
+        faults = (scope.faults, reach.faults, *(one.faults for one in made))
+        return self._memo.get(
+            ("derived", key),
+            (*parts, *faults),
+            lambda _: Derived(
+                ResourceSet(parts), tuple(fault for some in faults for fault in some)
+            ),
+        )
+
+    def _advance(self, world: World) -> None:
+        """Make this the current world; forget what the last one did not use."""
+        last, self._world = self._world, world
+        if last is world:
+            return
+        if last is None or last.mesh != world.mesh or last.source_order != world.source_order:
+            self._shape, self._memo = object(), Memo()
+            self._services.clear()
+            self._networks.clear()
+            return
+        self._memo.turn()
+        for service in self._services.values() if self._networks != self._held_networks else ():
+            service.retain(self._networks)
+        self._held_networks = frozenset(self._networks)
+        self._networks.clear()
+        diff = self._diff(last.catalog, world.catalog)
+        for key in diff.removed:
+            self._services.pop(key, None)
+        if diff.is_other_set or any(
+            world.catalog[key].service != last.catalog[key].service
+            or world.rank(world.catalog[key]) != world.rank(last.catalog[key])
+            for key in diff.changed
+        ):
+            self._shape = object()
+
+    def _diff(self, older: Catalog, newer: Catalog) -> _Diff:
+        """What changed between two catalogs; many scopes ask for the same two."""
+
+        def make(_former: _Diff | None) -> _Diff:
+            diff = newer.diff(older)
+            return _Diff(diff.changed, diff.removed, bool(diff.added or diff.removed))
+
+        return self._memo.get("diff", (older, newer), make)
+
+    def _scope(self, world: World, namespace: str) -> Scope:
+        """What proxies of a namespace may see; one object for all that see the same."""
+        deciding = self._memo.get(
+            "deciding", (self._shape,), lambda _: deciding_namespaces(world.catalog.entries())
+        )
+        seen_from = namespace if namespace in deciding else None
+
+        def make(former: Scope | None) -> Scope:
+            scope = visible(world, world.catalog.entries(), seen_from)
+            return former if former is not None and former.is_same(scope) else scope
+
+        return self._memo.get(("scope", seen_from), (self._shape,), make)
+
+    def _facts(self, world: World, scope: Scope, key: ProxyKey) -> dict[str, object]:
+        """The facts of a proxy that generators may read, reduced to what can matter."""
+        places = self._memo.get(
+            ("places", scope.seen_from), (scope,), lambda _: sidecar_bindings(scope).places
+        )
+        at = tuple(
+            entry for address in key.addresses for entry in world.catalog.at_address(address)
+        )
+        own: tuple[OwnPort, ...] = self._memo.get(
+            ("own", key.addresses, key.network),
+            at,
+            lambda _: own_ports(world, key.addresses, key.network),
+        )
+        return {
+            "namespace": key.namespace if key.namespace in scope.homes else "",
+            "own": own,
+            "taken": tuple(sorted(own_places(own) & places)),
+        }
+
+    def _made(
+        self, world: World, scope: Scope, generator: ScopeGenerator, facts: dict[str, object]
+    ) -> _Made:
+        """The part that a generator makes of a scope and the facts that it reads."""
+        read = {name: facts[name] for name in generator.reads}
+
+        def make(former: _Made | None) -> _Made:
+            fragments = Fragments(former.fragments if former else None)
+            view = View(mesh=world.mesh, scope=scope, keep=fragments.keep, **read)  # type: ignore[arg-type]  # named by reads
+            generated = generator.generate(view)
+            fragments.close()
+            resources = [self._pooled(resource) for resource in generated.resources]
+            part = _revised(former.part if former else ResourcePart(), resources)
+            return _Made(part, generated.faults, fragments)
+
+        slot = (generator, scope.seen_from, *sorted(read.items()))
+        return self._memo.get(slot, (scope,), make)
+
+    def _reach(self, world: World, scope: Scope, network: str) -> _Reach:
+        """The clusters and assignments of all visible services, for proxies on a network."""
+        self._networks.add(network)
+        catalog = world.catalog
+
+        def make(former: _Reach | None) -> _Reach:
+            if former is None:
+                former = _Reach(Catalog(), Scope(), ResourcePart(), {}, ())
+            if former.scope is scope:
+                keys = [
+                    key
+                    for key in self._diff(former.catalog, catalog).changed
+                    if key in former.products
+                ]
+                gone: set[ServiceKey] = set()
+            else:
+                keys = [service.key for service in scope.services]
+                gone = former.products.keys() - set(keys)
+            news = {key: self._service(catalog[key], network, world.mesh) for key in keys}
+            return former.updated(catalog, scope, news, gone)
+
+        return self._memo.get(("reach", scope.seen_from, network), (scope, catalog), make)
+
+    def _service(self, entry: CatalogEntry, network: str, mesh: MeshSettings) -> _Products:
+        """What one service gives proxies on a network, made once for all scopes."""
+        held = self._services.get(entry.key)
+        if held is None or (held.entry is not entry and held.entry != entry):
+            held = self._services[entry.key] = _OfService(entry)
+        seen_from = network if held.is_on_networks else ""
+        products = held.by_network.get(seen_from)
+        if products is None:
+            generated = [make(entry, seen_from, mesh) for make in self._service_generators]
+            products = held.by_network[seen_from] = _Products(
+                tuple(self._pooled(one) for some in generated for one in some.resources),
+                tuple(fault for some in generated for fault in some.faults),
+            )
+        return products
+
+    def _pooled(self, resource: Resource) -> Resource:
+        """The one object for this content, however many parts hold it."""
+        key = (resource.type_url, resource.name, resource.digest)
+        return self._pool.setdefault(key, resource)
+
+
+@frozen(eq=False)
+class _Diff:
+    """The keys that differ between two catalogs."""
+
+    changed: tuple[ServiceKey, ...]
+    removed: tuple[ServiceKey, ...]
+    is_other_set: bool
+
+
+@frozen(eq=False)
+class _Products:
+    """What a service gives proxies."""
+
+    resources: tuple[Resource, ...]
+    faults: Faults
+
+
+class _OfService:
+    """A service as it is now, and what it gives, by network."""
+
+    def __init__(self, entry: CatalogEntry) -> None:
+        self.entry = entry
+        self.is_on_networks = any(endpoint.network for endpoint in entry.endpoints)
+        self.by_network: dict[str, _Products] = {}
+
+    def retain(self, networks: set[str]) -> None:
+        """Forget what was made for other networks."""
+        for network in self.by_network.keys() - networks - {""}:
+            del self.by_network[network]
+
+
+@frozen(eq=False)
+class _Made:
+    """The part of one scope generator."""
+
+    part: ResourcePart
+    faults: Faults
+    fragments: Fragments
+
+
+@frozen(eq=False)
+class _Reach:
+    """The part of all service generators, and what each service gave to it."""
+
+    catalog: Catalog
+    scope: Scope
+    part: ResourcePart
+    products: dict[ServiceKey, _Products]
+    faults: Faults
+
+    def updated(
+        self,
+        catalog: Catalog,
+        scope: Scope,
+        news: dict[ServiceKey, _Products],
+        gone: set[ServiceKey],
+    ) -> _Reach:
+        """The part after some services gave something else, and some are gone."""
+        products = dict(self.products)
+        lost: set[Reference] = set()
+        found: dict[Reference, Resource] = {}
+        is_fault_changed = False
+        for key in (*gone, *news):
+            old, new = products.pop(key, _NOTHING), news.get(key, _NOTHING)
+            if old is not new:
+                lost.update(resource.key for resource in old.resources)
+                found.update((resource.key, resource) for resource in new.resources)
+                is_fault_changed = is_fault_changed or bool(old.faults or new.faults)
+        products.update(news)
+        part = _changed(self.part, lost, found)
+        if not is_fault_changed:
+            return _Reach(catalog, scope, part, products, self.faults)
+        faults = tuple(fault for key in sorted(products) for fault in products[key].faults)
+        return _Reach(catalog, scope, part, products, faults)
+
+
+_NOTHING = _Products((), ())
+
+
+def _revised(former: ResourcePart, resources: Iterable[Resource]) -> ResourcePart:
+    """A part of these resources, which is the former one as far as they are the same."""
+    old = {Reference(url, name) for url, group in former.groups.items() for name in group.by_name}
+    return _changed(former, old, {resource.key: resource for resource in resources})
+
+
+def _changed(
+    part: ResourcePart, lost: set[Reference], found: dict[Reference, Resource]
+) -> ResourcePart:
+    """The part without what is lost, with what is found; the same object if that is nothing."""
+    removed = lost - found.keys()
+    changed = [
+        resource
+        for (url, name), resource in found.items()
+        if url not in part.groups or part.groups[url].by_name.get(name) is not resource
+    ]
+    return part.updated(changed, removed) if changed or removed else part
