@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import heapq
 import itertools
@@ -304,7 +305,8 @@ def _report(
         if not answer.done():
             deliver()
 
-    if not loop.is_closed():
+    # A loop that has been closed refuses; nobody waits there any more.
+    with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(on_loop)
 
 
