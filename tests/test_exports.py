@@ -27,7 +27,11 @@ PACKAGES = [name for name in FACADES if (SOURCE / name.rpartition(".")[2]).is_di
 # Names that a façade offers although they live in another one.
 REEXPORTS = {
     # Plugins import from spi alone; these values are what their hooks return.
-    "meshregistry.spi": {"MergePolicy", "Peer", "Union", "Verdict"},
+    "meshregistry.spi": {
+        *("MergePolicy", "Peer", "Union", "Verdict"),
+        # And these are what their config classes are made of.
+        *("Path", "Seconds", "Secret"),
+    },
 }
 
 # What a package may load beyond the requirements of the core (architecture, section 2).

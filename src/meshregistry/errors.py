@@ -86,9 +86,12 @@ class ConfigError(MeshRegistryError):
         if not faults:
             msg = "no faults to join"
             raise ValueError(msg)
-        first, *rest = faults
-        if rest:
-            first._also = (*first._also, *rest)  # noqa: SLF001 - the same class
+        # A fault may come along both by itself and inside another: it is kept once.
+        every = {id(fault): fault for one in faults for fault in one.faults}
+        first, *rest = every.values()
+        for fault in rest:
+            fault._also = ()  # noqa: SLF001 - the same class
+        first._also = tuple(rest)  # noqa: SLF001 - the same class
         return first
 
     @property

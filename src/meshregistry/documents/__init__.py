@@ -14,12 +14,13 @@ from meshregistry.documents._nodes import (
     Node,
     ScalarNode,
     SequenceNode,
+    digest,
     from_plain,
     suggestion,
     to_plain,
 )
 from meshregistry.documents._parse import decode, parse
-from meshregistry.documents._structure import structure
+from meshregistry.documents._structure import attempt, structure
 from meshregistry.documents._values import Path, Seconds, Secret, format_seconds, parse_seconds
 
 __all__ = [
@@ -33,8 +34,10 @@ __all__ = [
     "Seconds",
     "Secret",
     "SequenceNode",
+    "attempt",
     "check_class",
     "decode",
+    "digest",
     "expand",
     "format_seconds",
     "from_plain",

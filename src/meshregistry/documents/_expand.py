@@ -17,20 +17,30 @@ _DOLLAR = re.compile(r"\$(?:(\$)|\{([^}]*)(\}?))")
 _VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
 
 
-def expand(node: AnyNode, environ: Mapping[str, str]) -> AnyNode:
+def expand(
+    node: AnyNode, environ: Mapping[str, str], *, faults: list[ConfigError] | None = None
+) -> AnyNode:
     """The tree with its variables replaced; keys are left alone.
 
     The environment cannot change the structure: what comes out of a scalar is one scalar.
     As in a shell the default counts if the variable is unset or empty; ``$$`` is a dollar,
     and a dollar before anything but ``{`` or ``$`` is itself.
 
+    Args:
+        node: the tree.
+        environ: the variables.
+        faults: where to add what is wrong, for a caller that has more to report.
+
     Raises:
-        ConfigError: all variables that are unset and have no default, joined.
+        ConfigError: all variables that are unset and have no default, joined; not if
+            `faults` takes them.
     """
-    faults: list[ConfigError] = []
-    expanded = _expand(node, environ, faults)
-    if faults:
-        raise ConfigError.joined(faults)
+    found: list[ConfigError] = []
+    expanded = _expand(node, environ, found)
+    if faults is not None:
+        faults.extend(found)
+    elif found:
+        raise ConfigError.joined(found)
     return expanded
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import enum
+import hashlib
 import math
 import re
 from typing import TYPE_CHECKING, Any
@@ -247,6 +248,26 @@ def _mapping(value: Mapping[object, object], file: str, path: str) -> MappingNod
             )
         )
     return MappingNode(file=file, path=path, entries=tuple(entries))
+
+
+def digest(node: AnyNode) -> str:
+    """A text that two trees share if and only if they say the same, wherever they stand.
+
+    Quotes count, since they decide what a scalar can be; the order of keys does not.
+    """
+    return hashlib.blake2b(repr(_content(node)).encode(), digest_size=16).hexdigest()
+
+
+def _content(node: AnyNode) -> object:
+    if isinstance(node, SequenceNode):
+        return [_content(item) for item in node.items]
+    if isinstance(node, MappingNode):
+        return {key: _content(value) for key, value in sorted(_by_key(node).items())}
+    return (node.text, node.is_plain, node.is_null)
+
+
+def _by_key(node: MappingNode) -> dict[str, AnyNode]:
+    return {key.text: value for key, value in node.entries}
 
 
 def to_plain(node: AnyNode) -> Any:

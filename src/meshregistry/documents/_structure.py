@@ -9,7 +9,7 @@ import typing
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import attrs
-from attrs import define, evolve, field
+from attrs import define, evolve
 
 from meshregistry.documents._classes import (
     ConfigField,
@@ -63,18 +63,37 @@ def structure(
     Raises:
         ConfigError: all faults, joined.
     """
-    walk = _Walk(base_path, scalars or {})
+    faults: list[ConfigError] = []
+    made = attempt(node, cls, faults, base_path=base_path, scalars=scalars)
+    if made is None:
+        raise ConfigError.joined(faults)
+    return made
+
+
+def attempt(
+    node: AnyNode,
+    cls: type[T],
+    faults: list[ConfigError],
+    *,
+    base_path: Path | None = None,
+    scalars: Scalars | None = None,
+) -> T | None:
+    """The same for a caller that has more to report: faults are added to the list.
+
+    None means that there were some.
+    """
+    walk = _Walk(base_path, scalars or {}, faults)
     try:
         return typing.cast("T", walk.instance(node, cls))
     except _Wrong:
-        raise ConfigError.joined(walk.faults) from None
+        return None
 
 
 @define
 class _Walk:
     base_path: Path | None
     scalars: Scalars
-    faults: list[ConfigError] = field(factory=list)
+    faults: list[ConfigError]
 
     def wrong(self, node: Node, reason: str, remedy: str = "") -> _Wrong:
         """Note a fault; raise the answer."""
