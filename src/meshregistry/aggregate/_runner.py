@@ -67,6 +67,7 @@ class SourceRunner:
         self._is_stopping = False
         self._task: asyncio.Task[None] | None = None
         self._what = source.kind
+        self._begun = asyncio.Event()
 
     def start(self, ended: Callable[[asyncio.Task[None]], None]) -> None:
         """Begin to follow; `ended` is told when it is over, for whatever reason."""
@@ -81,6 +82,13 @@ class SourceRunner:
             self._run.end()
         if self._task is not None:
             self._task.cancel()
+
+    async def begun(self) -> None:
+        """Wait until the first attempt has reached its first pause, or connects, or is over.
+
+        What a registry publishes before it first waits is then in the inbox.
+        """
+        await self._begun.wait()
 
     async def close(self) -> None:
         """Stop, and wait a bounded time for the task and the threads of the source."""
@@ -103,10 +111,10 @@ class SourceRunner:
         return running
 
     async def _follow(self) -> None:
-        if self._after is not None:
-            await self._after
         stack = AsyncExitStack()
         try:
+            if self._after is not None:
+                await self._after
             while True:
                 failure = await self._attempt(stack)
                 if self._is_stopping:
@@ -118,6 +126,7 @@ class SourceRunner:
                 self._touched(self._source.id)
                 await self.context.clock.sleep(delay)
         finally:
+            self._begun.set()
             await self._disconnect(stack)
 
     async def _attempt(self, stack: AsyncExitStack) -> Failure:
@@ -129,10 +138,13 @@ class SourceRunner:
         self._touched(source.id)
         try:
             if source.connect is not None and self.context.client is None:
+                self._begun.set()
                 client = source.connect(self.context)
                 self.context.client = await stack.enter_async_context(client)
             registry = source.open(self.context)
             self._what = f"{type(registry).__qualname__}.run"
+            # Whoever waits for this wakes when the registry gives way for the first time.
+            self._begun.set()
             await registry.run(RunSink(run))
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
@@ -143,6 +155,7 @@ class SourceRunner:
         except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code: sorted by Failure, shown and logged
             return Failure.of(source.id, error)
         finally:
+            self._begun.set()
             run.end()
         return Failure.returned(source.id)
 

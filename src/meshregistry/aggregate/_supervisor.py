@@ -111,6 +111,8 @@ class Supervisor:
         self._runners: dict[SourceId, SourceRunner] = {}
         self._retiring: set[asyncio.Task[None]] = set()
         self._conditions: dict[SourceId, Condition] = {}
+        self._untold: list[Callable[[], None]] = []
+        self._started = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_settling_soon = False
         self._has_ended = False
@@ -172,6 +174,7 @@ class Supervisor:
             raise RuntimeError(msg)
         self._loop = asyncio.get_running_loop()
         self._inbox.open()
+        self._started.set()
         for source in self._aggregation.sources:
             self._expect(source)
         for source in self._aggregation.sources:
@@ -202,6 +205,17 @@ class Supervisor:
         """
         self._inbox.drain()
         self._settle()
+
+    async def drained(self) -> None:
+        """The same, once every source has been opened for the first time.
+
+        So that what a registry held before it was run is not missed. Sources with a client
+        are not waited for: connecting may take long.
+        """
+        await self._started.wait()
+        for runner in tuple(self._runners.values()):
+            await runner.begun()
+        self.flush()
 
     def reconfigure(self, sources: Sequence[Source]) -> Reconfigured:
         """Follow these sources from now on, in this order of precedence.
@@ -303,7 +317,7 @@ class Supervisor:
         condition, error = self._aggregation.condition(source)
         if self._conditions.get(source, Condition.STARTING) is not condition:
             self._conditions[source] = condition
-            self._guard(partial(self._on_condition, source, condition, error))
+            self._untold.append(partial(self._on_condition, source, condition, error))
         if self._aggregation.has_synced(source):
             self._gate.synced(source)
         self._check_gate(self._clock.now())
@@ -326,13 +340,20 @@ class Supervisor:
             self._gate_alarm.set(self._gate.next_deadline())
 
     def _settle_soon(self) -> None:
-        """Merge at the next turn of the loop, together with what else this turn brings."""
+        """Merge at the next turn of the loop, together with what else this turn brings.
+
+        Listeners are called then too, never from within a call of a sink: the registry may
+        hold a lock there that the listener wants.
+        """
         if not self._is_settling_soon and self._loop is not None:
             self._is_settling_soon = True
             self._loop.call_soon(self._settle)
 
     def _settle(self) -> None:
         self._is_settling_soon = False
+        untold, self._untold = self._untold, []
+        for tell in untold:
+            self._guard(tell)
         self._guard(self._merge)
 
     def _merge(self) -> None:
