@@ -14,18 +14,27 @@ from meshregistry.ads._messages import (
     Subscribed,
     Unsubscribed,
 )
+from meshregistry.ads._session import REMOVAL_GRACE, WARM_TIMEOUT, Session
+from meshregistry.ads._status import SyncState, TypeStatus
+from meshregistry.ads._subscription import Diff
 
 __all__ = [
+    "REMOVAL_GRACE",
+    "WARM_TIMEOUT",
     "Acked",
     "AdsEvent",
     "AdsMessage",
     "AdsRequest",
     "DeltaRequest",
     "DeltaResponse",
+    "Diff",
     "Nacked",
     "Request",
     "Response",
+    "Session",
     "StaleNonce",
     "Subscribed",
+    "SyncState",
+    "TypeStatus",
     "Unsubscribed",
 ]

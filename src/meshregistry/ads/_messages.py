@@ -59,12 +59,16 @@ class Response:
         resources: in canonical order; a wildcard response of a one-part set shares the
             set's own tuple, so that encoders can recognise it by identity.
         nonce: unique within the stream.
+        heartbeats: resources that are sent without a body, to prolong their time to live.
+        has_ttl: the client understands times to live: wrap each resource that has one.
     """
 
     type_url: str
     version: str
     resources: tuple[Resource, ...]
     nonce: str
+    heartbeats: tuple[Resource, ...] = ()
+    has_ttl: bool = False
 
 
 @frozen(kw_only=True)
@@ -76,8 +80,9 @@ class DeltaResponse:
         version: ``system_version_info``, for people; comparing goes by digests.
         resources: added or changed; the digest is each one's version.
         removed: names that are gone, or never were.
-        heartbeats: resources that are sent without a body, to prolong their TTL.
         nonce: unique within the stream.
+        heartbeats: resources that are sent without a body, to prolong their time to live.
+        has_ttl: the client understands times to live: send them.
     """
 
     type_url: str
@@ -86,9 +91,10 @@ class DeltaResponse:
     removed: tuple[str, ...]
     nonce: str
     heartbeats: tuple[Resource, ...] = ()
+    has_ttl: bool = False
 
 
-@frozen(kw_only=True)
+@frozen
 class Subscribed:
     """The client wants something new of a type; `names` are those that are new."""
 
@@ -96,7 +102,7 @@ class Subscribed:
     names: tuple[str, ...]
 
 
-@frozen(kw_only=True)
+@frozen
 class Unsubscribed:
     """The client wants some names of a type no longer."""
 
@@ -104,7 +110,7 @@ class Unsubscribed:
     names: tuple[str, ...]
 
 
-@frozen(kw_only=True)
+@frozen
 class Acked:
     """The client has accepted the response with this nonce."""
 
@@ -113,7 +119,7 @@ class Acked:
     nonce: str
 
 
-@frozen(kw_only=True)
+@frozen
 class Nacked:
     """The client has refused the response with this nonce."""
 
@@ -123,7 +129,7 @@ class Nacked:
     error: str
 
 
-@frozen(kw_only=True)
+@frozen
 class StaleNonce:
     """The request answers an older response than the last one; state of the world ignores it."""
 

@@ -111,6 +111,8 @@ class Resource:
         digest: content hash of the bytes, in hexadecimal; its version in delta.
         references: what it needs, sorted; filled while generating or decoding.
         ttl: seconds after which a client forgets it unless it is sent again; None: never.
+        any_frame, delta_frame: kept here by the server, which encodes once what stands
+            before the bytes in a response; they follow from the rest and are never compared.
     """
 
     type_url: str
@@ -119,6 +121,8 @@ class Resource:
     digest: str = field()
     references: tuple[Reference, ...] = field(default=(), converter=_references)
     ttl: float | None = None
+    any_frame: builtins.bytes | None = field(default=None, init=False, repr=False)
+    delta_frame: builtins.bytes | None = field(default=None, init=False, repr=False)
 
     @digest.default
     def _content_hash(self) -> str:
@@ -177,6 +181,16 @@ class ResourceGroup:
     def listed(self) -> tuple[Resource, ...]:
         """All of them, in canonical order."""
         return tuple(self.by_name.values())
+
+    @cached_property
+    def references(self) -> frozenset[Reference]:
+        """Everything that any of them needs."""
+        return frozenset(needed for r in self.by_name.values() for needed in r.references)
+
+    @cached_property
+    def expiring(self) -> tuple[Resource, ...]:
+        """Those that have a time to live."""
+        return tuple(r for r in self.by_name.values() if r.ttl is not None)
 
     def updated(self, changed: Mapping[str, Resource], removed: Iterable[str]) -> ResourceGroup:
         """The group after resources were added or replaced, and names removed."""
