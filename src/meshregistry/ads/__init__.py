@@ -15,7 +15,7 @@ from meshregistry.ads._messages import (
     Unsubscribed,
 )
 from meshregistry.ads._session import REMOVAL_GRACE, WARM_TIMEOUT, Session
-from meshregistry.ads._status import SyncState, TypeStatus
+from meshregistry.ads._status import TypeState, TypeStatus
 from meshregistry.ads._subscription import Diff
 
 __all__ = [
@@ -34,7 +34,7 @@ __all__ = [
     "Session",
     "StaleNonce",
     "Subscribed",
-    "SyncState",
+    "TypeState",
     "TypeStatus",
     "Unsubscribed",
 ]

@@ -59,16 +59,12 @@ class Response:
         resources: in canonical order; a wildcard response of a one-part set shares the
             set's own tuple, so that encoders can recognise it by identity.
         nonce: unique within the stream.
-        heartbeats: resources that are sent without a body, to prolong their time to live.
-        has_ttl: the client understands times to live: wrap each resource that has one.
     """
 
     type_url: str
     version: str
     resources: tuple[Resource, ...]
     nonce: str
-    heartbeats: tuple[Resource, ...] = ()
-    has_ttl: bool = False
 
 
 @frozen(kw_only=True)
@@ -82,7 +78,6 @@ class DeltaResponse:
         removed: names that are gone, or never were.
         nonce: unique within the stream.
         heartbeats: resources that are sent without a body, to prolong their time to live.
-        has_ttl: the client understands times to live: send them.
     """
 
     type_url: str
@@ -91,7 +86,6 @@ class DeltaResponse:
     removed: tuple[str, ...]
     nonce: str
     heartbeats: tuple[Resource, ...] = ()
-    has_ttl: bool = False
 
 
 @frozen

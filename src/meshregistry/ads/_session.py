@@ -243,15 +243,12 @@ class Session:
                 removed=removed,
                 nonce=nonce,
                 heartbeats=heartbeats,
-                has_ttl=self.supports_ttl,
             )
         return Response(
             type_url=sub.type_url,
             version=version,
             resources=resources,
             nonce=nonce,
-            heartbeats=heartbeats,
-            has_ttl=self.supports_ttl,
         )
 
     def _nonce(self) -> str:
@@ -299,7 +296,7 @@ class Session:
     def _next_heartbeat(self, turn: Turn) -> AdsMessage | None:
         """Resources with a time to live are sent again in half of that time ("Resource TTL").
 
-        A heartbeat carries no body. A full state must be repeated whole, since absence deletes.
+        In delta without a body. A full state must be repeated whole, since absence deletes.
         """
         if not self.supports_ttl:
             return None
@@ -316,11 +313,12 @@ class Session:
                 self._deadline = min(self._deadline, sub.heartbeat_at)
                 continue
             sub.heartbeat_at = turn.now + pause
-            version = sub.sent_version
-            if sub.is_whole:
-                message = self._message(sub, version, _sotw.whole(sub, sub.sent))
-            else:
+            version = sub.version_sent
+            if self.is_delta:
                 message = self._message(sub, version, (), heartbeats=held)
+            else:
+                again = _sotw.whole(sub, sub.sent) if sub.is_whole else held
+                message = self._message(sub, version, again)
             sub.record(message, sub.sent, turn.now, is_heartbeat=True)
             return message
         return None

@@ -85,7 +85,7 @@ def draft(sub: Subscription, turn: Turn) -> Draft | None:
         return draft_names(sub, turn)
     if isinstance(claimed, str) and _is_held(sub, claimed, turn.offered):
         sub.is_due = sub.is_all_due = False
-        sub.sent_version = sub.acked_version = claimed
+        sub.version_sent = sub.version_acked = claimed
         sub.settle(turn.offered)
         return None
     return _draft_whole(sub, turn)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from meshregistry.model import ResourceSet
 
 
-class SyncState(Enum):
+class TypeState(StrEnum):
     """How far a client follows one type; the names are those of CSDS, plus REJECTED (its ERROR)."""
 
     NOT_SENT = "NOT_SENT"
@@ -30,18 +30,18 @@ class TypeStatus:
     Attributes:
         type_url: the type.
         names: what the client subscribes to, sorted; ``*`` for everything.
-        sent_version: of the last response; empty before the first.
-        acked_version: of the last response that was accepted; empty before the first.
+        version_sent: of the last response; empty before the first.
+        version_acked: of the last response that was accepted; empty before the first.
         error: what the client said when it refused; empty once it has accepted again.
         state: in one word.
     """
 
     type_url: str
     names: tuple[str, ...]
-    sent_version: str
-    acked_version: str
+    version_sent: str
+    version_acked: str
     error: str
-    state: SyncState
+    state: TypeState
 
     @property
     def is_wildcard(self) -> bool:
@@ -52,17 +52,17 @@ class TypeStatus:
 def type_status(sub: Subscription, offered: ResourceSet | None) -> TypeStatus:
     """Look at one subscription."""
     if sub.refused is not None and sub.error and not sub.in_flight:
-        state = SyncState.REJECTED
+        state = TypeState.REJECTED
     elif sub.is_settled(offered):
-        state = SyncState.SYNCED
+        state = TypeState.SYNCED
     else:
-        state = SyncState.STALE if sub.sent_version else SyncState.NOT_SENT
+        state = TypeState.STALE if sub.version_sent else TypeState.NOT_SENT
     names = sorted(sub.interest.names)
     return TypeStatus(
         type_url=sub.type_url,
         names=(WILDCARD, *names) if sub.interest.is_wildcard else tuple(names),
-        sent_version=sub.sent_version,
-        acked_version=sub.acked_version,
+        version_sent=sub.version_sent,
+        version_acked=sub.version_acked,
         error=sub.error,
         state=state,
     )

@@ -42,9 +42,11 @@ class InFlight(NamedTuple):
 
     def names(self) -> frozenset[str]:
         """Every name in the response, removals and heartbeats included."""
-        listed = [r.name for r in (*self.message.resources, *self.message.heartbeats)]
-        removed = self.message.removed if isinstance(self.message, DeltaResponse) else ()
-        return frozenset((*listed, *removed))
+        message = self.message
+        names = frozenset(resource.name for resource in message.resources)
+        if isinstance(message, DeltaResponse):
+            names |= {*message.removed, *(resource.name for resource in message.heartbeats)}
+        return names
 
 
 class Leaving(NamedTuple):
@@ -100,8 +102,8 @@ class Subscription:
     claimed: str | Mapping[str, str] | None = None
     is_unsure: bool = False
     nonce: str = ""
-    sent_version: str = ""
-    acked_version: str = ""
+    version_sent: str = ""
+    version_acked: str = ""
     error: str = ""
     warming_since: float | None = None
     heartbeat_at: float | None = None
@@ -118,7 +120,7 @@ class Subscription:
 
     def is_settled(self, offered: ResourceSet | None) -> bool:
         """The client holds exactly what is offered to it, and has said so."""
-        return self.sent is offered and self._is_quiet()
+        return self.interest.is_empty or (self.sent is offered and self._is_quiet())
 
     def set_interest(self, interest: Interest) -> None:
         """Take the new interest; what is no longer wanted is owed no longer."""
@@ -201,7 +203,7 @@ class Subscription:
         entry = InFlight(message, offered, now, not is_heartbeat and not self._is_owed())
         self.in_flight = (*self.in_flight, entry)[-_MOST_IN_FLIGHT:]
         self.nonce = message.nonce
-        self.sent_version = message.version
+        self.version_sent = message.version
 
     def settle(self, offered: ResourceSet) -> None:
         """Nothing more is to be said of this offer for now; if all was accepted, it is held."""
@@ -221,7 +223,7 @@ class Subscription:
         Responses are applied in order, so older ones without an answer were accepted too.
         """
         self.in_flight = self.in_flight[self.in_flight.index(entry) + 1 :]
-        self.acked_version = entry.message.version
+        self.version_acked = entry.message.version
         if self.warming_since is not None:
             self.warming_since = self.in_flight[0].at if self.in_flight else None
         if not self.unknown:
