@@ -66,7 +66,7 @@ integration: $(ENVOY)
 	$(BIN)/python -m pytest --durations=5 integration
 
 bench: $(ENVOY)
-	$(BIN)/python integration/benchmarks/run.py --output build/benchmarks.json $(BENCH)
+	PYTHONPATH=integration $(BIN)/python -m benchmarks --output build/benchmarks.json $(BENCH)
 
 demo: $(ENVOY)
 	$(BIN)/python integration/demo.py
