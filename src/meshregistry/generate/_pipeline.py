@@ -206,12 +206,12 @@ class Pipeline:
     def _scope(self, world: World, namespace: str) -> Scope:
         """What proxies of a namespace may see; one object for all that see the same."""
         deciding = self._memo.get(
-            "deciding", (self._shape,), lambda _: deciding_namespaces(world.catalog.entries())
+            "deciding", (self._shape,), lambda _: deciding_namespaces(world.catalog.by_key.values())
         )
         seen_from = namespace if namespace in deciding else None
 
         def make(former: Scope | None) -> Scope:
-            scope = visible(world, world.catalog.entries(), seen_from)
+            scope = visible(world, world.catalog.by_key.values(), seen_from)
             return former if former is not None and former.is_same(scope) else scope
 
         return self._memo.get(("scope", seen_from), (self._shape,), make)
@@ -262,29 +262,27 @@ class Pipeline:
             if former is None:
                 former = _Reach(Catalog(), Scope(), ResourcePart(), {}, ())
             if former.scope is scope:
-                keys = [
-                    key
-                    for key in self._diff(former.catalog, catalog).changed
-                    if key in former.products
-                ]
+                changed = self._diff(former.catalog, catalog).changed
+                keys = tuple(key for key in changed if key in former.products)
                 gone: set[ServiceKey] = set()
             else:
-                keys = [service.key for service in scope.services]
+                keys = scope.keys
                 gone = former.products.keys() - set(keys)
-            news = {key: self._service(catalog[key], network, world.mesh) for key in keys}
+            news = {key: self._service(key, world, network) for key in keys}
             return former.updated(catalog, scope, news, gone)
 
         return self._memo.get(("reach", scope.seen_from, network), (scope, catalog), make)
 
-    def _service(self, entry: CatalogEntry, network: str, mesh: MeshSettings) -> _Products:
+    def _service(self, key: ServiceKey, world: World, network: str) -> _Products:
         """What one service gives proxies on a network, made once for all scopes."""
-        held = self._services.get(entry.key)
+        entry = world.catalog[key]
+        held = self._services.get(key)
         if held is None or (held.entry is not entry and held.entry != entry):
-            held = self._services[entry.key] = _OfService(entry)
+            held = self._services[key] = _OfService(entry)
         seen_from = network if held.is_on_networks else ""
         products = held.by_network.get(seen_from)
         if products is None:
-            generated = [make(entry, seen_from, mesh) for make in self._service_generators]
+            generated = [make(entry, seen_from, world.mesh) for make in self._service_generators]
             products = held.by_network[seen_from] = _Products(
                 tuple(self._pooled(one) for some in generated for one in some.resources),
                 tuple(fault for some in generated for fault in some.faults),
@@ -369,7 +367,8 @@ class _Reach:
         part = _changed(self.part, lost, found)
         if not is_fault_changed:
             return _Reach(catalog, scope, part, products, self.faults)
-        faults = tuple(fault for key in sorted(products) for fault in products[key].faults)
+        faulty = sorted(key for key, some in products.items() if some.faults)
+        faults = tuple(fault for key in faulty for fault in products[key].faults)
         return _Reach(catalog, scope, part, products, faults)
 
 

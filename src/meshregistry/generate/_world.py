@@ -28,7 +28,7 @@ from meshregistry.rules import MeshSettings
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping
 
-    from meshregistry.model import CatalogEntry
+    from meshregistry.model import CatalogEntry, ServiceKey
 
 
 W = TypeVar("W", bound="Hashable")
@@ -67,7 +67,7 @@ class World:
 
     def precedence(self, entry: CatalogEntry) -> tuple[int, str, str]:
         """Sorts entries: who comes first wins a collision (source order, then host)."""
-        return (self.rank(entry), entry.service.host, entry.key.namespace)
+        return (self.rank(entry), entry.service.host, entry.service.namespace or "")
 
 
 @frozen(kw_only=True, eq=False)
@@ -88,6 +88,11 @@ class Scope:
     def homes(self) -> frozenset[str]:
         """The namespaces in which the services live."""
         return frozenset(service.namespace or "" for service in self.services)
+
+    @cached_property
+    def keys(self) -> tuple[ServiceKey, ...]:
+        """The keys of the services, in the same order."""
+        return tuple(service.key for service in self.services)
 
     @cached_property
     def by_host(self) -> Mapping[Hostname, Service]:
@@ -186,7 +191,7 @@ def deciding_namespaces(entries: Iterable[CatalogEntry]) -> frozenset[str]:
     homes: dict[Hostname, str] = {}
     deciding: set[str] = set()
     for entry in entries:
-        service, home = entry.service, entry.key.namespace
+        service, home = entry.service, entry.service.namespace or ""
         if service.export_to != ("*",):
             deciding.update(home if to == "." else to for to in service.export_to)
         other = homes.setdefault(service.host, home)
@@ -201,27 +206,27 @@ def visible(world: World, entries: Iterable[CatalogEntry], namespace: str | None
     A host of two namespaces is the proxy's own namespace's, else the first one's by source
     order; the other is reported.
     """
-    chosen: dict[Hostname, CatalogEntry] = {}
-    faults: list[GenerationError] = []
-    for entry in sorted(
-        (entry for entry in entries if _is_exported(entry, namespace)),
-        key=lambda entry: (entry.key.namespace != namespace, *world.precedence(entry)),
-    ):
-        winner = chosen.setdefault(entry.service.host, entry)
-        if winner is not entry:
-            faults.append(
-                GenerationError(
-                    f"the host {entry.service.host} of namespace {entry.key.namespace!r} is "
-                    f"hidden by that of namespace {winner.key.namespace!r}; give one of them "
-                    "another host, or export it to its own namespace only",
-                    name=str(entry.service.host),
-                )
-            )
-    return Scope(
-        seen_from=namespace,
-        services=tuple(entry.service for entry in sorted(chosen.values(), key=world.precedence)),
-        faults=tuple(faults),
+    seen = sorted(
+        (entry for entry in entries if _is_exported(entry, namespace)), key=world.precedence
     )
+    chosen: dict[Hostname, CatalogEntry] = {}
+    for entry in seen:
+        if (entry.service.namespace or "") == namespace:
+            chosen[entry.service.host] = entry
+        else:
+            chosen.setdefault(entry.service.host, entry)
+    faults = tuple(
+        GenerationError(
+            f"the host {entry.service.host} of namespace {entry.key.namespace!r} is hidden by "
+            f"that of namespace {winner.key.namespace!r}; give one of them another host, or "
+            "export it to its own namespace only",
+            name=str(entry.service.host),
+        )
+        for entry in seen
+        if (winner := chosen[entry.service.host]) is not entry
+    )
+    services = (entry.service for entry in seen if chosen[entry.service.host] is entry)
+    return Scope(seen_from=namespace, services=tuple(services), faults=faults)
 
 
 def _is_exported(entry: CatalogEntry, namespace: str | None) -> bool:
