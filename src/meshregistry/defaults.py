@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from meshregistry.model import Node, Peer, ServiceKey
 
 # The form that Istio gives to SPIFFE ids; scheme and trust domain know no case (SPIFFE-ID, sections 2.1 and 2.2).
-_SPIFFE = re.compile(r"spiffe://([^/]+)/ns/([^/]+)/sa/([^/]+)", re.IGNORECASE)
+_SPIFFE = re.compile(r"(?i:spiffe)://([^/]+)/ns/([^/]+)/sa/([^/]+)")
 
 
 def builtin_plugins(

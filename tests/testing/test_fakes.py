@@ -233,19 +233,20 @@ def test_an_answer_after_the_wait_was_cancelled_is_dropped(run_async, fail):
     """The loop goes on when a thread answers somebody who has left."""
 
     async def main():
-        hold, threads = threading.Event(), []
+        hold, begun, threads = threading.Event(), asyncio.Event(), []
+        loop = asyncio.get_running_loop()
 
         def work():
             threads.append(threading.current_thread())
+            loop.call_soon_threadsafe(begun.set)
             hold.wait(5)
             if fail:
                 raise OSError
 
         answer = context().in_thread(work)
         answer.cancel()
+        await begun.wait()
         hold.set()
-        while not threads:
-            await asyncio.sleep(0)
         threads[0].join(5)
         await asyncio.sleep(0)
         return answer.cancelled()
@@ -257,14 +258,16 @@ def test_an_answer_after_the_loop_was_closed_is_dropped(run_async):
     """A thread that outlives the loop ends in peace; pytest would report its exception."""
     hold, threads = threading.Event(), []
 
-    def work():
-        threads.append(threading.current_thread())
-        hold.wait(5)
-
     async def main():
+        begun, loop = asyncio.Event(), asyncio.get_running_loop()
+
+        def work():
+            threads.append(threading.current_thread())
+            loop.call_soon_threadsafe(begun.set)
+            hold.wait(5)
+
         context().in_thread(work)
-        while not threads:
-            await asyncio.sleep(0)
+        await begun.wait()
 
     run_async(main())
     hold.set()

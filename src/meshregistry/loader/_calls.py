@@ -17,7 +17,7 @@ from meshregistry.model import MergePolicy, Proxy, Verdict
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Sequence
 
     import pluggy
 
@@ -42,13 +42,13 @@ class HookCalls:
     """The hooks of one manager, as functions with types.
 
     Args:
-        manager: with every good plugin registered.
-        names: the manager's names of plugins to those that people know.
+        manager: with every good plugin registered under its place in `names`.
+        names: of the plugins, in order of precedence.
         logger: for faults of plugins.
     """
 
     def __init__(
-        self, manager: pluggy.PluginManager, names: Mapping[str, str], logger: logging.Logger
+        self, manager: pluggy.PluginManager, names: Sequence[str], logger: logging.Logger
     ) -> None:
         self._logger = logger
         self._told: set[tuple[str, str, str]] = set()
@@ -163,10 +163,16 @@ def _wrong(answer: object, wanted: str) -> TypeError:
 
 
 def _implementations(
-    manager: pluggy.PluginManager, hook: str, names: Mapping[str, str]
+    manager: pluggy.PluginManager, hook: str, names: Sequence[str]
 ) -> Iterator[_Implementation]:
-    """One caller for each plugin, in pluggy's order of calling (the last registered first)."""
-    callers = reversed(getattr(manager.hook, hook).get_hookimpls())
-    for name in dict.fromkeys(one.plugin_name for one in callers):
-        others = [plugin for other, plugin in manager.list_name_plugin() if other != name]
-        yield _Implementation(names[name], manager.subset_hook_caller(hook, others))
+    """One caller for each plugin that implements a hook, in order of precedence."""
+    found = sorted(getattr(manager.hook, hook).get_hookimpls(), key=_precedence)
+    for own in dict.fromkeys(one.plugin_name for one in found):
+        others = [plugin for other, plugin in manager.list_name_plugin() if other != own]
+        yield _Implementation(names[int(own)], manager.subset_hook_caller(hook, others))
+
+
+def _precedence(one: pluggy.HookImpl) -> tuple[int, int]:
+    # pluggy reverses the order of registration for all but trylast; ours is the same for all.
+    rank = 0 if one.tryfirst else 2 if one.trylast else 1
+    return rank, int(one.plugin_name)

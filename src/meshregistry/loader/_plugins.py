@@ -56,7 +56,7 @@ class Plugins:
     """The plugins of one Pilot; make it with `load`.
 
     Where the first answer counts, the order is: `plugins` as given, entry points by name,
-    built-ins; pluggy's ``tryfirst`` and ``trylast`` come before that.
+    built-ins; pluggy's ``tryfirst`` and ``trylast`` count before that.
     """
 
     def __init__(self, loaded: Sequence[_Loaded], logger: logging.Logger) -> None:
@@ -73,10 +73,9 @@ class Plugins:
             for kind in one.kinds:
                 self._claims.setdefault(kind.name, []).append((one, kind))
         manager = new_manager()
-        names = {str(place): one.report.name for place, one in enumerate(self._good)}
-        # pluggy calls the last registered first
-        for place, one in reversed(list(enumerate(self._good))):
+        for place, one in enumerate(self._good):
             manager.register(one.plugin, str(place))
+        names = [one.report.name for one in self._good]
         self._calls = HookCalls(manager, names, logger)
 
     @classmethod
