@@ -61,7 +61,7 @@ class Hostname(str):
         return self.startswith("*")
 
 
-@frozen(order=True)
+@frozen(order=True, cache_hash=True)
 class ServiceKey:
     """The merged identity of a service: namespace and host.
 
