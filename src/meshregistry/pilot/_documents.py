@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from meshregistry.aggregate import SourceStatus
+    from meshregistry.aggregate import PartStatus, SourceStatus
+    from meshregistry.loader import Plugins
     from meshregistry.model import Catalog, CatalogEntry, Conflict, Endpoint
 
     Json = dict[str, Any]
@@ -80,9 +81,7 @@ def endpoints_document(catalog: Json, host: str | None = None) -> Json:
         LookupError: if no service has that host.
     """
     wanted = host and host.lower().removesuffix(".")
-    services = [
-        service for service in catalog["services"] if wanted in {None, "", service["host"]}
-    ]
+    services = [service for service in catalog["services"] if wanted in {None, "", service["host"]}]
     if wanted and not services:
         msg = f"no source knows the host {host!r}; see what there is with: meshregistry services"
         raise LookupError(msg)
@@ -103,27 +102,108 @@ def sources_document(statuses: Iterable[SourceStatus]) -> Json:
             {
                 "id": status.id,
                 "kind": status.kind,
-                "condition": str(status.condition),
-                "required": status.required,
-                "age": status.age,
-                "services": status.services,
-                "endpoints": status.endpoints,
+                **_part(status),
+                "is_synced": status.is_synced,
                 "attempts": status.attempts,
-                "error": status.error,
-                "faulty": dict(status.faulty),
+                "faulty": {
+                    "/".join(filter(None, (part, key or "an unknown record"))): reason
+                    for (part, key), reason in status.faulty.items()
+                },
                 "counters": dict(status.counters),
-                "parts": [
-                    {
-                        "name": part.name,
-                        "condition": str(part.condition),
-                        "age": part.age,
-                        "services": part.services,
-                        "endpoints": part.endpoints,
-                        "error": part.error,
-                    }
-                    for part in status.parts
-                ],
+                "parts": [{"name": part.name, **_part(part)} for part in status.parts if part.name],
             }
             for status in statuses
         ]
+    }
+
+
+def _part(status: SourceStatus | PartStatus) -> Json:
+    return {
+        "condition": str(status.condition),
+        "age": status.age,
+        "services": status.services,
+        "endpoints": status.endpoints,
+        "error": status.error and str(status.error),
+    }
+
+
+def explain_document(catalog: Catalog, host: str, statuses: Iterable[SourceStatus]) -> Json:
+    """Which sources and decisions led to what is known of ``HOST`` or ``HOST:PORT``.
+
+    Raises:
+        LookupError: if no source knows the host, or it has no such port.
+        ValueError: if the host is no host name.
+    """
+    name, _, number = host.partition(":")
+    entries = catalog.find(name)
+    if not entries:
+        msg = f"no source knows the host {name!r}; see what there is with: meshregistry services"
+        raise LookupError(msg)
+    conditions = {status.id: status.condition for status in statuses}
+    if number and not any(str(p.number) == number for e in entries for p in e.service.ports):
+        ports = ", ".join(str(port.number) for entry in entries for port in entry.service.ports)
+        msg = f"the host {name!r} has no port {number}; it has {ports}"
+        raise LookupError(msg)
+    return {
+        "generation": catalog.generation,
+        "services": [
+            {
+                "service": str(entry.key),
+                "sources": [
+                    {"id": source, "condition": str(conditions.get(source, ""))}
+                    for source in entry.sources
+                ],
+                "steps": list(_steps(entry, number)),
+            }
+            for entry in entries
+        ],
+    }
+
+
+def _steps(entry: CatalogEntry, number: str) -> Iterable[Json]:
+    service = entry.service
+    origin = dict(entry.provenance)
+    for field, value in (
+        ("resolution", str(service.resolution)),
+        ("addresses", ", ".join(service.addresses)),
+        ("labels", str(service.labels)),
+    ):
+        if value:
+            yield {"what": field, "value": value, "from": origin.get(field, "")}
+    shown = [port for port in service.ports if number in {"", str(port.number)}]
+    for port in shown:
+        what = f"ports[{port.number}]"
+        yield {"what": what, "value": str(port), "from": origin.get(what, "")}
+    names = {port.name for port in shown}
+    for endpoint, sources in zip(entry.endpoints, entry.endpoint_sources, strict=True):
+        if endpoint.service_port in names:
+            sent = "" if endpoint.is_sent else ", not sent to proxies"
+            value = f"{endpoint} of {endpoint.service_port}: {endpoint.health}, weight {endpoint.weight}{sent}"
+            yield {"what": "endpoint", "value": value, "from": ", ".join(sources)}
+    for conflict in entry.conflicts:
+        kept = f"{conflict.chosen} kept" if conflict.winner else "dropped"
+        value = f"{conflict.field}: {kept}, {conflict.rejected} of {conflict.loser} rejected"
+        yield {"what": "conflict", "value": value, "from": conflict.winner or "a rule"}
+
+
+def plugins_document(plugins: Plugins) -> Json:
+    """What was found, from which distribution, loaded or why not."""
+    return {
+        "plugins": [
+            {
+                "name": report.name,
+                "distribution": report.distribution,
+                "version": report.version,
+                "requires": report.requires,
+                "present": report.present,
+                "status": str(report.status),
+                "loaded": report.loaded,
+                "kinds": list(report.kinds),
+                "hooks": list(report.hooks),
+                "error": report.error,
+                "traceback": report.traceback,
+            }
+            for report in plugins.reports()
+        ],
+        "kinds": [{"name": kind.name, "summary": kind.summary} for kind in plugins.kinds()],
     }

@@ -1,0 +1,105 @@
+"""``meshregistry bootstrap``: the document that an Envoy starts with."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+import click
+import yaml
+
+from meshregistry.agent import bootstrap as render
+from meshregistry.agent import node_id
+from meshregistry.cli._options import config_option, load
+from meshregistry.errors import ConfigError
+from meshregistry.model import ProxyRole
+
+
+@click.command()
+@click.argument("role", type=click.Choice(["router", "sidecar"]))
+@config_option
+@click.option("--address", default="127.0.0.1", show_default=True, help="The proxy's own IP.")
+@click.option("--name", default="proxy", show_default=True, help="Name of the workload.")
+@click.option("--namespace", default="default", show_default=True, help="Its namespace.")
+@click.option("--node-id", "node", metavar="ID", help="The whole node id, instead of its parts.")
+@click.option("--cluster", metavar="NAME", help="The node's cluster; default: the workload's name.")
+@click.option(
+    "--xds", metavar="ADDRESS", help="The server's xDS address; default: of the settings."
+)
+@click.option(
+    "--admin",
+    default="127.0.0.1:15000",
+    show_default=True,
+    help="Envoy's own admin address, or 'none'.",
+)
+@click.option(
+    "--protocol",
+    type=click.Choice(["delta", "sotw"]),
+    default="delta",
+    show_default=True,
+    help="Incremental xDS, or state of the world.",
+)
+@click.option(
+    "-o", "--output", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True
+)
+def bootstrap(
+    role: str,
+    config: str | None,
+    address: str,
+    name: str,
+    namespace: str,
+    node: str | None,
+    cluster: str | None,
+    xds: str | None,
+    admin: str,
+    protocol: Literal["delta", "sotw"],
+    output: str,
+) -> None:
+    """Print the bootstrap of an Envoy of ROLE that follows the server.
+
+    Example: meshregistry bootstrap sidecar --address 10.0.0.1 --namespace shop > envoy.yaml
+    """
+    server = xds
+    domain = "mesh.local"
+    if server is None:
+        settings = load(config)
+        domain = settings.mesh.domain
+        server = settings.server.xds
+    if server is None or server.endswith(":0"):
+        raise ConfigError(
+            "the settings do not fix the xDS address of the server",
+            field="server.xds",
+            remedy="name it with --xds; the server's ready line tells it",
+        )
+    try:
+        identity = node or node_id(
+            ProxyRole(role),
+            address=address,
+            name=f"{name}.{namespace}",
+            domain=f"{namespace}.svc.{domain}",
+        )
+        document = render(
+            node=identity,
+            cluster=cluster or name,
+            xds=server,
+            admin=None if admin == "none" else admin,
+            protocol=protocol,
+        )
+    except ValueError as error:
+        raise ConfigError(str(error), file="<arguments>") from error
+    click.echo(_text(document, output), nl=False)
+
+
+def _text(document: dict[str, Any], output: str) -> str:
+    if output == "json":
+        return json.dumps(document, indent=2) + "\n"
+    return yaml.dump(document, Dumper=_Plain, sort_keys=False)
+
+
+class _Plain(yaml.SafeDumper):
+    """YAML without anchors: what is shared in memory is written out."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Always."""
+        del data
+        return True

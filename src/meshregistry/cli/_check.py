@@ -1,0 +1,78 @@
+"""``meshregistry check``: find every fault of the input without any backend."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import click
+
+from meshregistry.cli._exits import Exit
+from meshregistry.cli._options import config_option
+from meshregistry.errors import ConfigError
+from meshregistry.pilot import check_documents, check_settings
+from meshregistry.settings import Settings
+
+
+@click.command()
+@click.argument("paths", nargs=-1, metavar="[PATH]...")
+@config_option
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of the settings file.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How to print the faults.",
+)
+def check(paths: tuple[str, ...], config: str | None, schema: bool, output: str) -> int:
+    """Validate settings and documents; print every fault with its place and a remedy.
+
+    Without PATH it checks the settings file and what that points to. A PATH is a settings
+    file, or a file or folder of service documents.
+
+    Example: meshregistry check services/ mesh.yaml
+    """
+    if schema:
+        click.echo(json.dumps(Settings.schema(), indent=2))
+        return Exit.OK
+    faults: list[ConfigError] = []
+    places = [Path(path) for path in paths]
+    if config or not places:
+        try:
+            places.insert(0, Settings.find(config, environ=os.environ, cwd=Path.cwd()))
+        except ConfigError as error:
+            faults.extend(error.faults)
+    for place in places:
+        faults.extend(_faults(place))
+    if output == "json":
+        click.echo(json.dumps({"faults": [_document(fault) for fault in faults]}, indent=2))
+    else:
+        for fault in faults:
+            click.echo(fault.message)
+        checked = ", ".join(str(place) for place in places)
+        noun = "fault" if len(faults) == 1 else "faults"
+        click.echo(f"{len(faults) or 'no'} {noun} in {checked or 'nothing'}", err=True)
+    return Exit.WRONG_INPUT if faults else Exit.OK
+
+
+def _faults(place: Path) -> tuple[ConfigError, ...]:
+    if not place.exists():
+        missing = ConfigError("there is no such file or folder", file=str(place))
+        return (missing,)
+    if place.is_dir() or not Settings.is_settings(place):
+        return tuple(check_documents(place))
+    return tuple(check_settings(place))
+
+
+def _document(fault: ConfigError) -> dict[str, str | int | None]:
+    return {
+        "file": fault.file,
+        "line": fault.line,
+        "column": fault.column,
+        "field": fault.field,
+        "reason": fault.reason,
+        "remedy": fault.remedy,
+    }

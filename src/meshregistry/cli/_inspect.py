@@ -1,0 +1,272 @@
+"""Commands that show what the sources say and what a proxy would be sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from meshregistry.cli._asking import ask, completeness, from_sources
+from meshregistry.cli._options import config_option, listing, load, output_option, server_option
+from meshregistry.cli._output import emit, note, table
+from meshregistry.errors import ConfigError
+from meshregistry.pilot import (
+    Pilot,
+    catalog_document,
+    endpoints_document,
+    plugins_document,
+    sources_document,
+)
+
+
+def _catalog(config: str | None, server: str | None, timeout: float) -> tuple[Any, tuple[str, ...]]:
+    if server:
+        return ask(server, "catalog"), ()
+    return from_sources(config, timeout, lambda pilot: catalog_document(pilot.merged))
+
+
+@click.command()
+@listing
+def services(
+    config: str | None, output: str, server: str | None, timeout: float, allow_partial: bool
+) -> int:
+    """List the merged services, with the sources of each.
+
+    Example: meshregistry services -c mesh.yaml -o json
+    """
+    document, unsynced = _catalog(config, server, timeout)
+    columns = ("NAMESPACE", "HOST", "PORTS", "RESOLUTION", "ENDPOINTS", "SOURCES", "CONFLICTS")
+    rows = (
+        (
+            one["namespace"],
+            one["host"],
+            [f"{port['number']}/{port['protocol']}" for port in one["ports"]],
+            one["resolution"],
+            len(one["endpoints"]),
+            one["sources"],
+            len(one["conflicts"]) or None,
+        )
+        for one in document["services"]
+    )
+    emit(document, output, columns, rows)
+    return completeness(unsynced, allow_partial=allow_partial)
+
+
+@click.command()
+@click.argument("host", required=False)
+@listing
+def endpoints(
+    host: str | None,
+    config: str | None,
+    output: str,
+    server: str | None,
+    timeout: float,
+    allow_partial: bool,
+) -> int:
+    """List the merged endpoints of HOST, or of every service.
+
+    Example: meshregistry endpoints reviews.shop
+    """
+    catalog, unsynced = _catalog(config, server, timeout)
+    try:
+        document = endpoints_document(catalog, host)
+    except LookupError as error:
+        raise ConfigError(str(error.args[0])) from error
+    columns = ("HOST", "ADDRESS", "PORT", "OF PORT", "HEALTH", "WEIGHT", "LOCALITY", "LABELS", "SOURCES")  # fmt: skip
+    rows = (
+        (
+            one["host"],
+            one["address"],
+            one["port"] or None,
+            one["service_port"],
+            one["health"],
+            one["weight"],
+            one["locality"],
+            one["labels"],
+            one["sources"],
+        )
+        for one in document["endpoints"]
+    )
+    emit(document, output, columns, rows)
+    return completeness(unsynced, allow_partial=allow_partial)
+
+
+@click.command()
+@listing
+def sources(
+    config: str | None, output: str, server: str | None, timeout: float, allow_partial: bool
+) -> int:
+    """Show condition, age, counts and last error of each source.
+
+    Example: meshregistry sources --server http://127.0.0.1:8080
+    """
+    if server:
+        document, unsynced = ask(server, "sources"), ()
+    else:
+        document, unsynced = from_sources(
+            config, timeout, lambda pilot: sources_document(pilot.sources())
+        )
+    columns = ("SOURCE", "KIND", "CONDITION", "AGE (S)", "SERVICES", "ENDPOINTS", "FAULTY", "LAST ERROR")  # fmt: skip
+    rows = (
+        (
+            one["id"],
+            one["kind"],
+            one["condition"],
+            one["age"],
+            one["services"],
+            one["endpoints"],
+            len(one["faulty"]) or None,
+            one["error"],
+        )
+        for one in document["sources"]
+    )
+    emit(document, output, columns, rows)
+    if output == "table":
+        for one in document["sources"]:
+            for key, error in one["faulty"].items():
+                note(f"{one['id']}: {key}: {error}")
+    return completeness(unsynced, allow_partial=allow_partial)
+
+
+@click.command()
+@click.argument("node_id")
+@click.option("--type", "type_name", metavar="TYPE", help="Only cds, eds, lds, rds, ….")
+@listing
+def resources(
+    node_id: str,
+    type_name: str | None,
+    config: str | None,
+    output: str,
+    server: str | None,
+    timeout: float,
+    allow_partial: bool,
+) -> int:
+    """Print the xDS resources that the proxy NODE_ID would be sent.
+
+    Example: meshregistry resources sidecar~10.0.0.1~web.shop~shop.svc.mesh.local --type cds -o json
+    """
+    if server:
+        document, unsynced = ask(server, "resources", node=node_id, type=type_name), ()
+    else:
+        document, unsynced = from_sources(
+            config, timeout, lambda pilot: pilot.resources_document(node_id, type_name)
+        )
+    columns = ("TYPE", "NAME", "VERSION", "BYTES", "NEEDS")
+    rows = (
+        (group["type"], one["name"], one["version"], one["bytes"], one["references"])
+        for group in document["types"]
+        for one in group["resources"]
+    )
+    emit(document, output, columns, rows)
+    for fault in document["faults"]:
+        note(f"warning: {fault}")
+    return completeness(unsynced, allow_partial=allow_partial)
+
+
+@click.command()
+@config_option
+@output_option
+@server_option
+def proxies(config: str | None, output: str, server: str | None) -> None:
+    """List the connected proxies and what each holds of each type.
+
+    Example: meshregistry proxies --server http://127.0.0.1:8080
+    """
+    document = ask(server or _admin_of(config), "proxies")
+    nothing = dict.fromkeys(("type", "state", "sent", "acknowledged", "error"))
+    columns = ("NODE", "ROLE", "PEER", "TYPE", "STATE", "SENT", "ACKNOWLEDGED", "REASON")
+    rows = (
+        (
+            one["node"],
+            one["role"],
+            one["peer"],
+            kind["type"],
+            kind["state"],
+            kind["sent"],
+            kind["acknowledged"],
+            kind["error"],
+        )
+        for one in document["proxies"]
+        for kind in one["types"] or [nothing]
+    )
+    emit(document, output, columns, rows)
+
+
+def _admin_of(config: str | None) -> str:
+    address = load(config).server.admin
+    if address is None or address.endswith(":0"):
+        raise ConfigError(
+            "the settings do not fix the address of the running server's admin listener",
+            field="server.admin",
+            remedy="name it with --server; the server's ready line tells it",
+        )
+    return address
+
+
+@click.command()
+@click.argument("host")
+@click.option("--proxy", "node_id", metavar="NODE_ID", help="As this proxy sees it.")
+@listing
+def explain(
+    host: str,
+    node_id: str | None,
+    config: str | None,
+    output: str,
+    server: str | None,
+    timeout: float,
+    allow_partial: bool,
+) -> int:
+    """Show which sources and decisions led to what is known of HOST (or HOST:PORT).
+
+    Example: meshregistry explain reviews.shop:9080
+    """
+
+    def read(pilot: Pilot) -> Any:
+        try:
+            return pilot.explain(host, node_id)
+        except LookupError as error:
+            raise ConfigError(str(error.args[0])) from error
+
+    if server:
+        document, unsynced = ask(server, "explain", host=host, proxy=node_id), ()
+    else:
+        document, unsynced = from_sources(config, timeout, read)
+    columns = ("SERVICE", "WHAT", "VALUE", "FROM")
+    rows = (
+        (entry["service"], step["what"], step["value"], step["from"])
+        for entry in document["services"]
+        for step in entry["steps"]
+    )
+    emit(document, output, columns, rows)
+    return completeness(unsynced, allow_partial=allow_partial)
+
+
+@click.command()
+@output_option
+@click.option("--traceback", "with_traceback", is_flag=True, help="Print where loading failed.")
+def plugins(output: str, with_traceback: bool) -> None:
+    """List the plugins that were found: from which distribution, loaded or why not.
+
+    Example: meshregistry plugins
+    """
+    document = plugins_document(Pilot.discover())
+    columns = ("PLUGIN", "DISTRIBUTION", "VERSION", "REQUIRES", "STATE", "KINDS", "WHY NOT")
+    rows = (
+        (
+            one["name"],
+            one["distribution"],
+            one["version"],
+            one["requires"],
+            one["status"],
+            one["kinds"],
+            one["error"],
+        )
+        for one in document["plugins"]
+    )
+    emit(document, output, columns, rows)
+    if output == "table":
+        table(("KIND", "WHAT IT READS"), ((k["name"], k["summary"]) for k in document["kinds"]))
+    if with_traceback:
+        for one in document["plugins"]:
+            if one["traceback"]:
+                note(f"{one['name']}:\n{one['traceback']}")

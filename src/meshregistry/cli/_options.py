@@ -1,0 +1,79 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from meshregistry.errors import MissingExtraError
+from meshregistry.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+config_option = click.option(
+    "-c",
+    "--config",
+    "config",
+    metavar="FILE",
+    help="The settings file; default: $MESHREGISTRY_CONFIG, else ./mesh.yaml.",
+)
+output_option = click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["table", "json", "yaml"]),
+    default="table",
+    show_default=True,
+    help="How to print the list.",
+)
+server_option = click.option(
+    "--server",
+    metavar="URL",
+    help="Ask the running server with this admin address instead of starting the sources.",
+)
+timeout_option = click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=15.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for the sources.",
+)
+partial_option = click.option(
+    "--allow-partial", is_flag=True, help="Exit with 0 although a source did not sync."
+)
+
+
+def listing(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of every command that lists something of the sources."""
+    for option in (partial_option, timeout_option, server_option, output_option, config_option):
+        command = option(command)
+    return command
+
+
+def load(config: str | None) -> Settings:
+    """Load the settings file that `config`, the environment or the folder names.
+
+    Raises:
+        ConfigError: if it is not there or wrong.
+    """
+    return Settings.load(Settings.find(config, environ=os.environ, cwd=Path.cwd()))
+
+
+def needs(extra: str, import_it: Callable[[], object]) -> None:
+    """Turn a missing optional dependency into the line to type.
+
+    Raises:
+        MissingExtraError: if the import fails.
+    """
+    try:
+        import_it()
+    except MissingExtraError:
+        raise
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(extra, error.name or str(error)) from error

@@ -1,0 +1,28 @@
+"""The composition root: everything together, to embed or to run."""
+
+from meshregistry.pilot._changes import Changes
+from meshregistry.pilot._documents import (
+    catalog_document,
+    endpoints_document,
+    explain_document,
+    plugins_document,
+    sources_document,
+)
+from meshregistry.pilot._pilot import Pilot
+from meshregistry.pilot._reload import ReloadReport
+from meshregistry.pilot._threaded import ThreadedPilot
+from meshregistry.pilot._wiring import check_documents, check_settings
+
+__all__ = [
+    "Changes",
+    "Pilot",
+    "ReloadReport",
+    "ThreadedPilot",
+    "catalog_document",
+    "check_documents",
+    "check_settings",
+    "endpoints_document",
+    "explain_document",
+    "plugins_document",
+    "sources_document",
+]

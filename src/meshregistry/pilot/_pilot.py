@@ -1,0 +1,428 @@
+"""The composition root: sources in, worlds out, and the servers that hand them on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from random import Random
+from typing import TYPE_CHECKING, Any, Self
+
+from meshregistry.aggregate import Debouncer, Supervisor, SystemClock
+from meshregistry.errors import MeshRegistryError, PilotFailed
+from meshregistry.model import Node, Proxy
+from meshregistry.pilot._changes import Changes
+from meshregistry.pilot._documents import explain_document
+from meshregistry.pilot._publisher import Publisher
+from meshregistry.pilot._reload import ReloadReport, compare
+from meshregistry.pilot._statistics import source_metrics
+from meshregistry.pilot._threaded import ThreadedPilot
+from meshregistry.pilot._wiring import Wiring, load_plugins
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
+
+    from meshregistry.aggregate import SourceStatus
+    from meshregistry.errors import RegistryError
+    from meshregistry.loader import Plugins
+    from meshregistry.model import Catalog, MergePolicy, Metric, ServiceKey, SourceId
+    from meshregistry.pilot._serving import Serving
+    from meshregistry.registries import MemoryRegistry
+    from meshregistry.settings import Settings
+    from meshregistry.spi import Clock, Condition, Registry
+
+_log = logging.getLogger("meshregistry.pilot")
+
+
+class Pilot:
+    """One live catalog of all configured registries, and the servers that proxies follow.
+
+    An async context manager. Entering returns when the settings are valid, the plugins
+    loaded and the ports bound; it never waits for a registry. Leaving is idempotent,
+    bounded by ``server.drain_timeout``, and leaves no task, socket or thread behind. It
+    may be entered and left in different tasks.
+
+    Args:
+        settings: from `Settings.load` or `Settings.from_dict`.
+        serve: whether to serve xDS and HTTP; without it, only the core is needed.
+        registries: registry objects of your own by source id, without any plugin.
+        plugins: plugin modules or objects of your own, beside the installed ones.
+        entry_points: whether to look for installed plugins.
+        environ: the environment that plugins may be disabled in; default: the process's.
+        clock: tells the time; default: the system's.
+        random: for jitter; default: a new one.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        serve: bool = True,
+        registries: Mapping[str, Registry] | None = None,
+        plugins: Sequence[object] = (),
+        entry_points: bool = True,
+        environ: Mapping[str, str] | None = None,
+        clock: Clock | None = None,
+        random: Random | None = None,
+    ) -> None:
+        self._settings = settings
+        self._serves = serve
+        self._clock = SystemClock() if clock is None else clock
+        self._random = Random() if random is None else random  # noqa: S311 - jitter is no secret
+        self._wiring = Wiring(settings, dict(registries or {}))
+        self._find_plugins: Callable[[], Plugins] = lambda: load_plugins(
+            self._wiring.memories,
+            plugins=plugins,
+            entry_points=entry_points,
+            environ=os.environ if environ is None else environ,
+        )
+        self._plugins: Plugins | None = None
+        self._supervisor: Supervisor | None = None
+        self._publisher: Publisher | None = None
+        self._serving: Serving | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failure: BaseException | None = None
+        self._is_draining = False
+        self._is_left = False
+
+    # --- Life ---------------------------------------------------------------------
+
+    @classmethod
+    def in_thread(cls, settings: Settings, **options: Any) -> ThreadedPilot:
+        """The same for threaded programs: ``with Pilot.in_thread(settings) as pilot:``."""
+        return ThreadedPilot(lambda: cls(settings, **options))
+
+    @staticmethod
+    def discover(environ: Mapping[str, str] | None = None) -> Plugins:
+        """Find and load the plugins that a pilot would use, without starting anything."""
+        return load_plugins(environ=os.environ if environ is None else environ)
+
+    async def __aenter__(self) -> Self:
+        """Start.
+
+        Raises:
+            ConfigError: if the settings are wrong.
+            PluginError: if a plugin that the settings use is broken.
+            MissingExtraError: if serving needs packages that are not installed.
+            OSError: if an address cannot be bound; names it.
+            RuntimeError: if it was entered before.
+        """
+        if self._supervisor is not None or self._is_left:
+            raise RuntimeError("a Pilot is entered once; make another one")
+        try:
+            await self._start()
+        except BaseException:
+            await self._end()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._end()
+
+    async def _start(self) -> None:
+        self._plugins = self._find_plugins()
+        sources = self._wiring.sources(self._plugins)
+        self._supervisor = Supervisor(
+            sources,
+            clock=self._clock,
+            random=self._random,
+            mesh_domain=self._settings.mesh.domain,
+            base_path=self._settings.base_path,
+            user_agent=self._wiring.user_agent,
+            policy=self._policy,
+            on_change=self._changed,
+            on_condition=self._condition_changed,
+        )
+        self._publisher = Publisher(
+            clock=self._clock,
+            debouncer=Debouncer(),
+            merged=lambda: self._parts()[0].catalog,
+            publish=self._publish,
+        )
+        if self._serves:
+            from meshregistry.pilot._derivation import Derivation  # noqa: PLC0415 - an extra
+            from meshregistry.pilot._serving import Serving  # noqa: PLC0415 - an extra
+
+            self._serving = Serving(self, self._settings.server, self._plugins, Derivation())
+            await self._serving.start()
+        self._spawn(self._supervisor.run(), "supervisor")
+        self._spawn(self._publisher.run(self._supervisor.opened), "publisher")
+
+    async def _end(self) -> None:
+        if self._is_left:
+            return
+        self._is_left = self._is_draining = True
+        try:
+            if self._serving is not None:
+                await self._serving.close(self._settings.server.drain_timeout)
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            if self._publisher is not None:
+                self._publisher.announce()
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(coroutine, name=f"meshregistry-{name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled() or self._is_left:
+            return
+        # Neither of the core's tasks ends by itself: this is a fault of ours.
+        self.fail(task.exception() or RuntimeError(f"the task {task.get_name()} ended by itself"))
+
+    def fail(self, error: BaseException) -> None:
+        """Note a fault of the core: health turns bad and whoever waits is told."""
+        if self._failure is None:
+            self._failure = error
+            _log.critical("the core has failed; restart the process", exc_info=error)
+            if self._publisher is not None:
+                self._publisher.announce()
+
+    async def drain(self) -> None:
+        """Stop being ready and wait ``server.drain_delay``; call it before leaving."""
+        self._is_draining = True
+        await self._clock.sleep(self._settings.server.drain_delay)
+
+    @property
+    def failed(self) -> PilotFailed | None:
+        """The fault of the core, if there was one."""
+        if self._failure is None:
+            return None
+        failed = PilotFailed(f"the core of the pilot has failed: {self._failure}; restart it")
+        failed.__cause__ = self._failure
+        return failed
+
+    async def wait_failed(self) -> PilotFailed:
+        """Wait for a fault of the core; without one, for ever."""
+        while (failed := self.failed) is None:
+            await self._parts()[1].news()
+        return failed
+
+    # --- Waiting and reading ------------------------------------------------------
+
+    @property
+    def catalog(self) -> Catalog:
+        """The current, published catalog; frozen."""
+        return self._parts()[1].catalog
+
+    @property
+    def merged(self) -> Catalog:
+        """What the sources say at this moment, published or not."""
+        return self._parts()[0].catalog
+
+    async def synced(self, timeout: float | None = None) -> Catalog:
+        """Wait until every required source has synced, and give the catalog.
+
+        Raises:
+            TimeoutError: names the sources that have not synced.
+            PilotFailed: if the core has failed.
+        """
+        _, publisher = self._parts()
+        await self._until(lambda: publisher.has_published, timeout, "the first catalog")
+        return publisher.catalog
+
+    async def published(self, timeout: float | None = None) -> int:
+        """Wait for the world that contains every earlier write, and give its generation.
+
+        Returns at once if nothing changed.
+
+        Raises:
+            TimeoutError: names the sources that have not synced, if that is why.
+            PilotFailed: if the core has failed.
+        """
+        supervisor, publisher = self._parts()
+        await supervisor.drained()
+        target = publisher.written
+        await self._until(lambda: publisher.covers(target), timeout, "the publication")
+        return publisher.catalog.generation
+
+    def changes(self, since: Catalog | None = None) -> Changes:
+        """Follow the catalog: ``async for diff in pilot.changes(since=catalog)``.
+
+        Args:
+            since: what is known already; default: nothing.
+        """
+        return Changes(self._newer, since)
+
+    async def _newer(self, seen: Catalog) -> Catalog | None:
+        _, publisher = self._parts()
+        await self._until(
+            lambda: self._is_left or (publisher.has_published and publisher.catalog is not seen),
+            None,
+            "a change",
+        )
+        return None if self._is_left else publisher.catalog
+
+    async def _until(self, is_so: Callable[[], bool], timeout: float | None, what: str) -> None:
+        _, publisher = self._parts()
+        try:
+            async with asyncio.timeout(timeout):
+                while not is_so():
+                    if (failed := self.failed) is not None:
+                        raise failed
+                    if self._is_left:
+                        raise RuntimeError("the pilot was left while this call was waiting")
+                    await publisher.news()
+        except TimeoutError:
+            missing = ", ".join(self.unsynced())
+            why = f"; not synced: {missing}" if missing else ""
+            raise TimeoutError(f"{what} did not come within {timeout:g} s{why}") from None
+
+    def memory(self, source: str) -> MemoryRegistry:
+        """The registry object of a source of kind ``memory``; works before entering.
+
+        Raises:
+            KeyError: if there is no such source of that kind.
+        """
+        return self._wiring.memory(source)
+
+    def sources(self) -> tuple[SourceStatus, ...]:
+        """Condition, age, counts and last error of each source."""
+        return self._parts()[0].statuses()
+
+    def source_order(self) -> tuple[SourceId, ...]:
+        """The ids of all sources, in order of precedence."""
+        return tuple(status.id for status in self.sources())
+
+    def unsynced(self) -> tuple[str, ...]:
+        """The required sources that have not synced yet."""
+        return tuple(str(source) for source in self._parts()[0].unsynced())
+
+    def _parts(self) -> tuple[Supervisor, Publisher]:
+        if self._supervisor is None or self._publisher is None:
+            raise RuntimeError("the pilot is not running: use it inside 'async with'")
+        return self._supervisor, self._publisher
+
+    # --- Serving ------------------------------------------------------------------
+
+    @property
+    def xds_address(self) -> str:
+        """Where xDS is served, ``host:port`` with the real port."""
+        return self._served().addresses()["xds"]
+
+    @property
+    def http_address(self) -> str:
+        """Where HTTP is served, ``host:port`` with the real port."""
+        return self._served().addresses()["http"]
+
+    def addresses(self) -> dict[str, str]:
+        """Every listener by name: ``xds``, ``http``, ``admin``, ``probes``."""
+        return self._served().addresses()
+
+    def proxies_document(self) -> dict[str, Any]:
+        """The connected proxies, as ``/debug/proxies`` shows them."""
+        return self._served().proxies_document()
+
+    def _served(self) -> Serving:
+        if self._serving is None:
+            raise RuntimeError("this pilot serves nothing: enter it, and do not say serve=False")
+        return self._serving
+
+    def readiness(self) -> tuple[str, ...]:
+        """Reasons not to send traffic here; empty when ready."""
+        reasons = list(self.health())
+        if self._is_draining:
+            reasons.append("draining")
+        publisher = self._publisher
+        if publisher is None or not publisher.has_published:
+            reasons.extend(f"the source {source} has not synced" for source in self.unsynced())
+            reasons = reasons or ["nothing is published yet"]
+        return tuple(reasons)
+
+    def health(self) -> tuple[str, ...]:
+        """Reasons to restart the process; empty when healthy."""
+        failed = self.failed
+        return () if failed is None else (str(failed),)
+
+    def resources_document(self, node_id: str, type_name: str | None = None) -> dict[str, Any]:
+        """What a proxy with that node id would be sent, as ``/debug/resources`` shows it.
+
+        Raises:
+            ValueError: if the node id or the type is wrong.
+            MissingExtraError: if the Envoy messages are not installed.
+        """
+        from meshregistry.pilot._derivation import (  # noqa: PLC0415 - an extra
+            Derivation,
+            resources_document,
+        )
+
+        derivation = Derivation()
+        derivation.renew(self.merged, self._settings.mesh, self.source_order())
+        derived = derivation.derive(derivation.key(self._proxy(node_id)))
+        return resources_document(derived.resources, derived.faults, type_name)
+
+    def explain(self, host: str, node_id: str | None = None) -> dict[str, Any]:
+        """Which sources and decisions led to what is known of a host, or ``host:port``.
+
+        Raises:
+            LookupError: if no source knows the host.
+            ValueError: if the host or node id is malformed.
+        """
+        document = explain_document(self.merged, host, self.sources())
+        if node_id is not None:
+            document["resources"] = self.resources_document(node_id)
+        return document
+
+    def _proxy(self, node_id: str) -> Proxy:
+        try:
+            return self._running_plugins().identify(Node(id=node_id))
+        except MeshRegistryError as error:
+            raise ValueError(str(error)) from error
+
+    def _running_plugins(self) -> Plugins:
+        if self._plugins is None:
+            raise RuntimeError("the pilot is not running: use it inside 'async with'")
+        return self._plugins
+
+    def statistics(self) -> tuple[Metric, ...]:
+        """The current figures as plain values; `meshregistry.server` exports them."""
+        own = source_metrics(self.sources(), self.merged, self.catalog.generation)
+        return (*own, *(self._serving.metrics() if self._serving is not None else ()))
+
+    @property
+    def collector(self) -> Any:
+        """The figures as a Prometheus collector, to register where you like."""
+        return self._served().collector
+
+    # --- Change -------------------------------------------------------------------
+
+    async def reload(self, settings: Settings) -> ReloadReport:
+        """Apply other settings, all of what can be applied or nothing.
+
+        Sources are matched by id: a changed one keeps its data as STALE until its first
+        new listing, and only a removed one loses its data.
+
+        Raises:
+            ConfigError: if the new settings are wrong; nothing has changed then.
+        """
+        supervisor, publisher = self._parts()
+        plugins = self._running_plugins()
+        report = compare(self._settings, settings)
+        wiring = self._wiring.renewed(settings)
+        sources = wiring.sources(plugins)
+        self._settings, self._wiring = settings, wiring
+        supervisor.reconfigure(sources)
+        if report.applied:
+            publisher.invalidate()
+        return report
+
+    def _policy(self, key: ServiceKey) -> MergePolicy:
+        return self._running_plugins().merge_policy(key)
+
+    def _changed(self, is_endpoints_only: bool) -> None:
+        if self._publisher is not None:
+            self._publisher.changed(is_endpoints_only)
+
+    def _publish(self, catalog: Catalog) -> None:
+        if self._serving is not None:
+            self._serving.publish(catalog, self._settings.mesh, self.source_order())
+        _log.debug("generation %d: %d services", catalog.generation, len(catalog))
+
+    def _condition_changed(
+        self, source: SourceId, condition: Condition, error: RegistryError | None
+    ) -> None:
+        if self._plugins is not None:
+            self._plugins.source_changed(source, condition, error)

@@ -1,0 +1,287 @@
+"""The serve column of a pilot: streams to groups, worlds to sets, HTTP; needs ``[server]``."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from meshregistry.errors import RemoteAdsError
+from meshregistry.model import Labels, Metric, ProxyKey, ProxyRole, type_traits
+from meshregistry.pilot._derivation import resources_document
+from meshregistry.pilot._documents import catalog_document, sources_document
+from meshregistry.server import (
+    Assignment,
+    GrpcLimits,
+    GrpcListener,
+    HttpListeners,
+    Hub,
+    Limits,
+    MetricsCollector,
+    Observers,
+    ServerTls,
+    admin_routes,
+    probe_routes,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping
+
+    from meshregistry.ads import Nacked
+    from meshregistry.errors import GenerationError
+    from meshregistry.loader import Plugins
+    from meshregistry.model import Catalog, Node, Peer, Proxy, ResourceSet, SourceId
+    from meshregistry.pilot._derivation import Derivation
+    from meshregistry.pilot._pilot import Pilot
+    from meshregistry.rules import MeshSettings
+    from meshregistry.server import Stream
+    from meshregistry.settings import ServerSettings
+
+_log = logging.getLogger("meshregistry.pilot")
+
+
+class Serving:
+    """Serves the current world of a pilot to proxies, and its state to people.
+
+    Args:
+        pilot: whose state is shown.
+        settings: where to listen, and how.
+        plugins: identify and admit proxies.
+        derivation: gives resource sets.
+    """
+
+    def __init__(
+        self, pilot: Pilot, settings: ServerSettings, plugins: Plugins, derivation: Derivation
+    ) -> None:
+        self._pilot = pilot
+        self._settings = settings
+        self._plugins = plugins
+        self._derivation = derivation
+        self._faults: dict[ProxyKey, tuple[GenerationError, ...]] = {}
+        self._told: frozenset[str] = frozenset()
+        self._hub = Hub(
+            self._assign,
+            clock=asyncio.get_running_loop(),
+            wanted=self._wanted,
+            unwanted=self._unwanted,
+            observers=Observers(nacked=self._nacked),
+            limits=Limits(streams=settings.max_streams),
+        )
+        self.collector = MetricsCollector(pilot.statistics)
+        self._grpc = _listener(self._hub, settings)
+        self._http = HttpListeners(self._http_groups())
+
+    # --- Life ---------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Bind every listener.
+
+        Raises:
+            OSError: if an address cannot be bound; names it.
+        """
+        await self._http.start()
+        if self._grpc is not None:
+            await self._grpc.start()
+
+    async def close(self, drain_timeout: float) -> None:
+        """Close the streams over that many seconds, then everything."""
+        if self._grpc is not None:
+            await self._grpc.close(drain_timeout)
+        self._hub.close()
+        await self._http.close()
+
+    def addresses(self) -> dict[str, str]:
+        """Every listener by name, with the real port."""
+        found = {name: self._http.address(name) for name in self._http_names()}
+        return {"xds": self._grpc.address, **found} if self._grpc is not None else found
+
+    # --- Streams and worlds -------------------------------------------------------
+
+    def publish(
+        self, catalog: Catalog, mesh: MeshSettings, source_order: tuple[SourceId, ...]
+    ) -> None:
+        """Make a world current: every live stream's key is found anew, every set derived."""
+        self._derivation.renew(catalog, mesh, source_order)
+        self._hub.reassign(lambda stream: self._derivation.key(stream.proxy))
+        for key in self._hub.keys():  # noqa: SIM118 - a hub is no mapping
+            if isinstance(key, ProxyKey):
+                self._hub.publish(key, self._derive(key))
+        self._tell()
+
+    def _assign(self, node: Node, peer: Peer) -> Assignment:
+        """Identify and admit the client of a new stream.
+
+        Contracts, "Gate, timing, publication": before the start gate opens, no empty
+        answer is given, since a proxy would drop working configuration.
+        """
+        reasons = self._pilot.readiness()
+        if reasons:
+            msg = f"not ready: {'; '.join(reasons)}"
+            raise RemoteAdsError(msg, status="UNAVAILABLE")
+        proxy = self._plugins.identify(node)
+        verdict = self._plugins.admit(proxy, peer)
+        if not verdict.is_allowed:
+            raise RemoteAdsError(verdict.reason, status="PERMISSION_DENIED")
+        if proxy.role is ProxyRole.PROXYLESS:
+            msg = "proxyless gRPC clients are not served yet; use an Envoy beside the program"
+            raise RemoteAdsError(msg, status="UNIMPLEMENTED")
+        return Assignment(self._derivation.key(proxy), proxy)
+
+    def _wanted(self, key: Hashable) -> ResourceSet | None:
+        return self._derive(key) if isinstance(key, ProxyKey) else None
+
+    def _unwanted(self, key: Hashable) -> None:
+        self._hub.withdraw(key)
+        if isinstance(key, ProxyKey):
+            self._faults.pop(key, None)
+
+    def _derive(self, key: ProxyKey) -> ResourceSet:
+        derived = self._derivation.derive(key)
+        self._faults[key] = derived.faults
+        return derived.resources
+
+    def _tell(self) -> None:
+        """Log what could not be generated, once for as long as it lasts."""
+        faults = frozenset(str(fault) for many in self._faults.values() for fault in many)
+        for fault in sorted(faults - self._told):
+            _log.warning("left out: %s", fault)
+        self._told = faults
+
+    def _nacked(self, stream: Stream, event: Nacked) -> None:
+        proxy: Proxy = stream.proxy
+        _log.warning(
+            "the proxy %s refused %s version %s: %s",
+            proxy.node_id,
+            type_traits(event.type_url).name,
+            event.version,
+            event.error,
+        )
+        self._plugins.resources_rejected(proxy, event.type_url, event.version, event.error)
+
+    # --- What people see ----------------------------------------------------------
+
+    def _http_names(self) -> tuple[str, ...]:
+        names = ("http", "admin", "probes")
+        return tuple(name for name in names if getattr(self._settings, name))
+
+    def _http_groups(self) -> Mapping[str, Any]:
+        routes: dict[str, list[Any]] = {
+            "http": [],
+            "admin": admin_routes(
+                {
+                    "catalog": lambda _: catalog_document(self._pilot.catalog),
+                    "sources": lambda _: sources_document(self._pilot.sources()),
+                    "proxies": lambda _: self.proxies_document(),
+                    "resources": self._resources,
+                    "explain": self._explain,
+                }
+            ),
+            "probes": probe_routes(
+                health=self._pilot.health,
+                readiness=self._pilot.readiness,
+                collector=self.collector,
+            ),
+        }
+        return {name: (getattr(self._settings, name), routes[name]) for name in self._http_names()}
+
+    def _resources(self, query: Mapping[str, str]) -> Any:
+        node = query.get("node")
+        if not node:
+            raise ValueError("name a proxy: /debug/resources?node=NODE_ID")
+        for status in self._hub.status():
+            if status.node.id == node and isinstance(status.key, ProxyKey):
+                derived = self._derivation.derive(status.key)
+                return resources_document(derived.resources, derived.faults, query.get("type"))
+        return self._pilot.resources_document(node, query.get("type"))
+
+    def _explain(self, query: Mapping[str, str]) -> Any:
+        host = query.get("host")
+        if not host:
+            raise ValueError("name a host: /debug/explain?host=HOST")
+        return self._pilot.explain(host, query.get("proxy"))
+
+    def proxies_document(self) -> dict[str, Any]:
+        """Connected proxies and what each holds of each type."""
+        return {
+            "proxies": [
+                {
+                    "node": status.node.id,
+                    "cluster": status.node.cluster,
+                    "role": str(status.proxy.role),
+                    "key": str(status.key),
+                    "version": " ".join(
+                        filter(None, (status.node.user_agent_name, status.node.user_agent_version))
+                    ),
+                    "peer": status.peer.address,
+                    "identities": list(status.peer.identities),
+                    "protocol": "delta" if status.is_delta else "sotw",
+                    "types": [
+                        {
+                            "type": type_traits(one.type_url).name,
+                            "state": str(one.state),
+                            "names": list(one.names),
+                            "sent": one.version_sent,
+                            "acknowledged": one.version_acked,
+                            "error": one.error,
+                        }
+                        for one in status.types
+                    ],
+                }
+                for status in self._hub.status()
+            ]
+        }
+
+    def metrics(self) -> tuple[Metric, ...]:
+        """The figures of the serve side, as plain values."""
+        figures = self._hub.statistics()
+        counters = {
+            "opened": figures.opened,
+            "refused": figures.refused,
+        }
+        return (
+            Metric.of("meshregistry_xds_streams", "gauge", "Streams open now.", figures.streams),
+            Metric.of(
+                "meshregistry_xds_streams_total",
+                "counter",
+                "Streams that were let in or turned away.",
+                {Labels({"result": name}): float(value) for name, value in counters.items()},
+            ),
+            Metric.of("meshregistry_xds_pushes", "counter", "Messages written.", figures.pushes),
+            Metric.of("meshregistry_xds_bytes", "counter", "Bytes written.", figures.bytes),
+            Metric.of(
+                "meshregistry_xds_acks",
+                "counter",
+                "Responses that proxies have accepted or refused.",
+                {
+                    Labels({"result": "ack"}): float(figures.acks),
+                    Labels({"result": "nack"}): float(figures.nacks),
+                },
+            ),
+            Metric.of(
+                "meshregistry_xds_encodings",
+                "counter",
+                "Responses whose bytes existed, or had to be joined.",
+                {
+                    Labels({"result": "shared"}): float(figures.encode_hits),
+                    Labels({"result": "joined"}): float(figures.encode_misses),
+                },
+            ),
+            Metric.of(
+                "meshregistry_generation_faults",
+                "gauge",
+                "Resources that could not be generated.",
+                sum(len(faults) for faults in self._faults.values()),
+            ),
+        )
+
+
+def _listener(hub: Hub, settings: ServerSettings) -> GrpcListener | None:
+    if settings.xds is None:
+        return None
+    tls = settings.tls and ServerTls(
+        certificate=settings.tls.certificate,
+        key=settings.tls.key,
+        client_ca=settings.tls.client_ca,
+    )
+    limits = GrpcLimits(request_bytes=settings.max_message_size)
+    return GrpcListener(hub, settings.xds, tls=tls, limits=limits)

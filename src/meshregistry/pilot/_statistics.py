@@ -1,0 +1,101 @@
+"""The figures of the ingest side, as plain values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from meshregistry.model import Labels, Metric
+from meshregistry.spi import Condition
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from meshregistry.aggregate import SourceStatus
+    from meshregistry.model import Catalog
+
+
+def source_metrics(
+    statuses: Sequence[SourceStatus], catalog: Catalog, generation: int
+) -> tuple[Metric, ...]:
+    """Conditions and counts of the sources, and the size of the catalog."""
+
+    def each(read: Callable[[SourceStatus], float | None]) -> dict[Labels, float]:
+        values = {_of(status): read(status) for status in statuses}
+        return {labels: float(value) for labels, value in values.items() if value is not None}
+
+    conditions = {
+        Labels({**_of(status), "condition": str(condition)}): float(status.condition is condition)
+        for status in statuses
+        for condition in Condition
+    }
+    counters = {
+        Labels({**_of(status), "counter": name}): float(value)
+        for status in statuses
+        for name, value in status.counters.items()
+    }
+    return (
+        Metric.of(
+            "meshregistry_source_condition",
+            "gauge",
+            "1 for the condition that the source is in, 0 for the others.",
+            conditions,
+        ),
+        Metric.of(
+            "meshregistry_source_age_seconds",
+            "gauge",
+            "Seconds since the source last said what is current.",
+            each(lambda status: status.age),
+        ),
+        Metric.of(
+            "meshregistry_source_services",
+            "gauge",
+            "Services that the source knows.",
+            each(lambda status: status.services),
+        ),
+        Metric.of(
+            "meshregistry_source_endpoints",
+            "gauge",
+            "Endpoints that the source knows.",
+            each(lambda status: status.endpoints),
+        ),
+        Metric.of(
+            "meshregistry_source_faulty_records",
+            "gauge",
+            "Records of the source whose newest version is malformed.",
+            each(lambda status: len(status.faulty)),
+        ),
+        Metric.of(
+            "meshregistry_source_attempts",
+            "counter",
+            "How often the source's registry was opened.",
+            each(lambda status: status.attempts),
+        ),
+        Metric.of(
+            "meshregistry_source_counts",
+            "counter",
+            "What the source's adapter counts.",
+            counters,
+        ),
+        Metric.of(
+            "meshregistry_catalog_services",
+            "gauge",
+            "Services in the merged catalog.",
+            len(catalog),
+        ),
+        Metric.of(
+            "meshregistry_catalog_conflicts",
+            "gauge",
+            "Decisions against a source in the merged catalog.",
+            sum(len(entry.conflicts) for entry in catalog.by_key.values()),
+        ),
+        Metric.of(
+            "meshregistry_world_generation",
+            "gauge",
+            "Generation of the current world; 0 before the first.",
+            generation,
+        ),
+    )
+
+
+def _of(status: SourceStatus) -> Labels:
+    return Labels({"source": str(status.id), "kind": status.kind})

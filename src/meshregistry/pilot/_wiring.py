@@ -1,0 +1,186 @@
+"""From settings and plugins to sources that the core can run; and what `check` says of them."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, cast
+
+from meshregistry.aggregate import Source
+from meshregistry.defaults import builtin_plugins
+from meshregistry.documents import structure
+from meshregistry.errors import ConfigError, UnknownKindError
+from meshregistry.loader import Plugins
+from meshregistry.model import SourceId
+from meshregistry.registries import Memories
+from meshregistry.registries import check_documents as check_file_documents
+from meshregistry.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from meshregistry.registries import MemoryRegistry
+    from meshregistry.settings import SourceSettings
+    from meshregistry.spi import Registry, RegistryKind
+
+MEMORY = "memory"
+
+
+def load_plugins(
+    memories: Memories | None = None,
+    *,
+    plugins: Sequence[object] = (),
+    entry_points: bool = True,
+    environ: Mapping[str, str],
+) -> Plugins:
+    """Our own plugins, those of the caller, and the installed ones.
+
+    Raises:
+        PluginLoadError: if one of the caller's is broken.
+    """
+    return Plugins.load(
+        builtins=builtin_plugins(memories=memories),
+        plugins=plugins,
+        entry_points=entry_points,
+        environ=environ,
+    )
+
+
+class Wiring:
+    """What the settings' sources are made of.
+
+    Args:
+        settings: of the pilot.
+        registries: objects of the caller's own, by source id; they come after the
+            settings' sources.
+        memories: the memory registries, which outlive a reload.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        registries: Mapping[str, Registry],
+        memories: Memories | None = None,
+    ) -> None:
+        self._settings = settings
+        self._registries = registries
+        self.memories = memories or Memories()
+
+    @property
+    def user_agent(self) -> str:
+        """What adapters send to their backends."""
+        return f"meshregistry/{version('meshregistry')}"
+
+    def renewed(self, settings: Settings) -> Wiring:
+        """The same for other settings."""
+        return Wiring(settings, self._registries, self.memories)
+
+    def memory(self, source: str) -> MemoryRegistry:
+        """The registry object of a source of kind ``memory``.
+
+        Raises:
+            KeyError: if there is no such source.
+        """
+        known = [one.id for one in self._settings.sources if one.kind == MEMORY]
+        if source not in known:
+            names = ", ".join(known) or "none"
+            msg = f"there is no source {source!r} of kind memory; there is: {names}"
+            raise KeyError(msg)
+        return self.memories.get(source)
+
+    def sources(self, plugins: Plugins) -> tuple[Source, ...]:
+        """Structure every source's options for its kind.
+
+        Raises:
+            ConfigError: for every fault of every source, joined.
+            PluginError: if a plugin that is used is broken or contested.
+        """
+        faults: list[ConfigError] = []
+        made = [
+            source
+            for settings in self._settings.sources
+            if (source := self._source(settings, plugins, faults)) is not None
+        ]
+        faults += [
+            one.place.fault(
+                "this version knows no rule sources", "take it out; routing comes later"
+            )
+            for one in self._settings.rules
+        ]
+        taken = {settings.id for settings in self._settings.sources}
+        for name, registry in self._registries.items():
+            if name in taken:
+                fault = f"the settings have a source {name!r} already; give the object another id"
+                faults.append(ConfigError(fault, file="<arguments>", field=f"registries.{name}"))
+            else:
+                # The caller's one object serves every attempt.
+                open_it = partial(_the_same, registry)
+                made.append(Source(id=SourceId(name), kind="object", open=open_it))
+        if faults:
+            raise ConfigError.joined(faults)
+        return tuple(made)
+
+    def _source(
+        self, settings: SourceSettings, plugins: Plugins, faults: list[ConfigError]
+    ) -> Source | None:
+        structured = _structured(settings, plugins, self._settings.base_path, faults)
+        if structured is None:
+            return None
+        kind, config = structured
+        connect = kind.connect
+        return Source(
+            id=SourceId(settings.id),
+            kind=kind.name,
+            open=partial(kind.open, config),
+            connect=None if connect is None else partial(connect, config),
+            required=settings.required,
+            namespace=settings.namespace,
+            network=settings.network,
+            cluster=settings.cluster,
+            stale_after=settings.stale_after,
+            sync_timeout=settings.sync_timeout or self._settings.sync_timeout,
+            fingerprint=settings.fingerprint,
+        )
+
+
+def _structured(
+    settings: SourceSettings, plugins: Plugins, base_path: Path, faults: list[ConfigError]
+) -> tuple[RegistryKind, Any] | None:
+    try:
+        kind = plugins.kind(settings.kind, place=settings.kind_place)
+        config = structure(settings.options, kind.config_class, base_path=base_path)
+    except (UnknownKindError, ConfigError) as error:
+        faults.extend(error.faults)
+        return None
+    return kind, config
+
+
+def _the_same(registry: Registry, _context: object) -> Registry:
+    return registry
+
+
+def check_settings(path: Path, plugins: Plugins | None = None) -> Iterator[ConfigError]:
+    """Every fault of a settings file and of what it points to on this machine."""
+    try:
+        settings = Settings.load(path)
+    except ConfigError as error:
+        yield from error.faults
+        return
+    found = load_plugins(environ=os.environ) if plugins is None else plugins
+    try:
+        Wiring(settings, {}).sources(found)
+    except ConfigError as error:
+        yield from error.faults
+    for source in settings.sources:
+        structured = _structured(source, found, settings.base_path, [])
+        if structured is not None:
+            kind, config = structured
+            if kind.check is not None:
+                yield from kind.check(config, settings.base_path)
+
+
+def check_documents(path: Path) -> Iterator[ConfigError]:
+    """Every fault of a file or folder of service documents."""
+    yield from cast("Iterator[ConfigError]", iter(check_file_documents(path)))
