@@ -1,0 +1,50 @@
+"""The serving shell: sets of resources in, xDS streams out; and what people read over HTTP.
+
+`XdsServer` serves resources of the caller's own. A program that derives resources uses a
+`Hub` (groups, streams, fan-out; knows no transport) and a `GrpcListener` on it.
+"""
+
+from meshregistry.server._acknowledgement import acknowledged
+from meshregistry.server._admin import admin_routes, probe_routes
+from meshregistry.server._fanout import Clock, TimerHandle
+from meshregistry.server._grpc import GrpcLimits, GrpcListener, discovery_handlers, drain
+from meshregistry.server._http import HttpListeners
+from meshregistry.server._hub import Hub, Limits
+from meshregistry.server._items import resource_of
+from meshregistry.server._metrics import MetricsCollector
+from meshregistry.server._observers import Observers
+from meshregistry.server._reports import (
+    Assignment,
+    HubStatistics,
+    ProxyStatus,
+    StreamStatus,
+)
+from meshregistry.server._stream import Stream, Transport
+from meshregistry.server._tls import ServerTls
+from meshregistry.server._xds_server import XdsServer
+
+__all__ = [
+    "Assignment",
+    "Clock",
+    "GrpcLimits",
+    "GrpcListener",
+    "HttpListeners",
+    "Hub",
+    "HubStatistics",
+    "Limits",
+    "MetricsCollector",
+    "Observers",
+    "ProxyStatus",
+    "ServerTls",
+    "Stream",
+    "StreamStatus",
+    "TimerHandle",
+    "Transport",
+    "XdsServer",
+    "acknowledged",
+    "admin_routes",
+    "discovery_handlers",
+    "drain",
+    "probe_routes",
+    "resource_of",
+]

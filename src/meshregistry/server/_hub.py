@@ -1,0 +1,448 @@
+"""The hub: one resource set for each group, one session for each stream, and the fan-out.
+
+It knows no transport and no protobuf but the encoder's bytes: a transport opens a stream,
+hands in requests, and is asked to send bytes, one write at a time.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from attrs import define, field, frozen
+
+from meshregistry.ads import REMOVAL_GRACE, WARM_TIMEOUT, Acked, Nacked, Session, Subscribed
+from meshregistry.errors import RemoteAdsError
+from meshregistry.model import ResourceSet
+from meshregistry.server._codec import Encoder
+from meshregistry.server._fanout import Fanout, Wish
+from meshregistry.server._observers import Observers
+from meshregistry.server._reports import HubStatistics
+from meshregistry.server._stream import Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable
+
+    from meshregistry.ads import AdsRequest
+    from meshregistry.model import Changes, Node, Peer
+    from meshregistry.server._fanout import Clock
+    from meshregistry.server._reports import Assignment, StreamStatus
+    from meshregistry.server._stream import Transport
+
+_LOG = logging.getLogger("meshregistry.server")
+_MIB = 1 << 20
+_TTL_FEATURE = "xds.config.supports-resource-ttl"
+_WRAPPING_FEATURE = "xds.config.resource-in-sotw"
+
+
+@frozen(kw_only=True)
+class Limits:
+    """What a hub bears.
+
+    Attributes:
+        streams: more are turned away with RESOURCE_EXHAUSTED.
+        writes: writes in flight together; a stalled one no longer counts.
+        bytes_in_flight: no write starts while so many bytes are in flight.
+        stall_after: seconds after which a write counts as stalled.
+        kept_bytes: encoded responses that are kept to be shared.
+        kept_diffs: differences of two sets that are kept to be shared.
+    """
+
+    streams: int = 20_000
+    writes: int = 512
+    bytes_in_flight: int = 128 * _MIB
+    stall_after: float = 1.0
+    kept_bytes: int = 32 * _MIB
+    kept_diffs: int = 64
+
+
+@define(eq=False)
+class _Group:
+    current: ResourceSet | None = None
+    # A dictionary without values, to keep the order of arrival: turns are given in it.
+    streams: dict[Stream, None] = field(factory=dict)
+
+
+class _SharedDiff:
+    """Differences of two sets, found once for all sessions that hold the older one."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        # The sets are kept in the entry, so that their ids stay theirs.
+        self._known: OrderedDict[tuple[int, int, str], tuple[ResourceSet, ResourceSet, Changes]] = (
+            OrderedDict()
+        )
+
+    def __call__(self, older: ResourceSet, newer: ResourceSet, type_url: str) -> Changes:
+        key = (id(older), id(newer), type_url)
+        known = self._known.get(key)
+        if known is None:
+            known = (older, newer, newer.changes_since(older, type_url))
+            self._known[key] = known
+            if len(self._known) > self._size:
+                self._known.popitem(last=False)
+        return known[2]
+
+
+class Hub:
+    """Serves resource sets to streams. All methods are called on one loop.
+
+    Args:
+        assign: says which group a stream belongs to, given the node of its first request
+            and its peer; raises RemoteAdsError to turn it away.
+        clock: the event loop, or whatever has its `time`, `call_soon` and `call_at`.
+        wanted: asked for the set of a group that a stream was assigned to and that has
+            none; None means that the stream waits.
+        unwanted: told that a group has no streams any more. It may `withdraw` it.
+        observers: told what happens to streams.
+        limits: what the hub bears.
+        warm_timeout: seconds that listeners wait for the ACK of clusters.
+        removal_grace: seconds that removals wait on separate streams.
+    """
+
+    def __init__(
+        self,
+        assign: Callable[[Node, Peer], Assignment],
+        *,
+        clock: Clock,
+        wanted: Callable[[Hashable], ResourceSet | None] | None = None,
+        unwanted: Callable[[Hashable], object] | None = None,
+        observers: Observers | None = None,
+        limits: Limits | None = None,
+        warm_timeout: float = WARM_TIMEOUT,
+        removal_grace: float = REMOVAL_GRACE,
+    ) -> None:
+        self.limits = limits or Limits()
+        self.encoder = Encoder(max_bytes=self.limits.kept_bytes)
+        self._assign = assign
+        self._clock = clock
+        self._wanted = wanted
+        self._unwanted = unwanted
+        self._observers = observers or Observers()
+        self._warm_timeout = warm_timeout
+        self._removal_grace = removal_grace
+        self._diff = _SharedDiff(self.limits.kept_diffs)
+        self._groups: dict[Hashable, _Group] = {}
+        self._streams: dict[Stream, None] = {}
+        self._watchers: list[Callable[[Stream], object]] = []
+        self._fanout: Fanout[Stream] = Fanout(
+            clock,
+            self._turn,
+            max_writes=self.limits.writes,
+            max_bytes=self.limits.bytes_in_flight,
+            stall_after=self.limits.stall_after,
+        )
+        self._is_closing = False
+        self._epoch = 1
+        self._opened = self._refused = self._requests = self._acks = self._nacks = 0
+        self._publications = self._pushes = self._bytes = self._faults = self._numbers = 0
+
+    # --- What the owner of the sets calls. ------------------------------------------------
+
+    def publish(self, key: Hashable, resources: ResourceSet) -> None:
+        """Make this the set of a group; its streams are sent what differs for them."""
+        self._epoch += 1
+        self._publications += 1
+        group = self._groups.setdefault(key, _Group())
+        group.current = resources
+        for stream in group.streams:
+            self._fanout.want(stream, Wish.PUSH)
+
+    def withdraw(self, key: Hashable) -> None:
+        """Take a group's set away and end its streams; when they come back, they wait."""
+        group = self._groups.pop(key, None)
+        if group is not None:
+            for stream in tuple(group.streams):
+                self.end(stream, "UNAVAILABLE", f"the resources of {key!r} were withdrawn")
+
+    def reassign(self, key_of: Callable[[Stream], Hashable]) -> None:
+        """Ask for the group of every identified stream again, and move those that differ.
+
+        A stream for which `key_of` raises RemoteAdsError is closed with its status.
+        """
+        self._epoch += 1
+        for stream in tuple(self._streams):
+            if stream.session is None or not stream.is_open:
+                continue
+            try:
+                key = key_of(stream)
+                if key != stream.key:
+                    self._leave(stream)
+                    self._join(stream, key)
+                    self._fanout.want(stream, Wish.PUSH)
+            except RemoteAdsError as error:
+                self.refuse(stream, error)
+
+    def current(self, key: Hashable) -> ResourceSet | None:
+        """The set of a group, if it has one."""
+        group = self._groups.get(key)
+        return group.current if group else None
+
+    def keys(self) -> tuple[Hashable, ...]:
+        """The groups that have a set or streams."""
+        return tuple(self._groups)
+
+    def streams(self, key: Hashable) -> tuple[Stream, ...]:
+        """The streams of a group, in order of arrival."""
+        group = self._groups.get(key)
+        return tuple(group.streams) if group else ()
+
+    def status(self) -> tuple[StreamStatus, ...]:
+        """What each identified stream holds."""
+        return tuple(stream.status() for stream in self._streams if stream.session is not None)
+
+    def is_current(self, stream: Stream) -> bool:
+        """Whether the stream was offered its group's set and has nothing left to write."""
+        current = self.current(stream.key)
+        return (
+            stream.session is not None
+            and current is not None
+            and stream.session.offered is current
+            and stream.wish is Wish.NOTHING
+        )
+
+    def holds_current(self, stream: Stream) -> bool:
+        """Whether the stream's client has accepted all that its group's set has for it."""
+        return self.is_current(stream) and stream.session is not None and stream.session.is_settled
+
+    def watch(self, watcher: Callable[[Stream], object]) -> Callable[[], None]:
+        """Call `watcher` with each stream whose state may have changed; returns how to stop."""
+        self._watchers.append(watcher)
+        return lambda: self._watchers.remove(watcher)
+
+    def statistics(self) -> HubStatistics:
+        """Figures of this moment."""
+        groups = self._groups.values()
+        return HubStatistics(
+            streams=len(self._streams),
+            groups=sum(group.current is not None for group in groups),
+            waiting=sum(len(group.streams) for group in groups if group.current is None),
+            opened=self._opened,
+            refused=self._refused,
+            requests=self._requests,
+            acks=self._acks,
+            nacks=self._nacks,
+            publications=self._publications,
+            pushes=self._pushes,
+            bytes=self._bytes,
+            bytes_in_flight=self._fanout.bytes_in_flight,
+            stalled=self._fanout.stalled,
+            encode_hits=self.encoder.hits,
+            encode_misses=self.encoder.misses,
+            encode_bytes=self.encoder.size,
+            faults=self._faults,
+        )
+
+    # --- What a transport calls, mostly through the stream. ---------------------------------
+
+    def open(
+        self, transport: Transport, *, peer: Peer, is_delta: bool, is_aggregated: bool
+    ) -> Stream:
+        """Begin a stream.
+
+        Raises:
+            RemoteAdsError: if there are too many, or the hub is closing.
+        """
+        if self._is_closing:
+            self._refused += 1
+            msg = "the server is closing: connect to another one, or later"
+            raise RemoteAdsError(msg, status="UNAVAILABLE")
+        if len(self._streams) >= self.limits.streams:
+            self._refused += 1
+            msg = f"there are {len(self._streams)} streams already: connect later"
+            raise RemoteAdsError(msg, status="RESOURCE_EXHAUSTED")
+        self._numbers += 1
+        stream = Stream(
+            self,
+            transport,
+            number=self._numbers,
+            peer=peer,
+            is_delta=is_delta,
+            is_aggregated=is_aggregated,
+        )
+        self._streams[stream] = None
+        return stream
+
+    def receive(self, stream: Stream, request: AdsRequest, node: Node | None) -> None:
+        """As `Stream.receive`."""
+        if not stream.is_open:
+            return
+        self._requests += 1
+        try:
+            session = stream.session or self._identify(stream, node)
+            events = session.receive(request, self._clock.time())
+        except RemoteAdsError as error:
+            self.refuse(stream, error)
+            return
+        except Exception:  # noqa: BLE001 - logged; a fault of ours ends one stream only
+            self.fault(stream, "taking a request")
+            return
+        wish = Wish.PUSH
+        for event in events:
+            if isinstance(event, Acked):
+                self._acks += 1
+                self._tell(self._observers.acked, stream, event)
+            elif isinstance(event, Nacked):
+                self._nacks += 1
+                self._tell(self._observers.nacked, stream, event)
+            elif isinstance(event, Subscribed):
+                wish = Wish.ANSWER
+        if stream.is_open:
+            self._fanout.want(stream, wish)
+            self._changed(stream)
+
+    def written(self, stream: Stream) -> None:
+        """As `Stream.written`."""
+        self._fanout.written(stream)
+
+    def closed(self, stream: Stream, reason: str) -> None:
+        """As `Stream.closed`."""
+        if stream not in self._streams:
+            return
+        del self._streams[stream]
+        self._retire(stream)
+        if stream.session is not None:
+            self._tell(self._observers.closed, stream, reason)
+            self._changed(stream)
+
+    def refuse(self, stream: Stream, error: RemoteAdsError) -> None:
+        """Close a stream for what its client has sent."""
+        self._refused += 1
+        self.end(stream, error.status, str(error))
+
+    def end(self, stream: Stream, status: str, reason: str) -> None:
+        """As `Stream.end`."""
+        if stream.is_open:
+            self._retire(stream)
+            stream.transport.close(status, reason)
+
+    def fault(self, stream: Stream, what: str) -> None:
+        """As `Stream.fault`."""
+        self._faults += 1
+        _LOG.exception("%s failed; %r is closed", what, stream)
+        self.end(stream, "INTERNAL", f"{what} failed in the server; see its log")
+
+    # --- The end. ---------------------------------------------------------------------------
+
+    def stop_accepting(self) -> Iterable[Stream]:
+        """Turn new streams away from now on; returns those that are open, the oldest first."""
+        self._is_closing = True
+        return tuple(self._streams)
+
+    def close(self) -> None:
+        """End every stream that is left; afterwards nothing is scheduled."""
+        for stream in self.stop_accepting():
+            self.end(stream, "UNAVAILABLE", "the server has closed: connect to another one")
+        self._fanout.close()
+
+    # --- Inside. ----------------------------------------------------------------------------
+
+    def _identify(self, stream: Stream, node: Node | None) -> Session:
+        # xDS protocol, "Node": only the first request of a stream is sure to carry it.
+        if node is None or not node.id:
+            msg = "the first request of the stream has no node id: set node.id in the bootstrap"
+            raise RemoteAdsError(msg)
+        assignment = self._assign(node, stream.peer)
+        features = node.client_features
+        has_ttl = _TTL_FEATURE in features and (stream.is_delta or _WRAPPING_FEATURE in features)
+        stream.node = node
+        stream.proxy = assignment.proxy
+        self._join(stream, assignment.key)
+        stream.session = session = Session(
+            nonces=self._nonce,
+            is_delta=stream.is_delta,
+            is_aggregated=stream.is_aggregated,
+            supports_ttl=has_ttl,
+            warm_timeout=self._warm_timeout,
+            removal_grace=self._removal_grace,
+            diff=self._diff,
+        )
+        self._opened += 1
+        self._tell(self._observers.opened, stream)
+        return session
+
+    def _join(self, stream: Stream, key: Hashable) -> None:
+        group = self._groups.setdefault(key, _Group())
+        stream.key = key
+        group.streams[stream] = None
+        if group.current is None and self._wanted is not None:
+            group.current = self._wanted(key)
+
+    def _leave(self, stream: Stream) -> None:
+        key = stream.key
+        group = self._groups.get(key)
+        if group is None or group.streams.pop(stream, self) is self or group.streams:
+            return
+        if group.current is None:
+            del self._groups[key]
+        if self._unwanted is not None:
+            self._tell(self._unwanted, key)
+
+    def _retire(self, stream: Stream) -> None:
+        """Nothing more is written to this stream, and nothing is kept for it."""
+        if not stream.is_open:
+            return
+        stream.is_open = False
+        if stream.timer is not None:
+            stream.timer.cancel()
+            stream.timer = None
+        self._fanout.forget(stream)
+        self._leave(stream)
+
+    def _nonce(self) -> str:
+        """The number of the last fan-out.
+
+        Streams that go the same way through it get the same nonces, and share the bytes;
+        the session adds a count where one stream gets several.
+        """
+        return str(self._epoch)
+
+    def _turn(self, stream: Stream) -> bytes | None:
+        """The next bytes of a stream, made of what is current at this moment."""
+        session = stream.session
+        group = self._groups.get(stream.key)
+        if session is None or group is None or group.current is None:
+            return None  # it waits: an empty response would take away what the client has
+        try:
+            if session.offered is not group.current:
+                session.offer(group.current)
+            response = session.next_message(self._clock.time())
+            self._arm(stream, session.next_deadline())
+        except Exception:  # noqa: BLE001 - logged; a fault of ours ends one stream only
+            self.fault(stream, "making a response")
+            return None
+        if response is None:
+            if self._watchers:  # once this turn is over: until then the stream seems busy
+                self._clock.call_soon(lambda: self._changed(stream))
+            return None
+        data = self.encoder.encode(response, supports_ttl=session.supports_ttl)
+        self._pushes += 1
+        self._bytes += len(data)
+        return data
+
+    def _arm(self, stream: Stream, deadline: float | None) -> None:
+        if deadline == stream.timer_at:
+            return
+        if stream.timer is not None:
+            stream.timer.cancel()
+            stream.timer = None
+        stream.timer_at = deadline
+        if deadline is not None:
+            stream.timer = self._clock.call_at(deadline, lambda: self._is_due(stream))
+
+    def _is_due(self, stream: Stream) -> None:
+        stream.timer = stream.timer_at = None
+        if stream.is_open:
+            self._fanout.want(stream, Wish.PUSH)
+
+    def _changed(self, stream: Stream) -> None:
+        for watcher in tuple(self._watchers):
+            watcher(stream)
+
+    def _tell(self, observer: Callable[..., object], *what: object) -> None:
+        try:
+            observer(*what)
+        except Exception:  # noqa: BLE001 - logged; whoever watches must not harm the watched
+            self._faults += 1
+            _LOG.exception("an observer of streams failed: %r", observer)
