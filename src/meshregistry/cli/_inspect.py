@@ -100,8 +100,9 @@ def sources(
 
     Example: meshregistry sources --server http://127.0.0.1:8080
     """
+    unsynced: tuple[str, ...] = ()
     if server:
-        document, unsynced = ask(server, "sources"), ()
+        document = ask(server, "sources")
     else:
         document, unsynced = from_sources(
             config, timeout, lambda pilot: sources_document(pilot.sources())
@@ -145,8 +146,9 @@ def resources(
 
     Example: meshregistry resources sidecar~10.0.0.1~web.shop~shop.svc.mesh.local --type cds -o json
     """
+    unsynced: tuple[str, ...] = ()
     if server:
-        document, unsynced = ask(server, "resources", node=node_id, type=type_name), ()
+        document = ask(server, "resources", node=node_id, type=type_name)
     else:
         document, unsynced = from_sources(
             config, timeout, lambda pilot: pilot.resources_document(node_id, type_name)
@@ -227,8 +229,9 @@ def explain(
         except LookupError as error:
             raise ConfigError(str(error.args[0])) from error
 
+    unsynced: tuple[str, ...] = ()
     if server:
-        document, unsynced = ask(server, "explain", host=host, proxy=node_id), ()
+        document = ask(server, "explain", host=host, proxy=node_id)
     else:
         document, unsynced = from_sources(config, timeout, read)
     columns = ("SERVICE", "WHAT", "VALUE", "FROM")

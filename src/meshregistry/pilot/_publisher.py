@@ -114,10 +114,9 @@ class Publisher:
         self.announce()
 
     async def _rest(self, seconds: float | None) -> None:
-        woken = asyncio.ensure_future(self._wake.wait())
-        waiting = {woken}
+        waiting: set[asyncio.Task[object]] = {asyncio.create_task(self._wake.wait())}
         if seconds is not None:
-            waiting.add(asyncio.ensure_future(_sleep(self._clock, seconds)))
+            waiting.add(asyncio.create_task(_sleep(self._clock, seconds)))
         try:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -127,6 +126,5 @@ class Publisher:
         self._wake.clear()
 
 
-async def _sleep(clock: Clock, seconds: float) -> bool:
+async def _sleep(clock: Clock, seconds: float) -> None:
     await clock.sleep(seconds)
-    return True

@@ -241,7 +241,7 @@ class Serving:
         return (
             Metric.of("meshregistry_xds_streams", "gauge", "Streams open now.", figures.streams),
             Metric.of(
-                "meshregistry_xds_streams_total",
+                "meshregistry_xds_streams_seen",
                 "counter",
                 "Streams that were let in or turned away.",
                 {Labels({"result": name}): float(value) for name, value in counters.items()},
@@ -278,10 +278,9 @@ class Serving:
 def _listener(hub: Hub, settings: ServerSettings) -> GrpcListener | None:
     if settings.xds is None:
         return None
-    tls = settings.tls and ServerTls(
-        certificate=settings.tls.certificate,
-        key=settings.tls.key,
-        client_ca=settings.tls.client_ca,
-    )
+    own = settings.tls
+    tls = None
+    if own is not None:
+        tls = ServerTls(certificate=own.certificate, key=own.key, client_ca=own.client_ca)
     limits = GrpcLimits(request_bytes=settings.max_message_size)
     return GrpcListener(hub, settings.xds, tls=tls, limits=limits)

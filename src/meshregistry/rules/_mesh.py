@@ -60,7 +60,7 @@ class RouterSettings:
     address: str = field(
         default="127.0.0.1", converter=canonical_address, validator=[instance_of(str), _is_ip]
     )
-    http_port: int = field(default=8080, validator=and_(instance_of(int), ge(1), le(_HIGHEST_PORT)))
+    http_port: int = field(default=10000, validator=and_(instance_of(int), ge(1), le(_HIGHEST_PORT)))
     tcp: bool = field(default=False, validator=instance_of(bool))
 
 
