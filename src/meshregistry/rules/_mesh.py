@@ -9,7 +9,7 @@ from attrs import field, frozen
 from attrs.validators import and_, ge, in_, instance_of, le
 
 from meshregistry.documents import Seconds
-from meshregistry.model import Hostname, canonical_address
+from meshregistry.model import AddressKind, Hostname, address_kind, canonical_address
 
 if TYPE_CHECKING:
     from attrs import Attribute
@@ -39,7 +39,7 @@ def _is_length_of_time(_settings: object, attribute: Attribute[Seconds], value: 
 
 
 def _is_ip(_settings: object, attribute: Attribute[str], value: str) -> None:
-    if not (":" in value or value.replace(".", "").isdigit()):
+    if address_kind(value) is not AddressKind.IP:
         msg = f"{attribute.name} is {value!r}: it must be an IP address to bind to, such as 0.0.0.0"
         raise ValueError(msg)
 
@@ -60,7 +60,9 @@ class RouterSettings:
     address: str = field(
         default="127.0.0.1", converter=canonical_address, validator=[instance_of(str), _is_ip]
     )
-    http_port: int = field(default=10000, validator=and_(instance_of(int), ge(1), le(_HIGHEST_PORT)))
+    http_port: int = field(
+        default=10_000, validator=and_(instance_of(int), ge(1), le(_HIGHEST_PORT))
+    )
     tcp: bool = field(default=False, validator=instance_of(bool))
 
 
