@@ -217,8 +217,8 @@ def _first_with_endpoints(
             field="endpoints",
             winner=winner,
             loser=source,
-            chosen=f"{counts[winner]} endpoints",
-            rejected=f"{count} endpoints",
+            chosen=_counted(counts[winner]),
+            rejected=_counted(count),
         )
         for source, count in counts.items()
         if count and source != winner
@@ -262,6 +262,10 @@ def _unite(named: Sequence[_Named]) -> tuple[Endpoint, list[Conflict]]:
                 )
                 conflicts.append(conflict)
     return endpoint, conflicts
+
+
+def _counted(count: int) -> str:
+    return f"{count} endpoint" if count == 1 else f"{count} endpoints"
 
 
 def _text(value: object) -> str:

@@ -28,11 +28,6 @@ class News:
         self._said[subject] = (text, now)
         return True
 
-    def has_said(self, subject: Hashable, text: str) -> bool:
-        """Whether this was the last that was said of the subject."""
-        said = self._said.get(subject)
-        return said is not None and said[0] == text
-
     def forget(self, subject: Hashable) -> None:
         """Whatever comes next of this subject is news."""
         self._said.pop(subject, None)

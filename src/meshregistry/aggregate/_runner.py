@@ -63,6 +63,7 @@ class SourceRunner:
         self._touched = touched
         self._after = after
         self._news = News()
+        self._shown: set[str] = set()
         self._run: Run | None = None
         self._is_stopping = False
         self._task: asyncio.Task[None] | None = None
@@ -179,7 +180,6 @@ class SourceRunner:
         """One line on change and then hourly; the traceback of a fault only once."""
         text = str(failure.error)
         logger = self.context.logger
-        is_known = self._news.has_said(None, text)
         if not self._news.is_new(None, text, self.context.clock.now()):
             logger.debug("%s; the next attempt is in %.1f s", text, delay)
         elif failure.is_fault:
@@ -187,8 +187,9 @@ class SourceRunner:
                 "%s; its data is kept, the next attempt is in %.1f s",
                 text,
                 delay,
-                exc_info=None if is_known else failure.error.__cause__,
+                exc_info=None if text in self._shown else failure.error.__cause__,
             )
+            self._shown.add(text)
         else:
             logger.warning("%s; its data is kept, the next attempt is in %.1f s", text, delay)
 
@@ -198,6 +199,7 @@ class SourceRunner:
             case Replace():
                 faults = message.faults
                 self._news.forget(part)
+                self._news.forget(None)
             case Degrade(RecordError() as error):
                 faults = (Fault.of(error),)
             case Degrade(error) if self._news.is_new(part, str(error), now):

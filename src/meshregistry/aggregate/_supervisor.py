@@ -240,7 +240,7 @@ class Supervisor:
         retired = {
             source: self._retire(self._runners.pop(source))
             for source in (*done.changed, *done.removed)
-            if source in self._runners
+            if is_running
         }
         self._aggregation.arrange(kept, self._clock.now())
         for source in done.removed:
@@ -321,7 +321,8 @@ class Supervisor:
         if self._aggregation.has_synced(source):
             self._gate.synced(source)
         self._check_gate(self._clock.now())
-        self._alarm(source).set(self._aggregation.next_expiry(source))
+        if not self._has_ended:
+            self._alarm(source).set(self._aggregation.next_expiry(source))
         self._settle_soon()
 
     def _alarm(self, source: SourceId) -> Alarm:
