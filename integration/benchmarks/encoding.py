@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 
 from envoy.service.discovery.v3 import discovery_pb2
 
-from benchmarks.messages import cluster
+from benchmarks.messages import assignment
 from benchmarks.results import Benchmark, Ratio, Row
 from meshregistry.ads import Response
 from meshregistry.generate import Pipeline, World
 from meshregistry.model import (
-    CLUSTER,
     ENDPOINT,
     Catalog,
     CatalogEntry,
@@ -55,21 +54,26 @@ def milliseconds(work: Callable[[int], object], rounds: int) -> float:
 
 
 def response_join(rounds: int = 50) -> Benchmark:
-    """A response of 1,000 clusters: joined from encoded ones, or packed and serialised."""
-    messages = [cluster(index) for index in range(1000)]
-    resources = [Resource(CLUSTER, each.name, each.SerializeToString()) for each in messages]
-    everything = ResourceSet.of(resources).resources(CLUSTER)
+    """A response of 1,000 assignments of 10: joined from encoded ones, or packed and serialised."""
+    messages = sorted(
+        (assignment(index, 10) for index in range(1000)), key=lambda each: each.cluster_name
+    )
+    resources = [
+        Resource(ENDPOINT, each.cluster_name, each.SerializeToString(deterministic=True))
+        for each in messages
+    ]
+    everything = ResourceSet.of(resources).resources(ENDPOINT)
 
     def pack(number: int) -> bytes:
         made = discovery_pb2.DiscoveryResponse(
-            version_info="v", type_url=CLUSTER, nonce=str(number)
+            version_info="v", type_url=ENDPOINT, nonce=str(number)
         )
         for each in messages:
             made.resources.add().Pack(each, deterministic=True)
         return made.SerializeToString(deterministic=True)
 
     def response(number: int) -> Response:
-        return Response(type_url=CLUSTER, version="v", resources=everything, nonce=str(number))
+        return Response(type_url=ENDPOINT, version="v", resources=everything, nonce=str(number))
 
     def join(number: int) -> bytes:
         return Encoder().encode(response(number))
@@ -82,7 +86,7 @@ def response_join(rounds: int = 50) -> Benchmark:
     if parsed != discovery_pb2.DiscoveryResponse.FromString(pack(7)):
         raise AssertionError("the joined response says something else than the packed one")
     return Benchmark(
-        title="response of 1,000 clusters, 119 kB",
+        title=f"response of 1,000 assignments of 10, {len(join(1)) / 1e3:.0f} kB",
         rows=(
             Row(subject="pack and serialise messages", figures={"µs": packed * 1e3, "times": 1}),
             Row(

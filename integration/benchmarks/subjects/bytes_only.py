@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -51,17 +52,22 @@ class Writer:
         self._wakes.add(news.set)
         reading = asyncio.create_task(self._read(context))
         reading.add_done_callback(lambda _: news.set())
-        try:
-            written = None
-            while not reading.done():
-                while written is not self._body:
-                    written = self._body
-                    await context.write(written)
-                await news.wait()
-                news.clear()
-        finally:
-            self._wakes.discard(news.set)
-            reading.cancel()
+        # Being cancelled says that the client has left: nothing to report.
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._write(news, reading, context)
+        self._wakes.discard(news.set)
+        reading.cancel()
+
+    async def _write(
+        self, news: asyncio.Event, reading: asyncio.Task[None], context: grpc.aio.ServicerContext
+    ) -> None:
+        written = None
+        while not reading.done():
+            while written is not self._body:
+                written = self._body
+                await context.write(written)
+            await news.wait()
+            news.clear()
 
     async def _read(self, context: grpc.aio.ServicerContext) -> None:
         while await context.read() is not grpc.aio.EOF:
@@ -96,7 +102,7 @@ async def main(workload_name: str) -> None:
         start = time.time_ns()
         writer.push(body)
         print("PUSHED", start, flush=True)
-    await server.stop(None)
+    await server.stop(5)
 
 
 asyncio.run(main(sys.argv[1]))
