@@ -19,6 +19,7 @@ from benchmarks.encoding import change_to_bytes, response_join, sharing
 from benchmarks.envoy_change import envoy_change
 from benchmarks.fanout import fan_out
 from benchmarks.messages import WORKLOADS
+from benchmarks.page import page
 from benchmarks.results import verdicts
 from servers.golang import find_go
 
@@ -64,6 +65,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--only", default="", help="fanout, join, change, sharing or envoy")
     parser.add_argument("--rounds", type=int, default=9, help="pushes of each server")
     parser.add_argument("--output", type=Path, default=Path("build/benchmarks.json"))
+    parser.add_argument("--page", type=Path, help="a Markdown page to rewrite")
     return parser.parse_args()
 
 
@@ -86,6 +88,8 @@ def main() -> None:
     document = {"machine": where, "benchmarks": [each.document() for each in done]}
     options.output.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     console.print(f"written to {options.output}")
+    if options.page:
+        options.page.write_text(page(where, done), encoding="utf-8")
 
 
 if __name__ == "__main__":
