@@ -1,9 +1,13 @@
 """The registry kinds that come with the core."""
 
+from meshregistry.registries._file import FileConfig, FileRegistry, check_documents
 from meshregistry.registries._memory import Memories, MemoryConfig, MemoryRegistry
 
 __all__ = [
+    "FileConfig",
+    "FileRegistry",
     "Memories",
     "MemoryConfig",
     "MemoryRegistry",
+    "check_documents",
 ]

@@ -71,7 +71,7 @@ class Settings:
         server: where and how to serve.
         sync_timeout: seconds that the start gate waits for sources that are not required
             and have none of their own; None takes the gate's default.
-        base_path: the folder that relative paths start from.
+        base_path: the folder that relative paths start from; absolute.
         file: where they were read from; None if they came from Python.
     """
 
@@ -80,7 +80,7 @@ class Settings:
     mesh: MeshSettings = field(factory=MeshSettings)
     server: ServerSettings = field(factory=ServerSettings)
     sync_timeout: Seconds | None = None
-    base_path: Path = Path()
+    base_path: Path = field(factory=Path.cwd)
     file: Path | None = None
 
     @classmethod
@@ -129,7 +129,7 @@ class Settings:
         root = _only(parse(text, file=file), file)
         faults: list[ConfigError] = []
         expanded = expand(root, os.environ if environ is None else environ, faults=faults)
-        base = Path(base_path or "")
+        base = Path(base_path or "").absolute()
         return cls(
             **cls._read(expanded, base, faults),
             base_path=base,
@@ -147,7 +147,7 @@ class Settings:
         Raises:
             ConfigError: all faults, joined.
         """
-        base = Path(base_path or "")
+        base = Path(base_path or "").absolute()
         return cls(**cls._read(from_plain(dict(values)), base, []), base_path=base)
 
     @classmethod

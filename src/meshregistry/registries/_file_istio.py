@@ -1,0 +1,384 @@
+"""Istio's ServiceEntry and WorkloadEntry documents, as they are.
+
+Fields and their meaning follow the reference of networking.istio.io; unknown fields are
+faults like everywhere else. What a ServiceEntry becomes: `records`.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, Any
+
+from attrs import field, frozen
+from attrs.validators import ge, le, min_len
+
+from meshregistry.documents import (
+    AnyNode,
+    MappingNode,
+    ScalarNode,
+    Scalars,
+    SequenceNode,
+    attempt,
+    suggestion,
+)
+from meshregistry.model import (
+    AddressKind,
+    Endpoint,
+    Hostname,
+    Labels,
+    Locality,
+    Port,
+    Protocol,
+    Resolution,
+    Selector,
+    Service,
+    ServiceRecord,
+    address_kind,
+    canonical_address,
+)
+from meshregistry.registries._file_units import (
+    EntryPort,
+    Flaw,
+    ServiceEntry,
+    Unit,
+    Workload,
+    record_key,
+    tried,
+    unit_key,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from meshregistry.errors import ConfigError
+    from meshregistry.model import EndpointKey
+
+KINDS = ("ServiceEntry", "WorkloadEntry")
+_VERSIONS = tuple(f"networking.istio.io/{version}" for version in ("v1", "v1beta1", "v1alpha3"))
+_NETWORK_LABEL = "topology.istio.io/network"
+_SCALARS: Scalars = {Hostname: Hostname.parse, Protocol: Protocol.parse, Locality: Locality.parse}
+
+
+class _Resolution(enum.Enum):
+    NONE = "NONE"
+    STATIC = "STATIC"
+    DNS = "DNS"
+    DNS_ROUND_ROBIN = "DNS_ROUND_ROBIN"
+
+
+class _Location(enum.Enum):
+    MESH_EXTERNAL = "MESH_EXTERNAL"
+    MESH_INTERNAL = "MESH_INTERNAL"
+
+
+# Passing on, choosing from a list, and asking DNS are what the model knows; the proxy's way
+# of balancing over the answers of DNS is a detail of the cluster.
+_RESOLUTIONS = {
+    _Resolution.NONE: Resolution.PASSTHROUGH,
+    _Resolution.STATIC: Resolution.EDS,
+    _Resolution.DNS: Resolution.DNS,
+    _Resolution.DNS_ROUND_ROBIN: Resolution.DNS,
+}
+
+
+@frozen(kw_only=True)
+class _Metadata:
+    name: str = field(validator=min_len(1))
+    namespace: str | None = None
+    labels: dict[str, str] = field(factory=dict)
+
+
+@frozen(kw_only=True)
+class _Port:
+    number: int = field(validator=[ge(1), le(65535)])
+    name: str = field(validator=min_len(1))
+    protocol: Protocol | None = None
+    target: int | None = field(default=None, alias="targetPort")
+
+
+@frozen(kw_only=True)
+class _Selector:
+    labels: dict[str, str] = field(validator=min_len(1))
+
+
+@frozen(kw_only=True)
+class _Workload:
+    address: str
+    ports: dict[str, int] = field(factory=dict)
+    labels: dict[str, str] = field(factory=dict)
+    network: str = ""
+    locality: Locality = Locality()
+    weight: int = field(default=0, validator=ge(0))
+    service_account: str = field(default="", alias="serviceAccount")
+
+
+@frozen(kw_only=True)
+class _Entry:
+    hosts: tuple[Hostname, ...] = field(validator=min_len(1))
+    ports: tuple[_Port, ...] = field(validator=min_len(1))
+    addresses: tuple[Any, ...] = ()
+    location: _Location = _Location.MESH_EXTERNAL
+    resolution: _Resolution = _Resolution.NONE
+    endpoints: tuple[Any, ...] = ()
+    selector: _Selector | None = field(default=None, alias="workloadSelector")
+    export_to: tuple[str, ...] = field(default=("*",), alias="exportTo")
+    subject_alt_names: tuple[str, ...] = field(default=(), alias="subjectAltNames")
+
+
+def istio_unit(root: MappingNode, trust_domain: str) -> Unit | Flaw:
+    """Read one document of one of `KINDS`."""
+    faults: list[ConfigError] = []
+    kind = root.get("kind")
+    name = kind.text if isinstance(kind, ScalarNode) else ""
+    version = root.get("apiVersion")
+    if not isinstance(version, ScalarNode) or version.text not in _VERSIONS:
+        faults.append(
+            (version or root).fault("is not a version that we read", f"write {_VERSIONS[0]}")
+        )
+    faults += root.unknown(["apiVersion", "kind", "metadata", "spec", "status"])
+    metadata = _metadata(root, faults)
+    if metadata is None:
+        return Flaw(key=None, faults=tuple(faults))
+    key = unit_key(name, metadata.namespace, metadata.name)
+    spec = root.get("spec")
+    notes: list[ConfigError] = []
+    value: ServiceEntry | Workload | None = None
+    if spec is None:
+        faults.append(root.fault("the document has no spec", "add spec:"))
+    elif name == "ServiceEntry":
+        value = _entry(spec, metadata, trust_domain, faults, notes)
+    else:
+        value = _workload(spec, metadata.namespace, metadata.labels, trust_domain, faults)
+    if value is None or faults:
+        return Flaw(key=key, faults=tuple(faults))
+    return Unit(key=key, value=value, place=root, notes=tuple(notes))
+
+
+def _metadata(root: MappingNode, faults: list[ConfigError]) -> _Metadata | None:
+    node = root.get("metadata")
+    if not isinstance(node, MappingNode):
+        faults.append(
+            (node or root).fault("the document has no metadata", "add metadata: {name: …}")
+        )
+        return None
+    # What a cluster adds (uid, managedFields …) says nothing to us.
+    return attempt(node.only(["name", "namespace", "labels"]), _Metadata, faults)
+
+
+def _workload(
+    node: AnyNode,
+    namespace: str | None,
+    labels: dict[str, str],
+    trust_domain: str,
+    faults: list[ConfigError],
+) -> Workload | None:
+    form = attempt(node, _Workload, faults, scalars=_SCALARS)
+    if form is None:
+        return None
+    address = tried(node, faults, lambda: canonical_address(form.address))
+    if address is None:
+        return None
+    own = Labels({**labels, **form.labels})
+    account = form.service_account
+    return Workload(
+        namespace=namespace,
+        address=address,
+        ports=form.ports,
+        labels=own,
+        locality=form.locality,
+        # An unset weight is 0 on the wire and counts as 1.
+        weight=form.weight or 1,
+        network=form.network or own.get(_NETWORK_LABEL, ""),
+        identity=f"spiffe://{trust_domain}/ns/{namespace or 'default'}/sa/{account}"
+        if account
+        else "",
+        place=node,
+    )
+
+
+def _entry(
+    node: AnyNode,
+    metadata: _Metadata,
+    trust_domain: str,
+    faults: list[ConfigError],
+    notes: list[ConfigError],
+) -> ServiceEntry | None:
+    form = attempt(node, _Entry, faults, scalars=_SCALARS)
+    if form is None or not isinstance(node, MappingNode):
+        return None
+    found = [
+        _workload(below, metadata.namespace, {}, trust_domain, faults) for below in form.endpoints
+    ]
+    workloads = tuple(one for one in found if one is not None)
+    entry = ServiceEntry(
+        namespace=metadata.namespace,
+        name=metadata.name,
+        hosts=tuple(dict.fromkeys(str(host) for host in form.hosts)),
+        addresses=tuple(_addresses(form.addresses, faults, notes)),
+        ports=tuple(_port(port) for port in form.ports),
+        resolution=_RESOLUTIONS[form.resolution],
+        is_external=form.location is _Location.MESH_EXTERNAL,
+        workloads=workloads,
+        selector=Labels(form.selector.labels) if form.selector else None,
+        export_to=form.export_to or ("*",),
+        labels=Labels(metadata.labels),
+        place=node,
+    )
+    faults += _contradictions(entry, node)
+    if form.subject_alt_names:
+        place = node.get("subjectAltNames") or node
+        notes.append(place.fault("the names are not verified yet", "do not rely on them"))
+    return entry
+
+
+def _port(form: _Port) -> EntryPort:
+    protocol = form.protocol or Protocol.from_port_name(form.name)
+    return EntryPort(
+        name=form.name, number=form.number, protocol=protocol, target=form.target or form.number
+    )
+
+
+def _addresses(
+    nodes: Iterable[AnyNode], faults: list[ConfigError], notes: list[ConfigError]
+) -> Iterator[str]:
+    for node in nodes:
+        if not isinstance(node, ScalarNode):
+            faults.append(node.fault(f"must be an address, not {node.kind}", "write one value"))
+            continue
+        text, slash, length = node.text.partition("/")
+        if slash and length != ("128" if ":" in text else "32"):
+            notes.append(
+                node.fault(
+                    f"the range {node.text} is left out: a service has single addresses",
+                    "list the addresses that callers use",
+                )
+            )
+            continue
+        address = tried(node, faults, lambda text=text: canonical_address(text))  # type: ignore[misc]
+        if address is not None:
+            yield address
+
+
+def _contradictions(entry: ServiceEntry, node: MappingNode) -> Iterator[ConfigError]:
+    """What the reference of ServiceEntry forbids."""
+    endpoints = node.get("endpoints") or node
+    if entry.workloads and entry.selector is not None:
+        yield endpoints.fault("endpoints and workloadSelector exclude each other", "keep one")
+    if entry.resolution is Resolution.PASSTHROUGH and entry.workloads:
+        yield endpoints.fault("resolution NONE has no endpoints", "write resolution: STATIC")
+    for workload in entry.workloads:
+        yield from _misplaced(entry, workload)
+    if entry.resolution is Resolution.DNS and not entry.workloads and entry.selector is None:
+        for host in entry.hosts:
+            if Hostname(host).is_wildcard:
+                yield (node.get("hosts") or node).fault(
+                    f"the wildcard {host} cannot be resolved by DNS",
+                    "list endpoints, or write resolution: NONE",
+                )
+
+
+def _misplaced(entry: ServiceEntry, workload: Workload) -> Iterator[ConfigError]:
+    """What an endpoint must not say in this ServiceEntry."""
+    place, address = workload.place, workload.address
+    if address.startswith("unix:") and len(entry.ports) != 1:
+        yield place.fault(
+            f"a Unix socket needs exactly one port, and there are {len(entry.ports)}",
+            "make a ServiceEntry of one port for it",
+        )
+    if entry.resolution is Resolution.EDS and address_kind(address) is AddressKind.DNS:
+        yield place.fault(
+            f"resolution STATIC needs an IP address, not {address}", "write resolution: DNS"
+        )
+    names = [port.name for port in entry.ports]
+    for name in workload.ports:
+        if name not in names:
+            yield place.fault(f"the service has no port {name}", suggestion(name, names))
+
+
+def entry_records(
+    entry: ServiceEntry, workloads: Iterable[Workload], faults: list[ConfigError]
+) -> Iterator[ServiceRecord]:
+    """One record for each host: a service has all its addresses at once.
+
+    The selector looks at workloads of the entry's own namespace. Without endpoints and
+    selector, DNS asks for the host itself.
+    """
+    if entry.selector is None:
+        chosen = list(entry.workloads)
+    else:
+        selector = Selector(entry.selector)
+        chosen = [
+            one
+            for one in workloads
+            if one.namespace == entry.namespace and selector.is_match(one.labels)
+        ]
+    endpoints = _endpoints(entry, chosen, faults)
+    for host in entry.hosts:
+        own = endpoints
+        if entry.resolution is Resolution.DNS and entry.selector is None and not entry.workloads:
+            own = [
+                Endpoint(address=host, port=port.target, service_port=port.name)
+                for port in entry.ports
+            ]
+
+        def make(host: str = host, own: list[Endpoint] = own) -> ServiceRecord:
+            service = Service(
+                Hostname(host),
+                ports=[Port(port.name, port.number, port.protocol) for port in entry.ports],
+                resolution=entry.resolution,
+                addresses=entry.addresses,
+                labels=entry.labels,
+                namespace=entry.namespace,
+                is_external=entry.is_external,
+                export_to=entry.export_to,
+            )
+            return ServiceRecord(service, own, key=record_key(entry, host))
+
+        record = tried(entry.place, faults, make)
+        if record is not None:
+            yield record
+
+
+def _endpoints(
+    entry: ServiceEntry, workloads: Iterable[Workload], faults: list[ConfigError]
+) -> list[Endpoint]:
+    """Every workload at every port: its own number, else the target port, else the number."""
+    found: dict[EndpointKey, Endpoint] = {}
+    for workload in workloads:
+        is_unix = workload.address.startswith("unix:")
+        if is_unix and len(entry.ports) != 1:
+            continue
+        for port in entry.ports:
+            number = 0 if is_unix else workload.ports.get(port.name, port.target)
+
+            def make(
+                workload: Workload = workload, port: EntryPort = port, number: int = number
+            ) -> Endpoint:
+                return Endpoint(
+                    address=workload.address,
+                    port=number,
+                    service_port=port.name,
+                    network=workload.network,
+                    workload_identity=workload.identity,
+                    locality=workload.locality,
+                    weight=workload.weight,
+                    labels=workload.labels,
+                )
+
+            endpoint = tried(workload.place, faults, make)
+            if endpoint is None:
+                continue
+            if found.setdefault(endpoint.key, endpoint) != endpoint:
+                faults.append(
+                    workload.place.fault(
+                        f"{endpoint} is given twice, with different values", "keep one of them"
+                    )
+                )
+    return list(found.values())
+
+
+def listed(root: MappingNode) -> SequenceNode | None:
+    """The items of a ``List``, as ``kubectl get -o yaml`` prints several objects."""
+    kind, items = root.get("kind"), root.get("items")
+    is_one = isinstance(kind, ScalarNode) and kind.text.endswith("List")
+    return items if is_one and isinstance(items, SequenceNode) else None
