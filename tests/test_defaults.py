@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from meshregistry.defaults import builtin_plugins
@@ -15,7 +17,7 @@ from meshregistry.model import (
     ServiceKey,
     Union,
 )
-from meshregistry.registries import Memories, MemoryConfig
+from meshregistry.registries import FileConfig, FileRegistry, Memories, MemoryConfig
 from meshregistry.spi import hookimpl
 from meshregistry.testing import context
 
@@ -39,6 +41,22 @@ def test_the_kinds_of_the_core_are_there():
     kinds = {kind.name: kind for kind in load().kinds()}
     assert {"file", "memory"} == set(kinds)
     assert all(kind.summary for kind in kinds.values())
+
+
+def test_the_documents_of_a_file_source_can_be_checked(tmp_path):
+    """`meshregistry check` learns every fault of the files that a source points to."""
+    (tmp_path / "good.yaml").write_text("services: []\n", encoding="utf-8")
+    (tmp_path / "bad.yaml").write_text("services: [{host: a b}]\n", encoding="utf-8")
+    check = load().kind("file").check
+    assert [] == list(check(FileConfig(path=Path("good.yaml")), tmp_path))
+    faults = list(check(FileConfig(path=Path()), tmp_path))
+    assert {str(tmp_path / "bad.yaml")} == {fault.file for fault in faults}
+
+
+def test_file_opens_a_registry_of_the_source(tmp_path):
+    """The kind `file` gives a registry that follows the path of its options."""
+    registry = load().kind("file").open(FileConfig(path=tmp_path), context())
+    assert isinstance(registry, FileRegistry)
 
 
 def test_memory_opens_the_registry_of_the_source():

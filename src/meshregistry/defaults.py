@@ -12,10 +12,20 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 
 from meshregistry.model import MergePolicy, Proxy, Verdict
-from meshregistry.registries import Memories, MemoryConfig
+from meshregistry.registries import (
+    FileConfig,
+    FileRegistry,
+    Memories,
+    MemoryConfig,
+    check_documents,
+)
 from meshregistry.spi import RegistryKind, hookimpl
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from meshregistry.errors import ConfigError
     from meshregistry.model import Node, Peer, ServiceKey
 
 # The form that Istio gives to SPIFFE ids; scheme and trust domain know no case (SPIFFE-ID, sections 2.1 and 2.2).
@@ -33,6 +43,7 @@ def builtin_plugins(
     """
     return (
         ("memory", MemoryPlugin(memories or Memories())),
+        ("file", FilePlugin()),
         ("identify", IdentifyPlugin()),
         ("merge", MergePlugin(merge_policy or MergePolicy())),
         ("admit", AdmitPlugin()),
@@ -53,6 +64,22 @@ class MemoryPlugin:
             config_class=MemoryConfig,
             open=self.memories.open,
             summary="records set from Python code",
+        )
+
+
+@frozen(eq=False)
+class FilePlugin:
+    """Registers the kind ``file``."""
+
+    @hookimpl
+    def meshregistry_register_registries(self) -> RegistryKind:
+        """Offer ``file``."""
+        return RegistryKind(
+            name="file",
+            config_class=FileConfig,
+            open=FileRegistry,
+            summary="watched YAML or JSON documents",
+            check=_file_faults,
         )
 
 
@@ -106,3 +133,7 @@ class AdmitPlugin:
                     f"{match[2]!r} ({identity}); give it a certificate of its namespace"
                 )
         return None
+
+
+def _file_faults(config: FileConfig, base_path: Path) -> Iterable[ConfigError]:
+    return check_documents(base_path / config.path)

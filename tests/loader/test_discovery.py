@@ -54,6 +54,15 @@ def test_a_source_tree_that_is_not_installed_has_no_version(monkeypatch):
     assert "unknown" == running_version()
 
 
+def test_an_installation_without_metadata_is_listed(install, tmp_path):
+    """Half an uninstallation leaves an entry point without a distribution's name."""
+    install("damaged", "")
+    for info in tmp_path.glob("*.dist-info"):
+        (info / "METADATA").unlink()
+    (found,) = (one for one in find_plugins({}) if one.name == "damaged")
+    assert ("", "", "") == (found.distribution, found.version, found.requires)
+
+
 def test_plugins_are_found_in_a_fixed_order(install):
     """Entry points come by name, then by distribution, whatever the order on disk."""
     install("b", "")

@@ -255,10 +255,18 @@ def test_disabling_one_of_two_ends_the_conflict(install):
     assert "zookeeper" == plugins.kind("zookeeper").name
 
 
+def test_built_in_plugins_are_reported_as_ours():
+    """What comes with the core is of the distribution meshregistry, in its version."""
+    found = report(load(entry_points=False), "memory")
+    assert ("meshregistry", metadata.version("meshregistry")) == (found.distribution, found.version)
+
+
 def test_a_built_in_kind_cannot_be_taken_in_silence(install):
     """A plugin that claims `memory` conflicts with ours."""
     install("thief", good("memory"))
-    with pytest.raises(PluginConflictError, match=r"thief \(meshregistry-thief\) and memory"):
+    with pytest.raises(
+        PluginConflictError, match=r"thief \(meshregistry-thief\) and memory \(meshregistry\)"
+    ):
         load().kind("memory")
 
 
@@ -356,7 +364,7 @@ def test_a_kind_that_we_know_of_comes_with_the_line_to_type(kind, line):
     [
         ("memroy", "did you mean 'memory'?"),
         ("konsul", "did you mean 'consul'? it is not installed either; type: pip install"),
-        ("xyzzy", "use one of those present ("),
+        ("xyzzy", "use one of those present (file, memory) or install a plugin"),
     ],
 )
 def test_a_misspelt_kind_is_met_with_a_suggestion(kind, remedy):

@@ -71,15 +71,16 @@ def disabled_names(environ: Mapping[str, str]) -> frozenset[str]:
 
 
 def _candidate(point: metadata.EntryPoint, present: str) -> Candidate:
-    distribution = point.dist
+    # A damaged installation may lack its metadata; it is asked in the way that allows for that.
+    facts = point.dist.metadata if point.dist else None
     return Candidate(
         report=PluginReport(
             name=point.name,
             status=PluginStatus.FOUND,
-            distribution=distribution.name if distribution else "",
-            version=distribution.version if distribution else "",
+            distribution=facts.get_all("Name", [""])[0] if facts else "",
+            version=facts.get_all("Version", [""])[0] if facts else "",
             value=point.value,
-            requires=requirement(distribution.requires or () if distribution else ()),
+            requires=requirement(facts.get_all("Requires-Dist", []) if facts else []),
             present=present,
         ),
         load=point.load,

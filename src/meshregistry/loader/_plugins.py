@@ -10,11 +10,16 @@ from attrs import evolve, frozen
 
 from meshregistry.errors import PluginConflictError, PluginError, PluginLoadError
 from meshregistry.loader._calls import HookCalls
-from meshregistry.loader._discovery import Candidate, disabled_names, find_candidates
+from meshregistry.loader._discovery import (
+    Candidate,
+    disabled_names,
+    find_candidates,
+    running_version,
+)
 from meshregistry.loader._examination import COMMANDS, Examined, collected, examine, new_manager
 from meshregistry.loader._known import unknown_kind
 from meshregistry.loader._report import PluginReport, PluginStatus
-from meshregistry.spi import RegistryKind
+from meshregistry.spi import PROJECT, RegistryKind
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -114,7 +119,7 @@ class Plugins:
             for name in sorted(disabled_names(environ) - present):
                 logger.warning("no installed plugin has the name %r, which is disabled", name)
             loaded += [_isolated(candidate) for candidate in candidates]
-        loaded += [_given(name, plugin) for name, plugin in builtins]
+        loaded += [_given(name, plugin, distribution=PROJECT) for name, plugin in builtins]
         return cls(loaded, logger)
 
     def kind(self, name: str, *, place: Place | None = None) -> RegistryKind:
@@ -246,9 +251,16 @@ class Plugins:
         self._calls.resources_rejected(proxy, type_url, version, error)
 
 
-def _given(name: str, plugin: object) -> _Loaded:
-    examined = examine(name, plugin, [])
-    return _good(PluginReport(name=name, status=PluginStatus.FOUND), examined)
+def _given(name: str, plugin: object, *, distribution: str = "") -> _Loaded:
+    present = running_version()
+    report = PluginReport(
+        name=name,
+        status=PluginStatus.FOUND,
+        distribution=distribution,
+        version=present if distribution else "",
+        present=present,
+    )
+    return _good(report, examine(name, plugin, []))
 
 
 def _isolated(candidate: Candidate) -> _Loaded:

@@ -31,8 +31,8 @@ class PluginReport:
     Attributes:
         name: of the entry point, or of the object that was given.
         status: how far it has come.
-        distribution: what brings it, such as ``meshregistry-consul``; empty if it is
-            built in or was given by the program.
+        distribution: what brings it, such as ``meshregistry-consul``, or ``meshregistry``
+            itself; empty if it was given by the program.
         version: of that distribution.
         value: what the entry point names, such as ``meshregistry_consul:plugin``.
         requires: what the distribution asks of meshregistry, such as ``>=0.1,<0.2``.

@@ -7,8 +7,10 @@ from meshregistry.testing._fakes import (
     SinkCall,
     context,
 )
+from meshregistry.testing._peers import AdsPeer
 
 __all__ = [
+    "AdsPeer",
     "FakeContext",
     "ManualClock",
     "RecordingSink",
