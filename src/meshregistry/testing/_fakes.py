@@ -89,7 +89,7 @@ class ManualClock:
             await _settle()
         self._now = end
 
-    async def sleeping(self, number: int = 1, *, timeout: float = 5.0) -> None:  # noqa: ASYNC109 - a bound for tests
+    async def sleeping(self, number: int = 1, *, timeout: float = 5.0) -> None:
         """Wait until so many tasks sleep.
 
         Raises:
@@ -215,7 +215,7 @@ class RecordingSink:
         self,
         condition: Callable[[RecordingSink], bool],
         *,
-        timeout: float = 5.0,  # noqa: ASYNC109 - a bound for tests
+        timeout: float = 5.0,
     ) -> None:
         """Wait until the condition holds for this sink; it is asked after every call.
 
