@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from meshregistry.server._tls import ServerTls
 
 _MIB = 1 << 20
+_LAST_PORT = 65_535
 # grpc-stubs do not know this name.
 _EOF: object = vars(grpc.aio)["EOF"]
 _UNIX = "unix:"
@@ -186,8 +187,8 @@ async def _try_to_bind(address: str) -> None:
     host, _, port = address.rpartition(":")
     if address.startswith(_UNIX):
         return
-    if not port.isdecimal():
-        msg = f"the address {address!r} has no port: write host:port"
+    if not port.isdecimal() or int(port) > _LAST_PORT:
+        msg = f"the address {address!r} has no port: write host:port, with port 0 to 65535"
         raise OSError(errno.EINVAL, msg)
     host = host.removeprefix("[").removesuffix("]")
     loop = asyncio.get_running_loop()
