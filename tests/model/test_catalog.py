@@ -124,7 +124,7 @@ def test_removing_an_unknown_key_changes_nothing():
     assert catalog == catalog.updated([], [ServiceKey.parse("x/y")], generation=2)
 
 
-@settings(max_examples=80)
+@settings(max_examples=50)
 @given(catalogs, st.lists(entries, max_size=4, unique_by=lambda one: one.key), st.data())
 def test_an_update_is_the_catalog_built_from_scratch(catalog, changed, data):
     """After any update, content and every index are those of a catalog built anew."""
@@ -142,7 +142,7 @@ def test_an_update_is_the_catalog_built_from_scratch(catalog, changed, data):
     }
 
 
-@settings(max_examples=80)
+@settings(max_examples=50)
 @given(catalogs, catalogs)
 def test_a_difference_leads_from_the_older_to_the_newer(old, new):
     """Applying a difference to the older catalog gives the newer one."""
@@ -152,7 +152,7 @@ def test_a_difference_leads_from_the_older_to_the_newer(old, new):
     assert (old != new) == bool(diff)
 
 
-@settings(max_examples=80)
+@settings(max_examples=50)
 @given(catalogs, catalogs)
 def test_a_difference_the_other_way_swaps_added_and_removed(old, new):
     """Differences are sorted, disjoint, and mirror each other."""

@@ -71,7 +71,7 @@ def test_what_is_no_address_is_refused(text, part):
         canonical_address(text)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.ip_addresses())
 def test_an_ip_address_is_spelt_as_the_standard_library_spells_it(ip):
     """Every spelling of one IP address becomes the same text, which reads as that address."""
@@ -115,7 +115,7 @@ def test_what_is_no_endpoint_is_refused(text, part):
         Endpoint.parse(text)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.ip_addresses(), ports)
 def test_every_ip_endpoint_survives_its_text_form(ip, port):
     """Printing and parsing an IP endpoint gives the same endpoint."""

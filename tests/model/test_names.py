@@ -80,7 +80,7 @@ def test_a_wildcard_knows_that_it_is_one():
     assert not Hostname("a.b").is_wildcard
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(hosts)
 def test_parsing_a_host_name_twice_changes_nothing(text):
     """Normalising is idempotent."""
@@ -113,7 +113,7 @@ def test_a_service_key_checks_its_host():
         ServiceKey("shop", "a b")
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(pairs)
 def test_labels_are_the_mapping_that_they_were_made_from(mapping):
     """Labels have the keys and values of their source, sorted by key."""
@@ -123,7 +123,7 @@ def test_labels_are_the_mapping_that_they_were_made_from(mapping):
     assert len(mapping) == len(labels)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(pairs)
 def test_equal_labels_hash_alike_whatever_the_order(mapping):
     """The order in which labels were given never matters."""
@@ -155,7 +155,7 @@ def test_labels_differ_from_a_plain_mapping():
     assert Labels({"a": "1"}) != {"a": "1"}
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(pairs, pairs)
 def test_a_selector_matches_what_holds_all_its_pairs(wanted, have):
     """A selector is a subset test on pairs; the empty one matches everything."""

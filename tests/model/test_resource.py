@@ -125,7 +125,7 @@ def test_two_resources_of_one_name_are_refused(make):
         make([resource("a"), resource("b"), resource("a", b"2")])
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(
     st.dictionaries(st.sampled_from(NAMES), contents),
     st.dictionaries(st.sampled_from(NAMES), contents),
@@ -142,7 +142,7 @@ def test_an_updated_group_is_the_group_built_from_scratch(before, changed, remov
     assert anew.digest == updated.digest
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(tables, tables, st.sets(st.tuples(st.just(ENDPOINT), st.sampled_from(NAMES))))
 def test_an_updated_part_is_the_part_built_from_scratch(before, changed, removed):
     """Updating a part of several types gives what building it anew gives."""
@@ -213,7 +213,7 @@ def test_a_callers_version_is_what_the_peer_sees():
     assert named.version(ROUTE) == named.content_version(ROUTE)
 
 
-@settings(max_examples=80)
+@settings(max_examples=50)
 @given(tables, tables, st.sets(st.sampled_from(NAMES)), st.sets(st.sampled_from(NAMES)))
 def test_changes_lead_from_the_older_set_to_the_newer(old, new, where, elsewhere):
     """However either is split into parts, the changes are exactly the difference of content."""
@@ -229,7 +229,7 @@ def test_changes_lead_from_the_older_set_to_the_newer(old, new, where, elsewhere
         assert len(changes.changed) == len({one.name for one in changes.changed})
 
 
-@settings(max_examples=80)
+@settings(max_examples=50)
 @given(tables, tables, st.sets(st.sampled_from(NAMES)))
 def test_shared_parts_do_not_hide_changes(old, new, where):
     """Sets that share a part differ by their other parts alone."""

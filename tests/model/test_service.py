@@ -142,7 +142,7 @@ def test_a_port_is_found_by_name():
     assert service.port("none") is None
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.lists(endpoints, max_size=8), st.randoms(use_true_random=False))
 def test_the_order_of_endpoints_never_matters(found, random):
     """Records are equal whatever the order, and hold each endpoint once, sorted by identity."""
