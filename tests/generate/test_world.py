@@ -88,12 +88,15 @@ def test_an_alias_leads_to_the_other_hosts_port(entry_of: EntryOf, world_of: Wor
     assert scope.target(real, real.ports[1]) == (real, real.ports[1])
 
 
-@pytest.mark.parametrize("alias_of", ["circle.shop", "nobody.shop", "tcp.shop", "other.shop"])
+@pytest.mark.parametrize(
+    "alias_of", ["circle.shop", "nobody.shop", "tcp.shop", "udp.shop", "other.shop"]
+)
 def test_an_alias_may_lead_nowhere(entry_of: EntryOf, world_of: WorldOf, alias_of: str) -> None:
     """A circle, an unknown host, a port of another kind, a port that is missing."""
     entries = (
         entry_of("circle.shop", resolution=Resolution.ALIAS, alias_of=alias_of),
         entry_of("tcp.shop", "80/TCP"),
+        entry_of("udp.shop", "80/UDP"),
         entry_of("other.shop", "81/HTTP"),
     )
     scope = visible(world_of(*entries), entries, None)

@@ -118,10 +118,15 @@ class Scope:
             seen.add(service.host)
             service = self.by_host[service.alias_of]
             found = next((own for own in service.ports if own.number == port.number), None)
-            if found is None or found.protocol.is_http != port.protocol.is_http:
+            if found is None or not _is_alike(found.protocol, port.protocol):
                 return None
             port = found
         return (service, port)
+
+
+def _is_alike(one: Protocol, other: Protocol) -> bool:
+    """Whether both are routed by host name, or both are forwarded byte by byte."""
+    return (one.is_http and other.is_http) or (one.is_tcp and other.is_tcp)
 
 
 class Place(NamedTuple):
