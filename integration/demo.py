@@ -37,6 +37,8 @@ MESHREGISTRY = str(Path(sys.executable).with_name("meshregistry"))
 AWAY = 2.0
 
 console = Console(highlight=False)
+if not console.is_terminal:
+    console = Console(highlight=False, width=110)
 
 
 class Demo:
@@ -100,11 +102,12 @@ class Demo:
         answer = subprocess.run(command, check=True, capture_output=True, text=True)
         return dict(json.loads(answer.stdout))
 
-    async def moved(self, what: str, traffic: Traffic, since: float, *versions: str) -> None:
+    async def moved(self, what: str, traffic: Traffic, since: float | None, *versions: str) -> None:
         """Wait until just these versions answer, and add a row to the story."""
         before, failed = traffic.answers.copy(), len(traffic.failures)
         await traffic.only(*versions)
-        self.tell(what, time.perf_counter() - since, traffic, before, failed)
+        seconds = None if since is None else time.perf_counter() - since
+        self.tell(what, seconds, traffic, before, failed)
 
     def tell(
         self, what: str, seconds: float | None, traffic: Traffic, before: Any, failed: int
@@ -142,7 +145,7 @@ class Demo:
             console.print(f"Envoy: first answer ({answer}) {passed * 1000:.0f} ms after its start")
 
             traffic = await stack.enter_async_context(Traffic(url, host=HOST))
-            await self.moved("v1 alone is registered", traffic, time.perf_counter(), "v1")
+            await self.moved("v1 alone is registered", traffic, None, "v1")
             since = time.perf_counter()
             self.register(v1, v2)
             await self.moved("v2 is added", traffic, since, "v1", "v2")
@@ -174,7 +177,7 @@ class Demo:
 
 def by_hand() -> Panel:
     """How to play on."""
-    venv = os.path.relpath(Path(sys.executable).parent)
+    venv = os.path.relpath(Path(sys.prefix, "bin"))
     lines = f"""\
 Write a registry and settings, each in a file:
 
@@ -188,7 +191,7 @@ Write a registry and settings, each in a file:
 then, in three terminals:
 
   {venv}/meshregistry serve
-  {venv}/meshregistry bootstrap router > envoy.yaml && {venv}/envoy -c envoy.yaml
+  {venv}/meshregistry bootstrap router > envoy.yaml; {venv}/envoy -c envoy.yaml
   python3 -m http.server 9080 --bind 127.0.0.1
 
   curl -H 'Host: reviews.shop' http://127.0.0.1:10000/    [dim]through Envoy[/]
