@@ -118,6 +118,15 @@ def test_a_group_is_sorted_by_name():
     assert ResourceGroup.of([a]).digest != ResourceGroup.of([resource("a", ttl=1.0)]).digest
 
 
+def test_a_group_knows_what_it_needs_and_what_expires():
+    """References of all its resources are united; those with a time to live are listed."""
+    a = resource("a", references=[(ENDPOINT, "x"), (ENDPOINT, "y")])
+    b = resource("b", references=[(ENDPOINT, "x")], ttl=2.0)
+    group = ResourceGroup.of([a, b])
+    assert {Reference(ENDPOINT, "x"), Reference(ENDPOINT, "y")} == group.references
+    assert (b,) == group.expiring
+
+
 @pytest.mark.parametrize("make", [ResourceGroup.of, ResourcePart.of, ResourceSet.of])
 def test_two_resources_of_one_name_are_refused(make):
     """Within a type, a name is unique."""
