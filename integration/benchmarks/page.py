@@ -32,8 +32,10 @@ def page(machine: dict[str, Any], benchmarks: list[Benchmark]) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in machine["packages"].items())
     parts = [
         HEAD,
-        f"Python {machine['python']}, {versions}; {machine['cores']} cores, whose load was "
-        f"{machine['load']:.1f} when the run began.\n",
+        (
+            f"Python {machine['python']}, {versions}; {machine['cores']} cores, whose load was "
+            f"{machine['load']:.1f} when the run began.\n"
+        ),
         "## Targets\n",
         table(
             ("target", "measured", "promised", ""),

@@ -15,11 +15,18 @@ if TYPE_CHECKING:
 
 
 class Backend:
-    """Answers every request with its version; leaving the context stops it."""
+    """Answers every request with its version; leaving the context stops it.
 
-    def __init__(self, version: str) -> None:
+    Args:
+        version: the text of its answers.
+        address: where it listens.
+        port: on which port; 0 is chosen by the system, and replaced by the real one.
+    """
+
+    def __init__(self, version: str, *, address: str = "127.0.0.1", port: int = 0) -> None:
         self.version = version
-        self.port = 0
+        self.address = address
+        self.port = port
         self._runner: web.AppRunner | None = None
 
     async def __aenter__(self) -> Self:
@@ -27,7 +34,7 @@ class Backend:
         application.router.add_route("*", "/{tail:.*}", self._answer)
         self._runner = web.AppRunner(application, access_log=None)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        await web.TCPSite(self._runner, self.address, self.port).start()
         self.port = int(self._runner.addresses[0][1])
         return self
 

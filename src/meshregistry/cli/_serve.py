@@ -90,7 +90,7 @@ class _Serving:
         failed = asyncio.create_task(pilot.wait_failed())
         try:
             await _first(failed, self._stop)
-            if failed.done():
+            if not failed.cancelled():
                 return failed.result()
             _notify("STOPPING=1")
             _log.info("draining: no longer ready, streams close within the drain timeout")
