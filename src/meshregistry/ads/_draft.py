@@ -115,4 +115,4 @@ def _named(
             kept.append(resource)
     gone = missing.difference(resource.name for resource in kept)
     sub.leaving = {name: held for name, held in sub.leaving.items() if name not in gone}
-    return (*resources, *kept), tuple(sorted(gone))
+    return (*resources, *kept) if kept else resources, tuple(sorted(gone))

@@ -153,8 +153,8 @@ class Session:
             return None
         turn = Turn(now, self._offered, self._diff, self._waits)
         message = self._next_draft(turn)
-        if message is None and self._release(turn):
-            message = self._next_draft(turn)
+        while message is None and self._release(turn):
+            message = self._next_draft(turn)  # letting go of one may free what only it used
         return message or self._next_heartbeat(turn)
 
     def messages_to_send(self, now: float) -> list[AdsMessage]:
