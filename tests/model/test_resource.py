@@ -267,3 +267,16 @@ def test_equal_versions_mean_equal_content(old, new, where):
     for url in (CLUSTER, ENDPOINT):
         is_same = not any(newer.changes_since(older, url))
         assert is_same == (older.content_version(url) == newer.content_version(url))
+
+
+def test_sets_that_share_a_group_share_its_difference():
+    """However many sets hold a group, what changed in it is found once."""
+    older = ResourcePart.of([resource("a"), resource("b")])
+    newer = older.updated([resource("b", content=b"new")], [(CLUSTER, "a")])
+    mine, theirs = (
+        ResourceSet((newer, own)).changes_since(ResourceSet((older, own)), CLUSTER)
+        for own in (ResourcePart.of([resource("x")]), ResourcePart.of([resource("y")]))
+    )
+    assert mine is theirs
+    assert [one.name for one in mine.changed] == ["b"]
+    assert mine.removed == ("a",)

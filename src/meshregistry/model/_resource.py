@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, KeysView, Mapping
 from functools import cached_property
 from hashlib import blake2b
 from typing import NamedTuple
+from weakref import ref
 
 from attrs import field, frozen
 
@@ -149,11 +150,21 @@ class Resource:
         return hash((self.digest, self.name))
 
 
+class Changes(NamedTuple):
+    """The difference of two sets in one type."""
+
+    changed: tuple[Resource, ...]
+    removed: tuple[str, ...]
+
+
 @frozen(eq=False)
 class ResourceGroup:
     """Resources of one type in one part, by name, in canonical (sorted) order."""
 
     by_name: Mapping[str, Resource]
+    _last_changes: list[tuple[ref[ResourceGroup], Changes]] = field(
+        factory=list, init=False, repr=False
+    )
 
     @classmethod
     def of(cls, resources: Iterable[Resource]) -> ResourceGroup:
@@ -201,12 +212,22 @@ class ResourceGroup:
         by_name.update(changed)
         return ResourceGroup(by_name if is_sorted else dict(sorted(by_name.items())))
 
-
-class Changes(NamedTuple):
-    """The difference of two sets in one type."""
-
-    changed: tuple[Resource, ...]
-    removed: tuple[str, ...]
+    def changes_since(self, older: ResourceGroup) -> Changes:
+        """What differs from `older`; the last answer is kept, since many sets share a group."""
+        for group, changes in self._last_changes:
+            if group() is older:
+                return changes
+        theirs = older.by_name
+        changes = Changes(
+            tuple(
+                resource
+                for name, resource in self.by_name.items()
+                if (old := theirs.get(name)) is not resource and old != resource
+            ),
+            tuple(name for name in theirs if name not in self.by_name),
+        )
+        self._last_changes[:] = [(ref(older), changes)]
+        return changes
 
 
 @frozen(eq=False)
@@ -311,6 +332,8 @@ class ResourceSet:
         shared = {id(group) for group in mine} & {id(group) for group in theirs}
         new = [group for group in mine if id(group) not in shared]
         old = [group for group in theirs if id(group) not in shared]
+        if len(new) == len(old) == 1:
+            return new[0].changes_since(old[0])
         changed = tuple(
             resource
             for group in new
