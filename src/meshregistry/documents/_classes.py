@@ -207,9 +207,10 @@ def _type_schema(hint: Any, scalars: Scalars) -> dict[str, Any]:
         return {"anyOf": [_type_schema(hint, scalars), {"type": "null"}]}
     if typing.get_origin(hint) in {dict, list, tuple}:
         return _collection_schema(typing.get_origin(hint), typing.get_args(hint), scalars)
+    hint = str if hint in scalars else hint
     if typing.get_origin(hint) is Literal or is_enum(hint):
         return {"enum": [getattr(one, "value", one) for one in typing.get_args(hint) or hint]}
-    if attrs.has(hint) and hint is not Secret and hint not in scalars:
+    if attrs.has(hint) and hint is not Secret:
         return _class_schema(hint, scalars)
     if hint is Seconds:
         return {"type": "string", "pattern": _DURATION}

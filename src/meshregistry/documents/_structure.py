@@ -243,9 +243,9 @@ class _Walk:
             return Secret(node.text)
         if hint is Path:
             return self.base_path / node.text if self.base_path else Path(node.text)
-        if typing.get_origin(hint) is Literal or is_enum(hint):
+        parse = parse_seconds if hint is Seconds else self.scalars.get(hint)
+        if parse is None:
             return self.choice(node, hint)
-        parse = parse_seconds if hint is Seconds else self.scalars[hint]
         try:
             return parse(node.text)
         except ValueError as error:

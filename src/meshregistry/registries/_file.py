@@ -69,6 +69,7 @@ class FileRegistry:
         self._watching: asyncio.Future[None] | None = None
         self._stop = threading.Event()
         self._folders: tuple[tuple[Path, int], ...] = ()
+        self._is_failing = False
         self._complaint = ""
 
     async def run(self, sink: Sink) -> None:
@@ -92,8 +93,7 @@ class FileRegistry:
 
     async def _pause(self, deadline: float | None) -> None:
         """Wait for a hint, for `deadline`, or until it is time to look anyway."""
-        has_events = self._watching is not None
-        seconds = _RESCAN if has_events else _POLL
+        seconds = _POLL if self._is_polling or self._is_failing else _RESCAN
         if deadline is not None:
             # A little later, so that rounding of the clock cannot make it too early.
             seconds = min(seconds, max(deadline - self._context.clock.now(), 0) + _LATER)
@@ -117,7 +117,7 @@ class FileRegistry:
         def hint() -> None:
             # A loop that has been closed refuses; nobody waits there any more.
             with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(self._hinted.set)
+                loop.call_soon_threadsafe(self._hint)
 
         self._watching = asyncio.ensure_future(  # noqa: RUF006 - the attribute is the reference
             self._context.in_thread(
@@ -125,6 +125,10 @@ class FileRegistry:
             )
         )
         self._watching.add_done_callback(self._unwatched)
+
+    def _hint(self) -> None:
+        self._is_failing = False
+        self._hinted.set()
 
     def _unfollow(self) -> None:
         self._stop.set()
@@ -139,6 +143,9 @@ class FileRegistry:
         self._folders = ()
         if watching.cancelled():
             return
+        if not self._is_failing:
+            self._is_failing = True
+            self._hinted.set()
         reason = str(watching.exception() or "the watch has ended")
         if reason != self._complaint:
             self._complaint = reason

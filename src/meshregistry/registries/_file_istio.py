@@ -173,9 +173,10 @@ def _workload(
     faults: list[ConfigError],
 ) -> Workload | None:
     form = attempt(node, _Workload, faults, scalars=_SCALARS)
-    if form is None:
+    if form is None or not isinstance(node, MappingNode):
         return None
-    address = tried(node, faults, lambda: canonical_address(form.address))
+    place = node.get("address") or node
+    address = tried(place, faults, lambda: canonical_address(form.address))
     if address is None:
         return None
     own = Labels({**labels, **form.labels})

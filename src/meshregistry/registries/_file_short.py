@@ -26,6 +26,7 @@ from meshregistry.model import (
     Resolution,
     Service,
     ServiceRecord,
+    canonical_address,
 )
 from meshregistry.registries._file_units import Flaw, ShortService, Unit, tried, unit_key
 
@@ -170,12 +171,16 @@ def _endpoints(
     form = attempt(node, _Endpoint, faults, scalars=_SCALARS)
     if form is None or not isinstance(node, MappingNode):
         return
+    place = node.get("address") or node
+    address = tried(place, faults, lambda: canonical_address(form.address))
+    if address is None:
+        return
     locality = form.locality or Locality(form.region, form.zone, form.sub_zone)
     for service_port, number in _numbers(node, form, ports, faults):
 
         def make(service_port: str = service_port, number: int = number) -> Endpoint:
             return Endpoint(
-                address=form.address,
+                address=address,
                 port=number,
                 service_port=service_port,
                 network=form.network,
