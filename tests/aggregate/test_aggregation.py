@@ -218,6 +218,16 @@ def test_a_part_that_failed_before_it_was_ever_named_is_forgotten():
     assert made.condition(A) == (Condition.SYNCED, None)
 
 
+def test_a_part_that_a_former_run_only_degraded_is_forgotten():
+    """What never listed anything need not exist for the next run."""
+    made = aggregation(source("a"))
+    made.receive(PartId(A), Degrade(GONE), 0.0)
+    made.fail(A, Condition.STALE, GONE, 1.0)
+    made.begin(A)
+    made.receive(PartId(A, "east"), Replace(()), 2.0)
+    assert made.condition(A) == (Condition.SYNCED, None)
+
+
 def test_parts_of_former_runs_are_dropped_when_a_run_is_complete():
     """A datacenter that is no longer configured goes; one that is asked for but late stays."""
     made = aggregation(source("a"))
@@ -324,6 +334,26 @@ def test_a_status_says_how_a_source_is_doing():
     assert (east.services, east.endpoints, east.is_declared) == (2, 3, True)
     made.receive(PartId(A, "west"), Replace(()), 12.0)
     assert made.status(A, 15.0).age == 5.0
+
+
+def test_one_change_merges_one_service():
+    """The cost follows the change: the policy is asked for that service only."""
+    asked = []
+
+    def policy(key):
+        asked.append(str(key))
+        return MergePolicy()
+
+    made = Aggregation(policy)
+    made.arrange([source("a")], 0.0)
+    made.begin(A)
+    made.receive(PartId(A), Replace((CART, PAY)), 0.0)
+    made.settle()
+    asked.clear()
+    made.receive(PartId(A), Upsert(record("pay.shop", "10.0.0.9:80")), 1.0)
+    made.receive(PartId(A), Upsert(CART), 1.0)
+    made.settle()
+    assert asked == ["pay.shop"]
 
 
 @pytest.mark.parametrize("seconds", [0.0, 1.0])

@@ -134,3 +134,23 @@ def test_a_closed_loop_accepts_nothing(run_async, inbox, done):
     run_async(main())
     assert not inbox.post(lambda: done.append(1))
     assert done == []
+
+
+def test_a_loop_that_closes_during_the_call_accepts_nothing(run_async, inbox, done):
+    """Its end races with its threads; whoever loses is told."""
+
+    class Closing:
+        def is_closed(self):
+            return False
+
+        def call_soon_threadsafe(self, call):
+            raise RuntimeError
+
+    async def main():
+        inbox.open()
+
+    run_async(main())
+    inbox._loop = Closing()
+    answers = []
+    in_thread(lambda: answers.append(inbox.post(lambda: done.append(1))))
+    assert answers == [False]

@@ -123,11 +123,12 @@ def test_ports_unite_by_number():
     admin = Port("admin", 9000, Protocol.HTTP)
     entry = merged(
         said("a", record(at("10.0.0.1:80"))),
-        said("b", record(at("10.0.0.2:9000", service_port="admin"), ports=[admin])),
+        said("b", record(at("10.0.0.0:9000", service_port="admin"), ports=[admin])),
     )
     assert entry.service.ports == (HTTP, admin)
     assert ("ports[9000]", "b") in entry.provenance
-    assert [str(endpoint) for endpoint in entry.endpoints] == ["10.0.0.1:80", "10.0.0.2:9000"]
+    assert [str(endpoint) for endpoint in entry.endpoints] == ["10.0.0.0:9000", "10.0.0.1:80"]
+    assert entry.endpoint_sources == (("b",), ("a",))
 
 
 def test_endpoints_follow_their_port_by_number_to_its_merged_name():

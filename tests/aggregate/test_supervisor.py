@@ -10,7 +10,7 @@ from attrs import evolve
 
 from meshregistry.errors import RegistryUnavailable
 from meshregistry.model import MergePolicy, ServiceRecord
-from meshregistry.spi import PollingRegistry
+from meshregistry.spi import Condition, PollingRegistry
 
 CART = ServiceRecord.parse("cart.shop", port=80, endpoints=["10.0.0.1:80"])
 CART_2 = ServiceRecord.parse("cart.shop", port=80, endpoints=["10.0.0.2:80"])
@@ -352,6 +352,7 @@ def test_a_changed_source_keeps_its_data_as_stale_until_its_new_run_lists(run_as
             await watched.rest()
             done = watched.supervisor.reconfigure([new.source])
             assert done.changed == ("a",)
+            old.sink.replace([])
             await watched.rest()
             assert watched.told == [("a", "SYNCED"), ("a", "STALE")]
             assert watched.hosts == ["cart.shop"]
@@ -360,6 +361,24 @@ def test_a_changed_source_keeps_its_data_as_stale_until_its_new_run_lists(run_as
             assert watched.hosts == ["cart.shop"]
             new.sink.replace([PAY])
             assert watched.hosts == ["pay.shop"]
+
+    run_async(main())
+
+
+def test_a_former_source_declares_nothing(run_async, kit):
+    """Its registry may still run in a thread and name its parts."""
+    old = kit.Scripted("a", kit.listing(CART))
+    new = kit.Scripted("a", kit.listing(CART), fingerprint="new")
+
+    async def main():
+        watched = kit.Watched(old)
+        async with watched.supervisor:
+            await watched.rest()
+            watched.supervisor.reconfigure([new.source])
+            await watched.rest()
+            old.contexts[-1].parts(["east"])
+            assert [part.name for part in watched.status().parts] == [""]
+            assert watched.status().condition is Condition.SYNCED
 
     run_async(main())
 

@@ -123,6 +123,14 @@ def test_forgetting_a_part_drops_what_it_held():
     assert table.forget(EAST) == Applied()
 
 
+def test_records_that_are_completed_alike_are_no_change():
+    """What the source's settings say for it and what it says itself is the same."""
+    table = SourceTable()
+    complete = in_namespace("shop")
+    apply(table, Replace((CART,)), complete=complete)
+    assert apply(table, Upsert(complete(CART)), complete=complete) == Applied()
+
+
 def in_namespace(name):
     """Completes by setting the namespace."""
     return lambda record: evolve(record, service=evolve(record.service, namespace=name))

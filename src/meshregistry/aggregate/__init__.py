@@ -5,6 +5,7 @@ from meshregistry.aggregate._clock import SystemClock
 from meshregistry.aggregate._context import SourceContext
 from meshregistry.aggregate._gate import StartGate
 from meshregistry.aggregate._merge import Contribution, merge
+from meshregistry.aggregate._news import News
 from meshregistry.aggregate._source import PartStatus, Source, SourceStatus
 from meshregistry.aggregate._supervisor import Reconfigured, Supervisor
 from meshregistry.aggregate._table import Applied, SourceTable, Stage
@@ -31,6 +32,7 @@ __all__ = [
     "Degrade",
     "Fault",
     "Message",
+    "News",
     "PartId",
     "PartStatus",
     "Reconfigured",

@@ -191,10 +191,6 @@ class Aggregation:
         """Whether each part that must sync has done so at least once."""
         return self._sources[source].has_synced
 
-    def has_listed(self, source: SourceId) -> bool:
-        """Whether any part has been listed in the current run."""
-        return any(part.has_listed for part in self._sources[source].parts.values())
-
     def next_expiry(self, source: SourceId) -> float | None:
         """When the next data of this source is to be dropped; None if never."""
         return min((deadline for _, deadline in self._expiries(source)), default=None)
