@@ -10,7 +10,7 @@ from google.rpc import status_pb2
 from meshregistry.ads import DeltaRequest, DeltaResponse, Request, Response
 from meshregistry.errors import RemoteAdsError
 from meshregistry.model import CLUSTER, ENDPOINT, Locality, Resource, ResourceSet
-from meshregistry.server._codec import Encoder, decode_request
+from meshregistry.server._codec import Decoder, Encoder, decode_request
 
 
 def resources(count: int, size: int = 10) -> tuple[Resource, ...]:
@@ -109,6 +109,42 @@ class TestDecoding:
         """Without a type it is not known what is asked for."""
         with pytest.raises(RemoteAdsError, match="no type_url"):
             decode_request(b"", is_delta=True)
+
+
+class TestDecoder:
+    """Requests that many streams send are parsed once."""
+
+    def test_equal_bytes_are_one_value(self):
+        """Also their names exist once; the variant and the service count."""
+        decoder = Decoder()
+        data = discovery_pb2.DiscoveryRequest(type_url=CLUSTER, response_nonce="n")
+        first, _ = decoder.decode(data.SerializeToString(), is_delta=False)
+        assert first is decoder.decode(data.SerializeToString(), is_delta=False)[0]
+        assert (
+            first == decoder.decode(data.SerializeToString(), is_delta=False, type_url=CLUSTER)[0]
+        )
+        assert isinstance(decoder.decode(b"", is_delta=True, type_url=CLUSTER)[0], DeltaRequest)
+        assert isinstance(decoder.decode(b"", is_delta=False, type_url=CLUSTER)[0], Request)
+
+    def test_a_request_with_a_node_is_parsed_each_time(self):
+        """The node would be forgotten otherwise."""
+        decoder = Decoder()
+        data = discovery_pb2.DiscoveryRequest(type_url=CLUSTER, node=base_pb2.Node(id="a"))
+        for _ in range(2):
+            _, node = decoder.decode(data.SerializeToString(), is_delta=False)
+            assert node is not None
+            assert "a" == node.id
+
+    def test_what_is_kept_is_bounded(self):
+        """Neither many requests nor large ones pile up."""
+        decoder = Decoder()
+        for number in range(1_000):
+            data = discovery_pb2.DiscoveryRequest(type_url=CLUSTER, response_nonce=str(number))
+            decoder.decode(data.SerializeToString(), is_delta=False)
+        large = discovery_pb2.DiscoveryRequest(type_url=CLUSTER, response_nonce="x" * 20_000)
+        decoder.decode(large.SerializeToString(), is_delta=False)
+        assert 256 == len(decoder._known)
+        assert max(len(key[0]) for key in decoder._known) < 100
 
 
 class TestEncoder:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from meshregistry.ads import AdsMessage, AdsRequest
 
 _MIB = 1 << 20
+_KEPT_REQUESTS = 256
+_KEPT_REQUEST = 1 << 14
 
 
 def decode_request(
@@ -84,6 +86,33 @@ def decode_request(
         nonce=parsed.response_nonce,
         error=failure,
     ), node
+
+
+class Decoder:
+    """Decodes requests; equal bytes give the same value.
+
+    Streams that are sent the same bytes answer with the same bytes, so most answers to a
+    fan-out are parsed once, and the names in them exist once. What is kept is bounded; the
+    oldest goes first.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[bytes, bool, str], AdsRequest] = {}
+
+    def decode(
+        self, data: bytes, *, is_delta: bool, type_url: str = ""
+    ) -> tuple[AdsRequest, Node | None]:
+        """As `decode_request`."""
+        key = (data, is_delta, type_url)
+        known = self._known.get(key)
+        if known is not None:
+            return known, None
+        request, node = decode_request(data, is_delta=is_delta, type_url=type_url)
+        if node is None and len(data) <= _KEPT_REQUEST:
+            self._known[key] = request
+            if len(self._known) > _KEPT_REQUESTS:
+                del self._known[next(iter(self._known))]
+        return request, node
 
 
 def decode_node(node: Any) -> Node:

@@ -16,7 +16,7 @@ from attrs import frozen
 from meshregistry import model
 from meshregistry.errors import RemoteAdsError
 from meshregistry.model import Peer
-from meshregistry.server._codec import decode_request
+from meshregistry.server._codec import Decoder
 from meshregistry.server._extra import grpc
 from meshregistry.server._tls import identities, server_credentials
 
@@ -98,10 +98,11 @@ class GrpcLimits:
 def discovery_handlers(hub: Hub) -> tuple[grpc.GenericRpcHandler[Any, Any], ...]:
     """Handlers of every discovery service for a ``grpc.aio`` server."""
     handlers = []
+    decoder = Decoder()
     for service, suffix, type_url, has_sotw in _SERVICES:
-        methods = {f"Delta{suffix}": _method(hub, type_url, is_delta=True)}
+        methods = {f"Delta{suffix}": _method(hub, decoder, type_url, is_delta=True)}
         if has_sotw:
-            methods[f"Stream{suffix}"] = _method(hub, type_url, is_delta=False)
+            methods[f"Stream{suffix}"] = _method(hub, decoder, type_url, is_delta=False)
         handlers.append(grpc.method_handlers_generic_handler(f"envoy.service.{service}", methods))
     return tuple(handlers)
 
@@ -209,15 +210,19 @@ def _bind_error(address: str, number: int, reason: str | None = None) -> OSError
     return OSError(number, f"cannot listen on {address}: {why}; choose another address, or port 0")
 
 
-def _method(hub: Hub, type_url: str, *, is_delta: bool) -> grpc.RpcMethodHandler[Any, Any]:
+def _method(
+    hub: Hub, decoder: Decoder, type_url: str, *, is_delta: bool
+) -> grpc.RpcMethodHandler[Any, Any]:
     async def serve(_: object, context: Any) -> None:
-        await _serve(hub, context, type_url, is_delta=is_delta)
+        await _serve(hub, decoder, context, type_url, is_delta=is_delta)
 
     behavior: Callable[..., Any] = serve
     return grpc.stream_stream_rpc_method_handler(behavior)
 
 
-async def _serve(hub: Hub, context: Any, type_url: str, *, is_delta: bool) -> None:
+async def _serve(
+    hub: Hub, decoder: Decoder, context: Any, type_url: str, *, is_delta: bool
+) -> None:
     """The life of one stream: this task writes, another one reads."""
     carrier = _Carrier()
     peer = Peer(address=context.peer(), identities=identities(context.auth_context()))
@@ -226,7 +231,7 @@ async def _serve(hub: Hub, context: Any, type_url: str, *, is_delta: bool) -> No
     except RemoteAdsError as error:
         await context.abort(_code(error.status), str(error))
         return  # abort raises
-    reader = asyncio.create_task(_read(context, stream, type_url))
+    reader = asyncio.create_task(_read(decoder, context, stream, type_url))
     reason = "the client has gone"
     try:
         await carrier.write_all(context.write, stream)
@@ -240,7 +245,7 @@ async def _serve(hub: Hub, context: Any, type_url: str, *, is_delta: bool) -> No
         await context.abort(_code(carrier.status), carrier.reason)
 
 
-async def _read(context: Any, stream: Stream, type_url: str) -> None:
+async def _read(decoder: Decoder, context: Any, stream: Stream, type_url: str) -> None:
     while True:
         try:
             data = await context.read()
@@ -251,7 +256,7 @@ async def _read(context: Any, stream: Stream, type_url: str) -> None:
             stream.end("OK", "the client has finished")
             return
         try:
-            request, node = decode_request(data, is_delta=stream.is_delta, type_url=type_url)
+            request, node = decoder.decode(data, is_delta=stream.is_delta, type_url=type_url)
         except RemoteAdsError as error:
             stream.refuse(error)
             return
