@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING
+import threading
 
 import pytest
 
@@ -13,9 +13,6 @@ from meshregistry.documents import from_plain, structure
 from meshregistry.errors import RegistryUnavailable
 from meshregistry.registries import FileConfig, FileRegistry, check_documents
 from meshregistry.testing import ManualClock, RecordingSink, context
-
-if TYPE_CHECKING:
-    import threading
 
 
 def service(host, endpoint="10.0.0.1:80"):
