@@ -51,7 +51,7 @@ lint: $(DEV)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/ruff check --output-format concise $(CODE)
 	$(BIN)/mypy $(TYPED)
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
 unit: $(DEV)

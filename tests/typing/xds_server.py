@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import assert_type
-
-from envoy.config.cluster.v3.cluster_pb2 import Cluster
-from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
+from typing import TYPE_CHECKING, assert_type
 
 from meshregistry.errors import Rejected
 from meshregistry.model import CLUSTER, Node, Peer, Resource, Verdict
 from meshregistry.server import XdsServer
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
 
 
 def group(node: Node) -> str:
@@ -23,12 +22,11 @@ def admit(node: Node, peer: Peer) -> Verdict | None:
     return None
 
 
-async def serve() -> None:
+async def serve(cluster: Message, assignment: Message) -> None:
     """As in the interfaces page, with the values that come back named."""
     async with XdsServer("127.0.0.1:0", group=group, admit=admit) as server:
         assert_type(server.address, str)
-        cluster = Cluster(name="reviews")
-        server.publish("edge", [cluster, ClusterLoadAssignment(cluster_name="reviews")])
+        server.publish("edge", [cluster, assignment])
         server.update(
             "edge",
             changed=[Resource(CLUSTER, "other", b"")],
@@ -42,6 +40,3 @@ async def serve() -> None:
         for proxy in server.proxies():
             assert_type(proxy.node_id, str)
         server.withdraw("edge")
-
-
-asyncio.run(serve())

@@ -14,7 +14,7 @@ from hashlib import blake2b
 from typing import NamedTuple
 from weakref import ref
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 _PREFIX = "type.googleapis.com/"
 
@@ -99,6 +99,10 @@ def _references(references: Iterable[tuple[str, str]]) -> tuple[Reference, ...]:
     return tuple(sorted({Reference(*reference) for reference in references}))
 
 
+def _content_hash(resource: Resource) -> str:
+    return blake2b(resource.bytes, digest_size=12).hexdigest()
+
+
 @frozen(eq=False)
 class Resource:
     """A named, typed, encoded xDS object.
@@ -119,15 +123,11 @@ class Resource:
     type_url: str
     name: str
     bytes: builtins.bytes = field(repr=lambda value: f"<{len(value)} bytes>")
-    digest: str = field()
+    digest: str = field(default=Factory(_content_hash, takes_self=True))
     references: tuple[Reference, ...] = field(default=(), converter=_references)
     ttl: float | None = None
     any_frame: builtins.bytes | None = field(default=None, init=False, repr=False)
     delta_frame: builtins.bytes | None = field(default=None, init=False, repr=False)
-
-    @digest.default
-    def _content_hash(self) -> str:
-        return blake2b(self.bytes, digest_size=12).hexdigest()
 
     @property
     def key(self) -> Reference:

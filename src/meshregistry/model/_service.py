@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING
 
-from attrs import evolve, field, frozen
+from attrs import Factory, evolve, field, frozen
 from attrs.converters import optional
 from attrs.validators import and_, ge, instance_of, le, min_len
 
@@ -205,6 +205,10 @@ def _endpoints(endpoints: Iterable[Endpoint]) -> tuple[Endpoint, ...]:
     return tuple(by_key[key] for key in sorted(by_key))
 
 
+def _host_as_key(record: ServiceRecord) -> RecordKey:
+    return RecordKey(str(record.service.host))
+
+
 @frozen
 class ServiceRecord:
     """What one source says of one service, whole.
@@ -220,11 +224,7 @@ class ServiceRecord:
 
     service: Service = field(validator=instance_of(Service))
     endpoints: tuple[Endpoint, ...] = field(default=(), converter=_endpoints)
-    key: RecordKey = field(kw_only=True)
-
-    @key.default
-    def _host(self) -> RecordKey:
-        return RecordKey(str(self.service.host))
+    key: RecordKey = field(default=Factory(_host_as_key, takes_self=True), kw_only=True)
 
     @classmethod
     def parse(
