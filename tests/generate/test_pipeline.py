@@ -195,6 +195,18 @@ def test_own_ports_cost_only_the_listeners_that_they_displace(
     assert one is plain.resources.get(LISTENER, "127.0.0.1_81")
 
 
+def test_a_service_that_is_added_leaves_the_inbound_side_alone(
+    entry_of: EntryOf, world_of: WorldOf
+) -> None:
+    """What depends on the proxy alone is not made again when services come."""
+    world = world_of(entry_of("a.shop", "9080/HTTP", endpoints=("10.0.0.1:80",)))
+    pipeline = Pipeline()
+    former = pipeline.derive(world, sidecar("10.0.0.1"))
+    derived = pipeline.derive(after(world, entry_of("b.shop")), sidecar("10.0.0.1"))
+    assert derived.resources.parts[-1] is former.resources.parts[-1]
+    assert derived.resources.parts[0] is not former.resources.parts[0]
+
+
 def test_a_host_may_move_between_namespaces(entry_of: EntryOf, world_of: WorldOf) -> None:
     """The cluster keeps its name while the service behind it is another one."""
     mine = entry_of("x.shop", namespace="a", endpoints=("10.0.0.1:80",))
@@ -296,7 +308,7 @@ def test_generators_can_be_added(entry_of: EntryOf, world_of: WorldOf) -> None:
     def runtime(view: View) -> Generated:
         from envoy.service.runtime.v3 import rtds_pb2  # noqa: PLC0415 - as a plugin would
 
-        seen.append(view.namespace)
+        seen.append(f"{view.namespace}{len(view.scope.services)}")
         return Generated(resources=[resource(RUNTIME, "r", rtds_pb2.Runtime(name="r"))])
 
     table = {
@@ -306,7 +318,7 @@ def test_generators_can_be_added(entry_of: EntryOf, world_of: WorldOf) -> None:
     pipeline = Pipeline(service_generators=SERVICE_GENERATORS, scope_generators=table)
     derived = pipeline.derive(world_of(entry_of("a.shop", namespace="shop")), sidecar())
     assert names(derived, RUNTIME) == ["r"]
-    assert seen == [""]
+    assert seen == ["1"]
 
 
 @pytest.mark.parametrize("key", [ROUTER, sidecar("10.0.0.1")], ids=str)

@@ -8,7 +8,8 @@ world uses and no more.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar, cast
+from operator import is_
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -45,7 +46,7 @@ class Memo:
     """Slots of results, kept by the identity of their inputs."""
 
     def __init__(self) -> None:
-        self._slots: dict[Hashable, tuple[tuple[object, ...], object]] = {}
+        self._slots: dict[Hashable, tuple[tuple[object, ...], Any]] = {}
         self._used: set[Hashable] = set()
 
     def get(self, slot: Hashable, inputs: tuple[object, ...], make: Callable[[T | None], T]) -> T:
@@ -56,13 +57,12 @@ class Memo:
         """
         self._used.add(slot)
         kept = self._slots.get(slot)
-        if (
-            kept is not None
-            and len(kept[0]) == len(inputs)
-            and all(old is new for old, new in zip(kept[0], inputs, strict=True))
-        ):
-            return cast("T", kept[1])
-        result = make(cast("T | None", kept[1] if kept is not None else None))
+        former: T | None = None
+        if kept is not None:
+            former = kept[1]
+            if len(kept[0]) == len(inputs) and all(map(is_, kept[0], inputs)):
+                return kept[1]  # type: ignore[no-any-return]  # a slot keeps one type
+        result = make(former)
         self._slots[slot] = (inputs, result)
         return result
 
@@ -71,11 +71,6 @@ class Memo:
         for slot in self._slots.keys() - self._used:
             del self._slots[slot]
         self._used.clear()
-
-    def forget(self, slot: Hashable) -> None:
-        """Forget one slot, if it is there."""
-        self._slots.pop(slot, None)
-        self._used.discard(slot)
 
     def __len__(self) -> int:
         return len(self._slots)

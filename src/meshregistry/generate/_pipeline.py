@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from attrs import field, frozen
@@ -53,22 +53,23 @@ if TYPE_CHECKING:
     Faults = tuple[GenerationError, ...]
 
 
-def _names(names: Iterable[str]) -> frozenset[str]:
-    return frozenset(names)
+def _names(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(names))
 
 
-@frozen
+@frozen(eq=False)
 class ScopeGenerator:
-    """A generator of what depends on all services that a proxy may see.
+    """A generator of what depends on all services that a proxy may see, or on the proxy.
 
     Attributes:
         generate: makes resources from a view, and from nothing else.
-        reads: the facts of the proxy that it reads, as `View` names them: of ``namespace``,
-            ``own`` and ``taken``. Proxies that do not differ in them share the result.
+        reads: the facts that it reads, as `View` names them: of ``scope``, ``namespace``,
+            ``own`` and ``taken``; the others are blank. Proxies that do not differ in them
+            share the result, and it is made again when one of them is another.
     """
 
     generate: Callable[[View], Generated]
-    reads: frozenset[str] = field(default=(), converter=_names)
+    reads: tuple[str, ...] = field(default=("scope",), converter=_names)
 
 
 SERVICE_GENERATORS: tuple[ServiceGenerator, ...] = (service_clusters,)
@@ -81,9 +82,9 @@ SCOPE_GENERATORS: Mapping[ProxyRole, tuple[ScopeGenerator, ...]] = MappingProxyT
             ScopeGenerator(router_routes),
         ),
         ProxyRole.SIDECAR: (
-            ScopeGenerator(passthrough_cluster),
-            ScopeGenerator(outbound_listeners, reads=("taken",)),
-            ScopeGenerator(outbound_routes, reads=("namespace",)),
+            ScopeGenerator(passthrough_cluster, reads=()),
+            ScopeGenerator(outbound_listeners, reads=("scope", "taken")),
+            ScopeGenerator(outbound_routes, reads=("scope", "namespace")),
             ScopeGenerator(inbound, reads=("own",)),
         ),
     }
@@ -158,7 +159,7 @@ class Pipeline:
         scope = self._scope(world, key.namespace)
         reach = self._reach(world, scope, key.network)
         facts = self._facts(world, scope, key)
-        made = [self._made(world, scope, generator, facts) for generator in generators]
+        made = [self._made(world.mesh, generator, facts) for generator in generators]
         parts = (reach.part, *(one.part for one in made))
         faults = (scope.faults, reach.faults, *(one.faults for one in made))
         return self._memo.get(
@@ -216,8 +217,8 @@ class Pipeline:
 
         return self._memo.get(("scope", seen_from), (self._shape,), make)
 
-    def _facts(self, world: World, scope: Scope, key: ProxyKey) -> dict[str, object]:
-        """The facts of a proxy that generators may read, reduced to what can matter."""
+    def _facts(self, world: World, scope: Scope, key: ProxyKey) -> dict[str, Any]:
+        """The facts that generators may read, reduced to what can matter."""
         places = self._memo.get(
             ("places", scope.seen_from), (scope,), lambda _: sidecar_bindings(scope).places
         )
@@ -230,28 +231,29 @@ class Pipeline:
             lambda _: own_ports(world, key.addresses, key.network),
         )
         return {
+            "scope": scope,
             "namespace": key.namespace if key.namespace in scope.homes else "",
             "own": own,
             "taken": tuple(sorted(own_places(own) & places)),
         }
 
-    def _made(
-        self, world: World, scope: Scope, generator: ScopeGenerator, facts: dict[str, object]
-    ) -> _Made:
-        """The part that a generator makes of a scope and the facts that it reads."""
+    def _made(self, mesh: MeshSettings, generator: ScopeGenerator, facts: dict[str, Any]) -> _Made:
+        """The part that a generator makes of the facts that it reads."""
         read = {name: facts[name] for name in generator.reads}
 
         def make(former: _Made | None) -> _Made:
             fragments = Fragments(former.fragments if former else None)
-            view = View(mesh=world.mesh, scope=scope, keep=fragments.keep, **read)  # type: ignore[arg-type]  # named by reads
-            generated = generator.generate(view)
+            generated = generator.generate(View(mesh=mesh, keep=fragments.keep, **read))
             fragments.close()
             resources = [self._pooled(resource) for resource in generated.resources]
             part = _revised(former.part if former else ResourcePart(), resources)
             return _Made(part, generated.faults, fragments)
 
-        slot = (generator, scope.seen_from, *sorted(read.items()))
-        return self._memo.get(slot, (scope,), make)
+        scope: Scope | None = read.get("scope")
+        if scope is None:
+            return self._memo.get((generator, *read.values()), (), make)
+        words = (fact for fact in read.values() if fact is not scope)
+        return self._memo.get((generator, scope.seen_from, *words), (scope,), make)
 
     def _reach(self, world: World, scope: Scope, network: str) -> _Reach:
         """The clusters and assignments of all visible services, for proxies on a network."""

@@ -167,8 +167,8 @@ def _make(words: W, make: Callable[[W], bytes], /) -> bytes:
 class View:
     """What a generator may read, and all that it may read.
 
-    Facts of the proxy that the generator has not declared are blank, so that views which
-    differ only in them are one.
+    What the generator has not declared is blank, so that views which differ only in that
+    are one.
 
     Attributes:
         mesh: settings of the mesh.
@@ -181,7 +181,7 @@ class View:
     """
 
     mesh: MeshSettings
-    scope: Scope
+    scope: Scope = field(factory=Scope)
     namespace: str = ""
     own: tuple[OwnPort, ...] = ()
     taken: tuple[Place, ...] = ()
