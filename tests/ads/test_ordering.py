@@ -236,6 +236,18 @@ class TestRemovals:
         messages = connected.offer(world("a", use=3))
         assert [(RDS, "r=3")] == [named(message) for message in messages]
 
+    def test_what_refused_routes_use_is_kept(self, connected, cluster, route, world, named):
+        """The client may have applied them in part."""
+        z = cluster("z")
+        settle(connected, connected.offer(world("a", extra=(z,))), names=NAMES)
+        parts = [r for r in world("a") if r.type_url != ROUTE]
+        (routes,) = connected.offer(*parts, z, route("r", 2, ("z",)))
+        connected.answer(routes, "r", error="no")
+        messages = connected.offer(*parts, route("r", 3, ("a",)))
+        assert [(RDS, "r=3")] == [named(message) for message in messages]
+        (final,) = connected.answer(messages[0], "r")
+        assert (CDS, "a=1") == named(final)
+
     def test_a_route_that_its_listener_still_uses_counts(self, connected, listener, named):
         """The whole chain is kept until the listener that starts it was replaced."""
         (listeners,) = connected.offer(listener("l", 2))

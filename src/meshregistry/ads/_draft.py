@@ -86,7 +86,7 @@ def draft_names(sub: Subscription, turn: Turn) -> Draft | None:
         resources = changes.changed
     else:
         names = frozenset((*(r.name for r in changes.changed), *gone)) - blocked | sub.due
-        if not names and blocked and sub.differs(sub.refused, offered, turn.diff):
+        if not names and blocked and sub.differs_from_refused(offered, turn.diff):
             names = blocked - sub.leaving.keys()
         resources, gone = _named(sub, offered, names)
         sub.due -= names

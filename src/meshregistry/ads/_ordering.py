@@ -85,9 +85,9 @@ def is_in_use(
 def _uses(user: Subscription, target: Reference, offered: ResourceSet) -> bool:
     if user.is_unsure:
         return True  # what it holds came from an earlier stream and could refer to anything
-    for gone in user.leaving.values():
-        if gone.resource is not None and target in gone.resource.references:
-            return True
+    kept = (gone.resource for gone in user.leaving.values())
+    if any(target in resource.references for resource in kept if resource is not None):
+        return True
     current = {id(group) for group in offered.groups(user.type_url)}
     return any(
         target in group.references

@@ -180,11 +180,9 @@ class Subscription:
             group.by_name[name] for group in groups for name in sorted(names & group.by_name.keys())
         )
 
-    def differs(self, older: ResourceSet | None, offered: ResourceSet, diff: Diff) -> bool:
-        """Does the offer differ from this older set in anything that is wanted?"""
-        if older is None:
-            return True
-        changes = self.difference(older, offered, diff)
+    def differs_from_refused(self, offered: ResourceSet, diff: Diff) -> bool:
+        """Does the offer differ, in anything that is wanted, from what was refused?"""
+        changes = self.difference(self.refused or EMPTY, offered, diff)
         return bool(changes.changed or changes.removed)
 
     def take_back(self, offered: ResourceSet) -> None:
@@ -243,8 +241,6 @@ class Subscription:
         refused, self.in_flight = self.in_flight[:position], self.in_flight[position:]
         self.refused = entry.offered
         self.error = error
-        if self.interest.is_empty:
-            return
         if self.is_whole:
             self.unknown = NOTHING if self.in_flight else frozenset((WILDCARD,))
             return
