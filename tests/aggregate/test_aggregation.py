@@ -241,6 +241,20 @@ def test_parts_of_former_runs_are_dropped_when_a_run_is_complete():
     assert hosts(made) == ["cart.shop", "pay.shop"]
 
 
+def test_a_changed_source_declares_its_parts_anew():
+    """Those of the old settings go when the new run is complete."""
+    made = aggregation(source("a"))
+    made.declare(A, ["east", "west"])
+    made.receive(PartId(A, "east"), Replace((CART,)), 0.0)
+    made.receive(PartId(A, "west"), Replace((PAY,)), 0.0)
+    made.arrange([source("a", fingerprint="new")], 1.0)
+    made.begin(A)
+    assert hosts(made) == ["cart.shop", "pay.shop"]
+    made.receive(PartId(A), Replace((CART,)), 2.0)
+    assert hosts(made) == ["cart.shop"]
+    assert made.condition(A) == (Condition.SYNCED, None)
+
+
 def test_stale_after_drops_data_of_a_part_that_is_not_synced():
     """Counted from the moment it ceased to be SYNCED; a listing brings it back."""
     made = aggregation(source("a", stale_after=60.0))

@@ -80,6 +80,19 @@ def test_every_call_becomes_a_message(run_async, received):
     ]
 
 
+def test_an_error_learns_its_source(run_async, received):
+    """The core adds it, unless the adapter knew better."""
+    ours, theirs = RegistryUnavailable("gone"), RegistryUnavailable("gone", source="dc/east")
+
+    async def main():
+        received.inbox.open()
+        received.sink.degrade(ours)
+        received.sink.degrade(theirs)
+
+    run_async(main())
+    assert (ours.source, theirs.source) == ("dc", "dc/east")
+
+
 def test_a_part_is_a_sink_of_its_own(run_async, received):
     """Its calls carry its name."""
 

@@ -36,7 +36,7 @@ from meshregistry.model import (
 )
 from meshregistry.spi import Condition
 
-EXAMPLES = settings(max_examples=40)
+EXAMPLES = settings(max_examples=30)
 NAMES = ("a", "b", "c")
 GONE = RegistryUnavailable("gone")
 
@@ -94,7 +94,7 @@ policies = st.builds(
     endpoints=st.sampled_from(Union),
     labels=st.sampled_from(Union),
 )
-words = st.lists(st.tuples(part_ids, messages), max_size=12)
+words = st.lists(st.tuples(part_ids, messages), max_size=10)
 
 
 def source(name):

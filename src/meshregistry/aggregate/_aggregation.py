@@ -117,6 +117,8 @@ class Aggregation:
                     followed.source = source
                     for part in followed.parts.values():
                         part.restart(now)
+                # Other settings may mean other parts: the new run declares its own.
+                self.declare(source.id, ())
         rank = {source.id: place for place, source in enumerate(sources)}
         if rank != self._rank:
             self._rank = rank

@@ -43,7 +43,7 @@ class Run:
         receive: Callable[[PartId, Message], None],
         ignored: Callable[[], None],
     ) -> None:
-        self._source = source
+        self.source = source
         self._inbox = inbox
         self._receive = receive
         self._ignored = ignored
@@ -72,7 +72,7 @@ class Run:
         if self.is_over:
             self.ignore()
         else:
-            self._receive(PartId(self._source, part), message)
+            self._receive(PartId(self.source, part), message)
 
 
 class RunSink:
@@ -121,6 +121,7 @@ class RunSink:
         if not isinstance(error, RegistryError):
             msg = f"{error!r} is not a RegistryError: wrap it in the one that says how to retry"
             raise TypeError(msg)
+        error.source = error.source or self._run.source
         self._run.send(self._part, Degrade(error))
 
     def part(self, name: str) -> RunSink:
