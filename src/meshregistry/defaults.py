@@ -17,7 +17,7 @@ from meshregistry.registries import (
     FileRegistry,
     Memories,
     MemoryConfig,
-    check_documents,
+    document_faults,
 )
 from meshregistry.spi import RegistryKind, hookimpl
 
@@ -136,4 +136,4 @@ class AdmitPlugin:
 
 
 def _file_faults(config: FileConfig, base_path: Path) -> Iterable[ConfigError]:
-    return check_documents(base_path / config.path)
+    return document_faults(base_path / config.path)

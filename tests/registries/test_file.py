@@ -11,7 +11,7 @@ import pytest
 
 from meshregistry.documents import from_plain, structure
 from meshregistry.errors import RegistryUnavailable
-from meshregistry.registries import FileConfig, FileRegistry, check_documents
+from meshregistry.registries import FileConfig, FileRegistry, document_faults
 from meshregistry.testing import ManualClock, RecordingSink, context
 
 
@@ -271,15 +271,15 @@ def test_the_options_are_structured_from_the_settings(tmp_path):
 
 def test_check_names_every_fault_of_a_folder(folder):
     """Without running anything; a good folder has none."""
-    assert check_documents(folder) == []
+    assert document_faults(folder) == []
     (folder / "b.yaml").write_text("services: [{host: b}]\n---\na: [\n")
     (folder / "c.yaml").symlink_to("c.yaml")
-    faults = check_documents(folder)
+    faults = document_faults(folder)
     assert ["b.yaml:1", "b.yaml:4", "c.yaml:None"] == [
         f"{fault.file.rpartition('/')[2]}:{fault.line}" for fault in faults
     ]
     assert all(fault.remedy for fault in faults)
-    (missing,) = check_documents(folder / "none")
+    (missing,) = document_faults(folder / "none")
     assert missing.message.endswith(
         "none: cannot be read: No such file or directory; correct the path"
     )

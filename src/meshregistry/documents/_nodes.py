@@ -29,8 +29,8 @@ _WORD = re.compile(r"[^\s.\[\]\"]+")
 
 
 @frozen(kw_only=True)
-class Node:
-    """A piece of a document; one of the three classes below.
+class Place:
+    """Where a piece of a document stands; each of the three classes below is one.
 
     Attributes:
         file: the file that it stands in, or a word in angle brackets such as ``<arguments>``.
@@ -62,7 +62,7 @@ class Node:
 
 
 @frozen(kw_only=True)
-class ScalarNode(Node):
+class ScalarNode(Place):
     """One text.
 
     Attributes:
@@ -107,7 +107,7 @@ class ScalarNode(Node):
 
 
 @frozen(kw_only=True)
-class SequenceNode(Node):
+class SequenceNode(Place):
     """A list."""
 
     items: tuple[ScalarNode | SequenceNode | MappingNode, ...] = ()
@@ -124,7 +124,7 @@ class SequenceNode(Node):
 
 
 @frozen(kw_only=True)
-class MappingNode(Node):
+class MappingNode(Place):
     """Keys and values in the order of the document; keys are texts and differ."""
 
     entries: tuple[tuple[ScalarNode, ScalarNode | SequenceNode | MappingNode], ...] = ()

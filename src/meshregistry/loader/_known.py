@@ -10,7 +10,7 @@ from meshregistry.errors import UnknownKindError
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from meshregistry.documents import Node as Place
+    from meshregistry.documents import Place
 
 EXTRAS: Mapping[str, str] = {
     "capi": "cloudfoundry",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     import click
 
-    from meshregistry.documents import Node as Place
+    from meshregistry.documents import Place
     from meshregistry.errors import RegistryError
     from meshregistry.model import MergePolicy, Node, Peer, Proxy, ServiceKey, SourceId, Verdict
     from meshregistry.spi import Condition

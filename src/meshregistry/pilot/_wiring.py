@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 from functools import partial
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from meshregistry.aggregate import Source
 from meshregistry.defaults import builtin_plugins
 from meshregistry.documents import structure
-from meshregistry.errors import ConfigError, UnknownKindError
+from meshregistry.errors import ConfigError, PluginError, UnknownKindError
 from meshregistry.loader import Plugins
 from meshregistry.model import SourceId
-from meshregistry.registries import Memories
-from meshregistry.registries import check_documents as check_file_documents
+from meshregistry.registries import Memories, document_faults
 from meshregistry.settings import Settings
 
 if TYPE_CHECKING:
@@ -103,12 +102,7 @@ class Wiring:
             for settings in self._settings.sources
             if (source := self._source(settings, plugins, faults)) is not None
         ]
-        faults += [
-            one.place.fault(
-                "this version knows no rule sources", "take it out; routing comes later"
-            )
-            for one in self._settings.rules
-        ]
+        faults += _rules(self._settings)
         taken = {settings.id for settings in self._settings.sources}
         for name, registry in self._registries.items():
             if name in taken:
@@ -130,6 +124,7 @@ class Wiring:
             return None
         kind, config = structured
         connect = kind.connect
+        own, general = settings.sync_timeout, self._settings.sync_timeout
         return Source(
             id=SourceId(settings.id),
             kind=kind.name,
@@ -140,8 +135,9 @@ class Wiring:
             network=settings.network,
             cluster=settings.cluster,
             stale_after=settings.stale_after,
-            sync_timeout=settings.sync_timeout or self._settings.sync_timeout,
-            fingerprint=settings.fingerprint,
+            sync_timeout=general if own is None else own,
+            # Relative paths mean something else in another folder.
+            fingerprint=f"{settings.fingerprint} {self._settings.base_path}",
         )
 
 
@@ -157,6 +153,13 @@ def _structured(
     return kind, config
 
 
+def _rules(settings: Settings) -> list[ConfigError]:
+    return [
+        one.place.fault("this version knows no rule sources", "take it out; routing comes later")
+        for one in settings.rules
+    ]
+
+
 def _the_same(registry: Registry, _context: object) -> Registry:
     return registry
 
@@ -169,18 +172,22 @@ def check_settings(path: Path, plugins: Plugins | None = None) -> Iterator[Confi
         yield from error.faults
         return
     found = load_plugins(environ=os.environ) if plugins is None else plugins
-    try:
-        Wiring(settings, {}).sources(found)
-    except ConfigError as error:
-        yield from error.faults
     for source in settings.sources:
-        structured = _structured(source, found, settings.base_path, [])
+        faults: list[ConfigError] = []
+        try:
+            structured = _structured(source, found, settings.base_path, faults)
+        except PluginError as error:
+            remedy = "see all of it with: meshregistry plugins --traceback"
+            faults.append(source.kind_place.fault(str(error), remedy))
+            structured = None
+        yield from faults
         if structured is not None:
             kind, config = structured
             if kind.check is not None:
                 yield from kind.check(config, settings.base_path)
+    yield from _rules(settings)
 
 
 def check_documents(path: Path) -> Iterator[ConfigError]:
     """Every fault of a file or folder of service documents."""
-    yield from cast("Iterator[ConfigError]", iter(check_file_documents(path)))
+    yield from document_faults(path)

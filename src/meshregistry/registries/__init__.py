@@ -1,6 +1,6 @@
 """The registry kinds that come with the core."""
 
-from meshregistry.registries._file import FileConfig, FileRegistry, check_documents
+from meshregistry.registries._file import FileConfig, FileRegistry, document_faults
 from meshregistry.registries._memory import Memories, MemoryConfig, MemoryRegistry
 
 __all__ = [
@@ -9,5 +9,5 @@ __all__ = [
     "Memories",
     "MemoryConfig",
     "MemoryRegistry",
-    "check_documents",
+    "document_faults",
 ]

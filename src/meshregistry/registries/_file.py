@@ -167,7 +167,7 @@ def _publish(done: Round, sink: Sink) -> None:
         sink.confirm()
 
 
-def check_documents(path: Path, *, mesh_domain: str = "mesh.local") -> list[ConfigError]:
+def document_faults(path: Path, *, mesh_domain: str = "mesh.local") -> list[ConfigError]:
     """Every fault in the documents of a file or folder, without following anything."""
     try:
         files = document_files(path)
