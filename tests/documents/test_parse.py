@@ -122,6 +122,11 @@ def test_a_fault_names_place_and_remedy(text: str, message: str) -> None:
     assert found.remedy
 
 
+def test_a_variable_inside_braces_is_a_known_trap() -> None:
+    """Its brace ends the mapping, so the remedy is special."""
+    assert fault("a: {b: ${PORT}, c: 1}\n").remedy.startswith("a ${VAR} inside {…} or […]")
+
+
 def test_nesting_has_a_limit() -> None:
     """A bomb of brackets ends in a fault, not in a crash."""
     assert fault("[" * 100_000).reason == "nested more than 100 deep"

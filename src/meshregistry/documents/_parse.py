@@ -134,7 +134,7 @@ class _Builder:
                 file=self.file,
                 line=self._line(mark) if mark else None,
                 column=mark.column + 1 if mark else None,
-                remedy=_remedy(reason),
+                remedy=_remedy(reason, self._text_of(mark) if mark else ""),
             ) from error
         except (yaml.reader.ReaderError, UnicodeEncodeError) as error:
             position = getattr(error, "position", getattr(error, "start", 0))
@@ -145,6 +145,10 @@ class _Builder:
                 line=line,
                 remedy="remove it, or write it as an escape in double quotes",
             ) from error
+
+    def _text_of(self, mark: Any) -> str:
+        lines = self.text.splitlines()
+        return lines[mark.line] if mark.line < len(lines) else ""
 
     def _document(self) -> AnyNode | None:
         self.events.get_event()  # the start of the stream
@@ -283,8 +287,10 @@ def _moved(node: AnyNode, path: str) -> AnyNode:
     return evolve(node, path=path)
 
 
-def _remedy(reason: str) -> str:
+def _remedy(reason: str, line: str) -> str:
     """What to do about the parser's most frequent complaints."""
+    if "${" in line and "flow" in reason:
+        return "a ${VAR} inside {…} or […] needs quotes, or a line of its own"
     for sign, remedy in (
         ("tab", "indent with spaces, not tabs"),
         ("cannot start any token", "quote the text, and indent with spaces, not tabs"),
