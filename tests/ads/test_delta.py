@@ -79,6 +79,13 @@ class TestSubscribing:
         (message,) = delta.change(CLUSTER, unsubscribe=("a", "x", "never"))
         assert (CDS, "a=1", "-x") == named(message)
 
+    def test_a_star_that_gives_way_to_names_is_answered_by_name(self, delta, cluster, named):
+        """Before there was anything to answer with."""
+        delta.change(CLUSTER, subscribe=("*",))
+        delta.change(CLUSTER, subscribe=("a",), unsubscribe=("*",))
+        (message,) = delta.offer(cluster("a"), cluster("b"))
+        assert (CDS, "a=1") == named(message)
+
     def test_dropping_the_star_leaves_the_names(self, delta, cluster, named):
         """And is silent."""
         delta.offer(cluster("a"), cluster("b"))
@@ -142,6 +149,15 @@ class TestRefusal:
         assert (EDS, "a=1", "b=2", "-c") == named(again)
         delta.answer(again)
         assert delta.session.is_settled
+
+    def test_accepting_another_response_forgives_nothing(self, delta, assignment):
+        """What was refused is still what is offered."""
+        delta.offer(assignment("a"), assignment("b"))
+        (first,) = delta.change(ENDPOINT, subscribe=("a", "b"))
+        (second,) = delta.change(ENDPOINT, subscribe=("a",))
+        assert [] == delta.answer(first, error="bad b")
+        assert [] == delta.answer(second)
+        assert "bad b" == delta.session.status()[0].error
 
     def test_what_the_client_cannot_accept_does_not_hold_back_the_rest(
         self, delta, assignment, named
@@ -226,6 +242,12 @@ class TestReconnection:
         assert 10.0 == delta.session.next_deadline()
         (removal,) = delta.sent(after=10.0)
         assert (CDS, "-old") == named(removal)
+
+    def test_a_name_that_is_gone_and_was_held_is_a_removal(self, delta, cluster):
+        """Not a name that never existed, which would be answered at once."""
+        delta.offer()
+        assert [] == delta.change(CLUSTER, subscribe=("old",), initial_versions={"old": "v"})
+        assert 10.0 == delta.session.next_deadline()
 
     def test_a_cluster_that_is_gone_outlives_routes_of_an_earlier_stream(
         self, delta, cluster, route, named

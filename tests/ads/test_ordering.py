@@ -157,13 +157,15 @@ class TestWarming:
         messages = connected.offer(world("a", extra=(cluster("z"),)))
         assert [(CDS, "a=1", "z=1")] == [named(message) for message in messages]
 
-    def test_after_a_refusal_the_clusters_count_as_changed(self, connected, world, named):
+    def test_after_a_refusal_the_clusters_count_as_changed(self, connected, cluster, world, named):
         """The client may hold either version."""
-        clusters, assignments = connected.offer(world("a", version=2))
+        settle(connected, connected.offer(world("a", "b")), names=NAMES)
+        clusters, assignments = connected.offer(world("a", "b", version=2))
         connected.answer(assignments, "a", "b")
         connected.answer(clusters, error="no")
-        messages = connected.offer(world("a", version=3))
-        assert [(CDS, "a=3"), (EDS, "a=1")] == [named(message) for message in messages]
+        parts = [r for r in world("a", "b", version=2) if r.key != (CLUSTER, "a")]
+        messages = connected.offer(cluster("a", 3), *parts)
+        assert [(CDS, "a=3", "b=2"), (EDS, "a=1", "b=1")] == [named(m) for m in messages]
 
     def test_a_widened_interest_repeats_assignments(self, sotw, cluster, assignment, named):
         """For the client these clusters are new."""
@@ -246,6 +248,16 @@ class TestRemovals:
         messages = connected.offer(*parts, route("r", 3, ("a",)))
         assert [(RDS, "r=3")] == [named(message) for message in messages]
         (final,) = connected.answer(messages[0], "r")
+        assert (CDS, "a=1") == named(final)
+
+    def test_what_routes_of_an_earlier_stream_may_use_is_kept(self, sotw, cluster, route, named):
+        """The session never saw them; it waits until they were replaced."""
+        sotw.offer(cluster("a"), cluster("b"), route("r"))
+        (clusters,) = sotw.request(CLUSTER, version="old")
+        sotw.answer(clusters)
+        (routes,) = sotw.request(ROUTE, "r", version="old")
+        assert [] == sotw.offer(cluster("a"), route("r"))
+        (final,) = sotw.answer(routes, "r")
         assert (CDS, "a=1") == named(final)
 
     def test_a_route_that_its_listener_still_uses_counts(self, connected, listener, named):

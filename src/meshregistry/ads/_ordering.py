@@ -65,9 +65,7 @@ def _place(type_url: str) -> int:
     return _USES.get(type_url, _UNKNOWN_PLACE)
 
 
-def is_in_use(
-    target: Reference, subscriptions: Iterable[Subscription], offered: ResourceSet
-) -> bool:
+def is_in_use(target: Reference, active: Iterable[Subscription], offered: ResourceSet) -> bool:
     """May the client still hold something that refers to this, and that the offer replaces?
 
     Contracts §8: removals follow the ACK of listeners and routes; if those are refused, what
@@ -75,11 +73,7 @@ def is_in_use(
     that holds exactly the offer keeps nothing else.
     """
     depth = _place(target.type_url)
-    return any(
-        _uses(user, target, offered)
-        for user in subscriptions
-        if _place(user.type_url) < depth and not user.interest.is_empty
-    )
+    return any(_uses(user, target, offered) for user in active if _place(user.type_url) < depth)
 
 
 def _uses(user: Subscription, target: Reference, offered: ResourceSet) -> bool:

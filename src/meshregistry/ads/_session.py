@@ -178,6 +178,8 @@ class Session:
 
     def _next_draft(self, turn: Turn) -> AdsMessage | None:
         for sub in self._active():
+            if sub.acked is turn.offered and sub.is_settled(turn.offered):
+                continue  # the usual case: most offers change one type
             if self._is_gated(sub, turn.now):
                 continue
             draft = _delta.draft(sub, turn) if self.is_delta else _sotw.draft(sub, turn)
@@ -189,12 +191,7 @@ class Session:
     def _is_gated(self, sub: Subscription, now: float) -> bool:
         """Listeners and routes follow the ACK of clusters, or `warm_timeout` (contracts §8)."""
         clusters = self._subscriptions.get(CLUSTER)
-        if (
-            clusters is None
-            or clusters.warming_since is None
-            or not follows_clusters(sub.type_url)
-            or sub.is_settled(self._offered)
-        ):
+        if clusters is None or clusters.warming_since is None or not follows_clusters(sub.type_url):
             return False
         opens = clusters.warming_since + self.warm_timeout
         if now >= opens:

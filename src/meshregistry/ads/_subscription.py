@@ -128,7 +128,6 @@ class Subscription:
         if interest.is_empty:
             self._forget()
         elif not interest.is_wildcard:
-            self.is_all_due &= self.is_whole
             self.due &= interest.names
             self.unknown &= interest.names | {WILDCARD}
             self.leaving = {n: gone for n, gone in self.leaving.items() if n in interest.names}
