@@ -178,3 +178,11 @@ def test_text_that_protobuf_refuses_leaves_out_one_endpoint(
     one = made(entry_of("a.shop", endpoints=(bad, "10.0.0.9:80")))
     assert addresses(one) == ["10.0.0.9"]
     assert "not valid Unicode" in str(one.faults[0])
+
+
+def test_text_beyond_ascii_is_sent(entry_of: EntryOf) -> None:
+    """Localities may be spelt as their people do."""
+    there = Endpoint(address="10.0.0.1", port=80, locality=Locality("Zürich"))
+    one = made(entry_of("a.shop", endpoints=(there,)))
+    assert one.message.endpoints[0].locality.region == "Zürich"
+    assert one.faults == ()

@@ -17,6 +17,13 @@ def test_defaults_need_nothing() -> None:
     assert mesh.healthy_panic_threshold == 0
 
 
+def test_a_policy_prints_as_users_write_it() -> None:
+    """The word in the settings file and the printed one are the same."""
+    assert str(MeshSettings(outbound_traffic_policy="REGISTRY_ONLY").outbound_traffic_policy) == (
+        "REGISTRY_ONLY"
+    )
+
+
 def test_equal_settings_are_equal_values() -> None:
     """Settings are compared by value, so that reading a file again changes nothing."""
     assert MeshSettings(domain="Mesh.Example.") == MeshSettings(domain="mesh.example")

@@ -132,10 +132,10 @@ def _configuration(
                     name=name,
                 )
             )
-        if domains:
-            routes.append(
-                _host_route(_naming.outbound_host(service.host, port.number), domains, target)
-            )
+        # Never empty: nobody else can have a whole host, which is among every claim's wishes.
+        routes.append(
+            _host_route(_naming.outbound_host(service.host, port.number), domains, target)
+        )
     if not any("*" in route.domains for route in routes):
         routes.append(last)
     head = encoded(route_pb2.RouteConfiguration(name=name))
