@@ -21,6 +21,7 @@ from meshregistry.generate._clusters import passthrough_cluster, service_cluster
 from meshregistry.generate._listeners import inbound, outbound_listeners, router_listeners
 from meshregistry.generate._memo import Fragments, Memo
 from meshregistry.generate._output import Generated
+from meshregistry.generate._parts import OfService, Products, Reach, revised
 from meshregistry.generate._routes import outbound_routes, router_routes
 from meshregistry.generate._world import (
     OwnPort,
@@ -36,7 +37,6 @@ from meshregistry.model import (
     Catalog,
     ProxyKey,
     ProxyRole,
-    Reference,
     Resource,
     ResourcePart,
     ResourceSet,
@@ -124,7 +124,7 @@ class Pipeline:
         self._world: World | None = None
         self._shape = object()
         self._memo = Memo()
-        self._services: dict[ServiceKey, _OfService] = {}
+        self._services: dict[ServiceKey, OfService] = {}
         self._networks: set[str] = set()
         self._held_networks: frozenset[str] = frozenset()
         self._pool: WeakValueDictionary[tuple[str, str, str], Resource] = WeakValueDictionary()
@@ -246,7 +246,7 @@ class Pipeline:
             generated = generator.generate(View(mesh=mesh, keep=fragments.keep, **read))
             fragments.close()
             resources = [self._pooled(resource) for resource in generated.resources]
-            part = _revised(former.part if former else ResourcePart(), resources)
+            part = revised(former.part if former else ResourcePart(), resources)
             return _Made(part, generated.faults, fragments)
 
         scope: Scope | None = read.get("scope")
@@ -255,14 +255,14 @@ class Pipeline:
         words = (fact for fact in read.values() if fact is not scope)
         return self._memo.get((generator, scope.seen_from, *words), (scope,), make)
 
-    def _reach(self, world: World, scope: Scope, network: str) -> _Reach:
+    def _reach(self, world: World, scope: Scope, network: str) -> Reach:
         """The clusters and assignments of all visible services, for proxies on a network."""
         self._networks.add(network)
         catalog = world.catalog
 
-        def make(former: _Reach | None) -> _Reach:
+        def make(former: Reach | None) -> Reach:
             if former is None:
-                former = _Reach(Catalog(), Scope(), ResourcePart(), {}, ())
+                former = Reach(Catalog(), Scope(), ResourcePart(), {}, ())
             if former.scope is scope:
                 changed = self._diff(former.catalog, catalog).changed
                 keys = tuple(key for key in changed if key in former.products)
@@ -275,17 +275,17 @@ class Pipeline:
 
         return self._memo.get(("reach", scope.seen_from, network), (scope, catalog), make)
 
-    def _service(self, key: ServiceKey, world: World, network: str) -> _Products:
+    def _service(self, key: ServiceKey, world: World, network: str) -> Products:
         """What one service gives proxies on a network, made once for all scopes."""
         entry = world.catalog[key]
         held = self._services.get(key)
         if held is None or (held.entry is not entry and held.entry != entry):
-            held = self._services[key] = _OfService(entry)
+            held = self._services[key] = OfService(entry)
         seen_from = network if held.is_on_networks else ""
         products = held.by_network.get(seen_from)
         if products is None:
             generated = [make(entry, seen_from, world.mesh) for make in self._service_generators]
-            products = held.by_network[seen_from] = _Products(
+            products = held.by_network[seen_from] = Products(
                 tuple(self._pooled(one) for some in generated for one in some.resources),
                 tuple(fault for some in generated for fault in some.faults),
             )
@@ -307,90 +307,9 @@ class _Diff:
 
 
 @frozen(eq=False)
-class _Products:
-    """What a service gives proxies."""
-
-    resources: tuple[Resource, ...]
-    faults: Faults
-
-
-class _OfService:
-    """A service as it is now, and what it gives, by network."""
-
-    def __init__(self, entry: CatalogEntry) -> None:
-        self.entry = entry
-        self.is_on_networks = any(endpoint.network for endpoint in entry.endpoints)
-        self.by_network: dict[str, _Products] = {}
-
-    def retain(self, networks: set[str]) -> None:
-        """Forget what was made for other networks."""
-        for network in self.by_network.keys() - networks - {""}:
-            del self.by_network[network]
-
-
-@frozen(eq=False)
 class _Made:
     """The part of one scope generator."""
 
     part: ResourcePart
     faults: Faults
     fragments: Fragments
-
-
-@frozen(eq=False)
-class _Reach:
-    """The part of all service generators, and what each service gave to it."""
-
-    catalog: Catalog
-    scope: Scope
-    part: ResourcePart
-    products: dict[ServiceKey, _Products]
-    faults: Faults
-
-    def updated(
-        self,
-        catalog: Catalog,
-        scope: Scope,
-        news: dict[ServiceKey, _Products],
-        gone: set[ServiceKey],
-    ) -> _Reach:
-        """The part after some services gave something else, and some are gone."""
-        products = dict(self.products)
-        lost: set[Reference] = set()
-        found: dict[Reference, Resource] = {}
-        is_fault_changed = False
-        for key in (*gone, *news):
-            old, new = products.pop(key, _NOTHING), news.get(key, _NOTHING)
-            if old is not new:
-                lost.update(resource.key for resource in old.resources)
-                found.update((resource.key, resource) for resource in new.resources)
-                is_fault_changed = is_fault_changed or bool(old.faults or new.faults)
-        products.update(news)
-        part = _changed(self.part, lost, found)
-        if not is_fault_changed:
-            return _Reach(catalog, scope, part, products, self.faults)
-        faulty = sorted(key for key, some in products.items() if some.faults)
-        faults = tuple(fault for key in faulty for fault in products[key].faults)
-        return _Reach(catalog, scope, part, products, faults)
-
-
-_NOTHING = _Products((), ())
-
-
-def _revised(former: ResourcePart, resources: Iterable[Resource]) -> ResourcePart:
-    """A part of these resources, which is the former one as far as they are the same."""
-    old = {Reference(url, name) for url, group in former.groups.items() for name in group.by_name}
-    return _changed(former, old, {resource.key: resource for resource in resources})
-
-
-def _changed(
-    part: ResourcePart, lost: set[Reference], found: dict[Reference, Resource]
-) -> ResourcePart:
-    """The part without what is lost, with what is found; the same object if that is nothing."""
-    removed = lost - found.keys()
-    changed = [
-        resource
-        for (url, name), resource in found.items()
-        if url not in part.groups or part.groups[url].by_name.get(name) is not resource
-    ]
-    return part.updated(changed, removed) if changed or removed else part
