@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from meshregistry.model import Catalog, CatalogEntry, ServiceKey, ServiceRecord
-from meshregistry.pilot._changes import Changes
+from meshregistry.pilot._changes import CatalogChanges
 
 
 def _catalog(*hosts: str) -> Catalog:
@@ -43,7 +43,7 @@ class TestChanges:
 
         async def main() -> None:
             published = _Published(_catalog("a.b", "c.d"))
-            diff = await anext(Changes(published.newer, None))
+            diff = await anext(CatalogChanges(published.newer, None))
             assert diff.added == _keys("a.b", "c.d")
 
         run_async(main())
@@ -54,7 +54,7 @@ class TestChanges:
         async def main() -> None:
             known = _catalog("a.b")
             published = _Published(known)
-            changes = Changes(published.newer, known)
+            changes = CatalogChanges(published.newer, known)
             waiting = asyncio.ensure_future(anext(changes))
             await asyncio.sleep(0)
             assert not waiting.done()
@@ -69,7 +69,7 @@ class TestChanges:
 
         async def main() -> None:
             published = _Published(_catalog("a.b"))
-            changes = Changes(published.newer, None)
+            changes = CatalogChanges(published.newer, None)
             await anext(changes)
             published.publish(_catalog("a.b", "c.d"))
             published.publish(_catalog("c.d", "e.f"))
@@ -85,7 +85,7 @@ class TestChanges:
         async def main() -> None:
             known = _catalog("a.b")
             published = _Published(known.at(2))
-            changes = Changes(published.newer, known)
+            changes = CatalogChanges(published.newer, known)
             waiting = asyncio.ensure_future(anext(changes))
             await asyncio.sleep(0)
             published.publish(_catalog())
@@ -99,7 +99,7 @@ class TestChanges:
         async def main() -> None:
             published = _Published(_catalog("a.b"))
             seen = []
-            async for diff in Changes(published.newer, None):
+            async for diff in CatalogChanges(published.newer, None):
                 seen.append(diff)
                 published.publish(None)
             assert len(seen) == 1
@@ -110,7 +110,7 @@ class TestChanges:
         """After `aclose` there is no further step."""
 
         async def main() -> None:
-            changes = Changes(_Published(_catalog("a.b")).newer, None)
+            changes = CatalogChanges(_Published(_catalog("a.b")).newer, None)
             await changes.aclose()
             assert [diff async for diff in changes] == []
 

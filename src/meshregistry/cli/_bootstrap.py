@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any, Literal
+from typing import Literal
 
 import click
-import yaml
 
 from meshregistry.agent import bootstrap as render
 from meshregistry.agent import node_id
 from meshregistry.cli._options import config_option, load
+from meshregistry.cli._output import dumped, note
 from meshregistry.errors import ConfigError
 from meshregistry.model import ProxyRole
+
+_DOMAIN = "mesh.local"
+_EVERYWHERE = {"0.0.0.0", "::"}
 
 
 @click.command()
@@ -40,7 +42,12 @@ from meshregistry.model import ProxyRole
     help="Incremental xDS, or state of the world.",
 )
 @click.option(
-    "-o", "--output", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True
+    "-o",
+    "--output",
+    type=click.Choice(["yaml", "json"]),
+    default="yaml",
+    show_default=True,
+    help="How to print it.",
 )
 def bootstrap(
     role: str,
@@ -59,18 +66,7 @@ def bootstrap(
 
     Example: meshregistry bootstrap sidecar --address 10.0.0.1 --namespace shop > envoy.yaml
     """
-    server = xds
-    domain = "mesh.local"
-    if server is None:
-        settings = load(config)
-        domain = settings.mesh.domain
-        server = settings.server.xds
-    if server is None or server.endswith(":0"):
-        raise ConfigError(
-            "the settings do not fix the xDS address of the server",
-            field="server.xds",
-            remedy="name it with --xds; the server's ready line tells it",
-        )
+    server, domain = (xds, _DOMAIN) if xds is not None else _server(config)
     try:
         identity = node or node_id(
             ProxyRole(role),
@@ -87,19 +83,29 @@ def bootstrap(
         )
     except ValueError as error:
         raise ConfigError(str(error), file="<arguments>") from error
-    click.echo(_text(document, output), nl=False)
+    click.echo(dumped(document, output), nl=False)
 
 
-def _text(document: dict[str, Any], output: str) -> str:
-    if output == "json":
-        return json.dumps(document, indent=2) + "\n"
-    return yaml.dump(document, Dumper=_Plain, sort_keys=False)
+def _server(config: str | None) -> tuple[str, str]:
+    """Where the settings' server is for a proxy on this machine, and the domain of its mesh.
 
-
-class _Plain(yaml.SafeDumper):
-    """YAML without anchors: what is shared in memory is written out."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        """Always."""
-        del data
-        return True
+    Raises:
+        ConfigError: if the settings do not tell.
+    """
+    settings = load(config)
+    address = settings.server.xds
+    if address is None or (not address.is_unix and address.port == 0):
+        raise ConfigError(
+            "the settings do not fix the xDS address of the server",
+            field="server.xds",
+            remedy="name it with --xds; the server's ready line tells it",
+        )
+    if address.host in _EVERYWHERE:
+        raise ConfigError(
+            f"the server listens on every address ({address}), and none of them is named",
+            field="server.xds",
+            remedy="name the one that the proxy can reach with --xds",
+        )
+    if settings.server.tls is not None:
+        note("warning: the server speaks TLS; add a transport_socket to the cluster xds-grpc")
+    return address, settings.mesh.domain

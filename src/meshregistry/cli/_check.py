@@ -14,6 +14,8 @@ from meshregistry.errors import ConfigError
 from meshregistry.pilot import check_documents, check_settings
 from meshregistry.settings import Settings
 
+_SUFFIXES = {".yaml", ".yml", ".json"}
+
 
 @click.command()
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
@@ -31,7 +33,7 @@ def check(paths: tuple[str, ...], config: str | None, schema: bool, output: str)
     """Validate settings and documents; print every fault with its place and a remedy.
 
     Without PATH it checks the settings file and what that points to. A PATH is a settings
-    file, or a file or folder of service documents.
+    file, or a file or folder of service documents; in a folder, settings files count too.
 
     Example: meshregistry check services/ mesh.yaml
     """
@@ -60,11 +62,22 @@ def check(paths: tuple[str, ...], config: str | None, schema: bool, output: str)
 
 def _faults(place: Path) -> tuple[ConfigError, ...]:
     if not place.exists():
-        missing = ConfigError("there is no such file or folder", file=str(place))
+        missing = ConfigError(
+            "there is no such file or folder", file=str(place), remedy="correct the path"
+        )
         return (missing,)
-    if place.is_dir() or not Settings.is_settings(place):
-        return tuple(check_documents(place))
-    return tuple(check_settings(place))
+    if place.is_dir():
+        settings = [one for one in _documents(place) if Settings.is_settings(one)]
+        names = {str(one) for one in settings}
+        others = [one for one in check_documents(place) if one.file not in names]
+        return (*others, *(fault for one in settings for fault in check_settings(one)))
+    if Settings.is_settings(place):
+        return tuple(check_settings(place))
+    return tuple(check_documents(place))
+
+
+def _documents(folder: Path) -> list[Path]:
+    return sorted(one for one in folder.iterdir() if one.is_file() and one.suffix in _SUFFIXES)
 
 
 def _document(fault: ConfigError) -> dict[str, str | int | None]:

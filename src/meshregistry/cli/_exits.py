@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import sys
 import traceback
 from typing import TYPE_CHECKING
 
@@ -56,13 +55,9 @@ def _failed(error: Exception) -> int:
                 click.echo(f"error: {fault.message}", err=True)
         case MeshRegistryError():
             click.echo(f"error: {error}", err=True)
-        case BrokenPipeError():
-            # The reader of our output has seen enough; Python would complain at exit.
-            sys.stderr.close()
-            code = Exit.OK
         case OSError():
-            click.echo(f"error: {error.strerror or error}", err=True)
-            code = Exit.ADDRESS
+            what = f"{error.filename}: " if error.filename else ""
+            click.echo(f"error: {what}{error.strerror or error}", err=True)
         case _:
             _report(error)
             code = Exit.INTERNAL

@@ -6,8 +6,15 @@ from typing import Any
 
 import click
 
-from meshregistry.cli._asking import ask, completeness, from_sources
-from meshregistry.cli._options import config_option, listing, load, output_option, server_option
+from meshregistry.cli._asking import ask, completeness, look
+from meshregistry.cli._options import (
+    config_option,
+    listing,
+    listing_as,
+    load,
+    output_option,
+    server_option,
+)
 from meshregistry.cli._output import emit, note, table
 from meshregistry.errors import ConfigError
 from meshregistry.pilot import (
@@ -20,9 +27,7 @@ from meshregistry.pilot import (
 
 
 def _catalog(config: str | None, server: str | None, timeout: float) -> tuple[Any, tuple[str, ...]]:
-    if server:
-        return ask(server, "catalog"), ()
-    return from_sources(config, timeout, lambda pilot: catalog_document(pilot.merged))
+    return look(config, server, timeout, "catalog", lambda pilot: catalog_document(pilot.merged))
 
 
 @click.command()
@@ -100,13 +105,9 @@ def sources(
 
     Example: meshregistry sources --server http://127.0.0.1:8080
     """
-    unsynced: tuple[str, ...] = ()
-    if server:
-        document = ask(server, "sources")
-    else:
-        document, unsynced = from_sources(
-            config, timeout, lambda pilot: sources_document(pilot.sources())
-        )
+    document, unsynced = look(
+        config, server, timeout, "sources", lambda pilot: sources_document(pilot.sources())
+    )
     columns = ("SOURCE", "KIND", "CONDITION", "AGE (S)", "SERVICES", "ENDPOINTS", "FAULTY", "LAST ERROR")  # fmt: skip
     rows = (
         (
@@ -132,7 +133,7 @@ def sources(
 @click.command()
 @click.argument("node_id")
 @click.option("--type", "type_name", metavar="TYPE", help="Only cds, eds, lds, rds, ….")
-@listing
+@listing_as("json")
 def resources(
     node_id: str,
     type_name: str | None,
@@ -144,15 +145,22 @@ def resources(
 ) -> int:
     """Print the xDS resources that the proxy NODE_ID would be sent.
 
-    Example: meshregistry resources sidecar~10.0.0.1~web.shop~shop.svc.mesh.local --type cds -o json
+    Example: meshregistry resources sidecar~10.0.0.1~web.shop~shop.svc.mesh.local --type cds
     """
-    unsynced: tuple[str, ...] = ()
-    if server:
-        document = ask(server, "resources", node=node_id, type=type_name)
-    else:
-        document, unsynced = from_sources(
-            config, timeout, lambda pilot: pilot.resources_document(node_id, type_name)
-        )
+    document, unsynced = look(
+        config,
+        server,
+        timeout,
+        "resources",
+        lambda pilot: pilot.resources_document(node_id, type_name),
+        node=node_id,
+        type=type_name,
+    )
+    _emit_resources(document, output)
+    return completeness(unsynced, allow_partial=allow_partial)
+
+
+def _emit_resources(document: Any, output: str) -> None:
     columns = ("TYPE", "NAME", "VERSION", "BYTES", "NEEDS")
     rows = (
         (group["type"], one["name"], one["version"], one["bytes"], one["references"])
@@ -162,12 +170,11 @@ def resources(
     emit(document, output, columns, rows)
     for fault in document["faults"]:
         note(f"warning: {fault}")
-    return completeness(unsynced, allow_partial=allow_partial)
 
 
 @click.command()
 @config_option
-@output_option
+@output_option()
 @server_option
 def proxies(config: str | None, output: str, server: str | None) -> None:
     """List the connected proxies and what each holds of each type.
@@ -176,12 +183,17 @@ def proxies(config: str | None, output: str, server: str | None) -> None:
     """
     document = ask(server or _admin_of(config), "proxies")
     nothing = dict.fromkeys(("type", "state", "sent", "acknowledged", "error"))
-    columns = ("NODE", "ROLE", "PEER", "TYPE", "STATE", "SENT", "ACKNOWLEDGED", "REASON")
+    columns = (
+        *("NODE", "ROLE", "VERSION", "PEER", "PROTOCOL"),
+        *("TYPE", "STATE", "SENT", "ACKNOWLEDGED", "REASON"),
+    )
     rows = (
         (
             one["node"],
             one["role"],
+            one["version"],
             one["peer"],
+            one["protocol"],
             kind["type"],
             kind["state"],
             kind["sent"],
@@ -222,18 +234,15 @@ def explain(
 
     Example: meshregistry explain reviews.shop:9080
     """
-
-    def read(pilot: Pilot) -> Any:
-        try:
-            return pilot.explain(host, node_id)
-        except LookupError as error:
-            raise ConfigError(str(error.args[0])) from error
-
-    unsynced: tuple[str, ...] = ()
-    if server:
-        document = ask(server, "explain", host=host, proxy=node_id)
-    else:
-        document, unsynced = from_sources(config, timeout, read)
+    document, unsynced = look(
+        config,
+        server,
+        timeout,
+        "explain",
+        lambda pilot: pilot.explain(host, node_id),
+        host=host,
+        proxy=node_id,
+    )
     columns = ("SERVICE", "WHAT", "VALUE", "FROM")
     rows = (
         (entry["service"], step["what"], step["value"], step["from"])
@@ -241,18 +250,27 @@ def explain(
         for step in entry["steps"]
     )
     emit(document, output, columns, rows)
+    if output == "table" and node_id is not None:
+        _emit_resources(document["resources"], output)
     return completeness(unsynced, allow_partial=allow_partial)
 
 
 @click.command()
-@output_option
+@click.option(
+    "-c",
+    "--config",
+    metavar="FILE",
+    help="Also say whether every kind that these settings use is there.",
+)
+@output_option()
 @click.option("--traceback", "with_traceback", is_flag=True, help="Print where loading failed.")
-def plugins(output: str, with_traceback: bool) -> None:
+def plugins(config: str | None, output: str, with_traceback: bool) -> None:
     """List the plugins that were found: from which distribution, loaded or why not.
 
     Example: meshregistry plugins
     """
-    document = plugins_document(Pilot.discover())
+    found = Pilot.discover()
+    document = plugins_document(found)
     columns = ("PLUGIN", "DISTRIBUTION", "VERSION", "REQUIRES", "STATE", "KINDS", "WHY NOT")
     rows = (
         (
@@ -273,3 +291,6 @@ def plugins(output: str, with_traceback: bool) -> None:
         for one in document["plugins"]:
             if one["traceback"]:
                 note(f"{one['name']}:\n{one['traceback']}")
+    if config is not None:
+        for source in load(config).sources:
+            found.kind(source.kind, place=source.kind_place)

@@ -11,13 +11,15 @@ class JsonFormatter(logging.Formatter):
     """One JSON object on one line for each message."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Time, level, logger, message, and the traceback if there is one."""
+        """Time, level, logger, message; source and traceback if there is one."""
         document = {
             "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
         }
+        if hasattr(record, "source"):
+            document["source"] = str(record.source)
         if record.exc_info:
             document["traceback"] = self.formatException(record.exc_info)
         return json.dumps(document, ensure_ascii=False)

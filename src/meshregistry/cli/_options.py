@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from meshregistry.errors import MissingExtraError
 from meshregistry.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,14 +22,20 @@ config_option = click.option(
     metavar="FILE",
     help="The settings file; default: $MESHREGISTRY_CONFIG, else ./mesh.yaml.",
 )
-output_option = click.option(
-    "-o",
-    "--output",
-    type=click.Choice(["table", "json", "yaml"]),
-    default="table",
-    show_default=True,
-    help="How to print the list.",
-)
+
+
+def output_option(default: str = "table") -> Decorator:
+    """How to print a list."""
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Choice(["table", "json", "yaml"]),
+        default=default,
+        show_default=True,
+        help="How to print the list.",
+    )
+
+
 server_option = click.option(
     "--server",
     metavar="URL",
@@ -49,11 +54,24 @@ partial_option = click.option(
 )
 
 
-def listing(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of every command that lists something of the sources."""
-    for option in (partial_option, timeout_option, server_option, output_option, config_option):
-        command = option(command)
-    return command
+def listing_as(output: str) -> Decorator:
+    """The options of every command that lists something of the sources, printed so."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in (
+            partial_option,
+            timeout_option,
+            server_option,
+            output_option(output),
+            config_option,
+        ):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+listing = listing_as("table")
 
 
 def load(config: str | None) -> Settings:
@@ -63,17 +81,3 @@ def load(config: str | None) -> Settings:
         ConfigError: if it is not there or wrong.
     """
     return Settings.load(Settings.find(config, environ=os.environ, cwd=Path.cwd()))
-
-
-def needs(extra: str, import_it: Callable[[], object]) -> None:
-    """Turn a missing optional dependency into the line to type.
-
-    Raises:
-        MissingExtraError: if the import fails.
-    """
-    try:
-        import_it()
-    except MissingExtraError:
-        raise
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(extra, error.name or str(error)) from error

@@ -10,6 +10,7 @@ import yaml
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -17,14 +18,28 @@ if TYPE_CHECKING:
 _WIDE = 200
 
 
+class PlainDumper(yaml.SafeDumper):
+    """YAML without anchors: what is shared in memory is written out."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Always."""
+        del data
+        return True
+
+
+def dumped(document: Any, form: str) -> str:
+    """The document as ``json`` or ``yaml``, ending in a newline."""
+    if form == "json":
+        return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    return yaml.dump(document, Dumper=PlainDumper, sort_keys=False, allow_unicode=True)
+
+
 def emit(document: Any, output: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print the document as `output` says; the rows are its table."""
-    if output == "json":
-        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
-    elif output == "yaml":
-        click.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), nl=False)
-    else:
+    if output == "table":
         table(columns, rows)
+    else:
+        click.echo(dumped(document, output), nl=False)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -36,7 +51,8 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     for column in columns:
         grid.add_column(column, overflow="fold")
     for row in rows:
-        grid.add_row(*(_cell(value) for value in row))
+        # Not a str: square brackets in what registries say are no markup.
+        grid.add_row(*(Text(_cell(value)) for value in row))
     console.print(grid)
 
 
@@ -54,5 +70,4 @@ def _cell(value: Any) -> str:
         return ",".join(f"{key}={item}" for key, item in value.items()) or "-"
     if isinstance(value, (list, tuple)):
         return ", ".join(str(item) for item in value) or "-"
-    # Square brackets are rich's markup; what registries say is never markup.
-    return str(value).replace("[", r"\[") or "-"
+    return str(value) or "-"

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 from watchfiles import awatch
@@ -15,11 +16,15 @@ from watchfiles import awatch
 from meshregistry.cli._exits import Exit
 from meshregistry.cli._logs import configure_logs
 from meshregistry.cli._options import config_option
-from meshregistry.errors import ConfigError, PilotFailed
+from meshregistry.errors import ConfigError, PilotFailed, PluginError
 from meshregistry.pilot import Pilot
 from meshregistry.settings import Settings
 
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
 _log = logging.getLogger("meshregistry.cli")
+_RESCAN_MS = 30_000
 
 
 @click.command()
@@ -48,9 +53,9 @@ def serve(config: str | None, log_level: str, log_format: str) -> int:
     Example: meshregistry serve -c mesh.yaml
     """
     path = Settings.find(config, environ=os.environ, cwd=Path.cwd())
-    settings = Settings.load(path)
     configure_logs(log_level, log_format)
-    return asyncio.run(_Serving(path).run(settings))
+    serving = _Serving(path)
+    return asyncio.run(serving.run(Settings.load(path)))
 
 
 class _Serving:
@@ -58,6 +63,8 @@ class _Serving:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        # Read before the settings are, so that no change in between is missed.
+        self._seen = _content(path)
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
         self._reload = asyncio.Event()
@@ -68,10 +75,19 @@ class _Serving:
             loop.add_signal_handler(number, self._on_stop)
         loop.add_signal_handler(signal.SIGHUP, self._reload.set)
         pilot = Pilot(settings)
-        await pilot.__aenter__()
+        try:
+            await pilot.__aenter__()
+        except OSError as error:
+            # Entering does nothing else to the system than bind addresses.
+            click.echo(f"error: {error.strerror or error}", err=True)
+            return Exit.ADDRESS
         chores = [
-            asyncio.create_task(chore)
-            for chore in (self._announce(pilot), self._watch(), self._reloading(pilot))
+            asyncio.create_task(_reported(chore, what))
+            for chore, what in (
+                (self._announce(pilot), "announcing readiness"),
+                (self._watch(), "watching the settings"),
+                (self._reloading(pilot), "reloading"),
+            )
         ]
         try:
             failure = await self._until_stop(pilot)
@@ -90,7 +106,7 @@ class _Serving:
         failed = asyncio.create_task(pilot.wait_failed())
         try:
             await _first(failed, self._stop)
-            if not failed.cancelled():
+            if failed.done() and not failed.cancelled():
                 return failed.result()
             _notify("STOPPING=1")
             _log.info("draining: no longer ready, streams close within the drain timeout")
@@ -112,18 +128,18 @@ class _Serving:
         _log.info("ready: settings=%s %s services=%d", self._path, where, len(catalog))
 
     async def _watch(self) -> None:
-        seen = self._content()
-        async for _ in awatch(self._path.parent, recursive=False):
-            now = self._content()
-            if now is not None and now != seen:
-                seen = now
+        """Ask for a reload when the content differs; an event is only a hint."""
+        async for _ in awatch(
+            self._path.parent,
+            recursive=False,
+            watch_filter=None,
+            rust_timeout=_RESCAN_MS,
+            yield_on_timeout=True,
+        ):
+            now = _content(self._path)
+            if now is not None and now != self._seen:
+                self._seen = now
                 self._reload.set()
-
-    def _content(self) -> bytes | None:
-        try:
-            return self._path.read_bytes()
-        except OSError:
-            return None
 
     async def _reloading(self, pilot: Pilot) -> None:
         while True:
@@ -134,12 +150,31 @@ class _Serving:
             except ConfigError as error:
                 for fault in error.faults:
                     _log.error("settings not reloaded: %s", fault.message)
-                continue
-            _log.info(
-                "settings reloaded: applied %s; needs a restart: %s",
-                ", ".join(report.applied) or "nothing",
-                ", ".join(report.needs_restart) or "nothing",
-            )
+            except PluginError as error:
+                _log.error("settings not reloaded: %s", error)
+            else:
+                _log.info(
+                    "settings reloaded: applied %s; needs a restart: %s",
+                    ", ".join(report.applied) or "nothing",
+                    ", ".join(report.needs_restart) or "nothing",
+                )
+
+
+async def _reported(chore: Coroutine[Any, Any, None], what: str) -> None:
+    """Serving goes on without a chore, but not in silence."""
+    try:
+        await chore
+    except PilotFailed:
+        _log.debug("%s has ended: the core has failed", what)
+    except Exception:  # noqa: BLE001 - logged whole; it must not end the serving
+        _log.exception("%s has failed; restart the server for it", what)
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
 
 
 async def _first(task: asyncio.Task[object], event: asyncio.Event) -> None:
@@ -161,5 +196,8 @@ def _notify(state: str) -> None:
     path = os.environ.get("NOTIFY_SOCKET")
     if path:
         address = "\0" + path[1:] if path.startswith("@") else path
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
-            sender.sendto(state.encode(), address)
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+                sender.sendto(state.encode(), address)
+        except OSError as error:
+            _log.warning("systemd is not told %s: %s: %s", state, path, error.strerror or error)

@@ -1,6 +1,6 @@
 """The composition root: everything together, to embed or to run."""
 
-from meshregistry.pilot._changes import Changes
+from meshregistry.pilot._changes import CatalogChanges
 from meshregistry.pilot._documents import (
     catalog_document,
     endpoints_document,
@@ -14,7 +14,7 @@ from meshregistry.pilot._threaded import ThreadedPilot
 from meshregistry.pilot._wiring import check_documents, check_settings
 
 __all__ = [
-    "Changes",
+    "CatalogChanges",
     "Pilot",
     "ReloadReport",
     "ThreadedPilot",

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 
-class Changes:
+class CatalogChanges:
     """An async iterator of `CatalogDiff`; nothing is lost by coalescing.
 
     A slow consumer sees fewer, larger differences. It is an object with `aclose`, not a

@@ -160,6 +160,23 @@ def explain_document(catalog: Catalog, host: str, statuses: Iterable[SourceStatu
     }
 
 
+def about(resources: Json, hosts: Iterable[str]) -> Json:
+    """Of a proxy's resources those that are named after one of the hosts, or need such a one."""
+    wanted = set(hosts)
+    every = [one for group in resources["types"] for one in group["resources"]]
+    # An Envoy cluster of ours is named direction|port|subset|host, like its assignment.
+    names = {one["name"] for one in every if one["name"].rpartition("|")[2] in wanted}
+    before = 0
+    while len(names) > before:
+        before = len(names)
+        names |= {one["name"] for one in every if names & set(one["references"])}
+    kept = [
+        {**group, "resources": [one for one in group["resources"] if one["name"] in names]}
+        for group in resources["types"]
+    ]
+    return {**resources, "types": [group for group in kept if group["resources"]]}
+
+
 def _steps(entry: CatalogEntry, number: str) -> Iterable[Json]:
     service = entry.service
     origin = dict(entry.provenance)

@@ -5,22 +5,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import threading
+from contextlib import asynccontextmanager
 from random import Random
 from typing import TYPE_CHECKING, Any, Self
 
 from meshregistry.aggregate import Debouncer, Supervisor, SystemClock
 from meshregistry.errors import MeshRegistryError, PilotFailed
 from meshregistry.model import Node, Proxy
-from meshregistry.pilot._changes import Changes
-from meshregistry.pilot._documents import explain_document
+from meshregistry.pilot._changes import CatalogChanges
+from meshregistry.pilot._documents import about, explain_document
 from meshregistry.pilot._publisher import Publisher
-from meshregistry.pilot._reload import ReloadReport, compare
+from meshregistry.pilot._reload import ReloadReport, compare, in_force
 from meshregistry.pilot._statistics import source_metrics
 from meshregistry.pilot._threaded import ThreadedPilot
 from meshregistry.pilot._wiring import Wiring, load_plugins
+from meshregistry.spi import Condition
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 
     from meshregistry.aggregate import SourceStatus
     from meshregistry.errors import RegistryError
@@ -29,9 +32,10 @@ if TYPE_CHECKING:
     from meshregistry.pilot._serving import Serving
     from meshregistry.registries import MemoryRegistry
     from meshregistry.settings import Settings
-    from meshregistry.spi import Clock, Condition, Registry
+    from meshregistry.spi import Clock, Registry
 
 _log = logging.getLogger("meshregistry.pilot")
+_SCRAPE_TIMEOUT = 5.0
 
 
 class Pilot:
@@ -77,6 +81,8 @@ class Pilot:
             environ=os.environ if environ is None else environ,
         )
         self._plugins: Plugins | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
         self._supervisor: Supervisor | None = None
         self._publisher: Publisher | None = None
         self._serving: Serving | None = None
@@ -90,7 +96,7 @@ class Pilot:
     @classmethod
     def in_thread(cls, settings: Settings, **options: Any) -> ThreadedPilot:
         """The same for threaded programs: ``with Pilot.in_thread(settings) as pilot:``."""
-        return ThreadedPilot(lambda: cls(settings, **options))
+        return ThreadedPilot(cls(settings, **options))
 
     @staticmethod
     def discover(environ: Mapping[str, str] | None = None) -> Plugins:
@@ -120,6 +126,7 @@ class Pilot:
         await self._end()
 
     async def _start(self) -> None:
+        self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
         self._plugins = self._find_plugins()
         sources = self._wiring.sources(self._plugins)
         self._supervisor = Supervisor(
@@ -221,7 +228,8 @@ class Pilot:
             PilotFailed: if the core has failed.
         """
         _, publisher = self._parts()
-        await self._until(lambda: publisher.has_published, timeout, "the first catalog")
+        async with self._within(timeout, "the first catalog"):
+            await self._until(lambda: publisher.has_published)
         return publisher.catalog
 
     async def published(self, timeout: float | None = None) -> int:
@@ -230,45 +238,59 @@ class Pilot:
         Returns at once if nothing changed.
 
         Raises:
-            TimeoutError: names the sources that have not synced, if that is why.
+            TimeoutError: names the sources that have not synced.
             PilotFailed: if the core has failed.
         """
         supervisor, publisher = self._parts()
-        await supervisor.drained()
-        target = publisher.written
-        await self._until(lambda: publisher.covers(target), timeout, "the publication")
+        async with self._within(timeout, "the publication"):
+            self._check_running()
+            await supervisor.drained()
+            target = publisher.written
+            await self._until(lambda: publisher.covers(target))
         return publisher.catalog.generation
 
-    def changes(self, since: Catalog | None = None) -> Changes:
+    def changes(self, since: Catalog | None = None) -> CatalogChanges:
         """Follow the catalog: ``async for diff in pilot.changes(since=catalog)``.
+
+        The iteration ends when the pilot is left.
 
         Args:
             since: what is known already; default: nothing.
         """
-        return Changes(self._newer, since)
+        return CatalogChanges(self._newer, since)
 
     async def _newer(self, seen: Catalog) -> Catalog | None:
         _, publisher = self._parts()
         await self._until(
-            lambda: self._is_left or (publisher.has_published and publisher.catalog is not seen),
-            None,
-            "a change",
+            lambda: self._is_left or (publisher.has_published and publisher.catalog is not seen)
         )
         return None if self._is_left else publisher.catalog
 
-    async def _until(self, is_so: Callable[[], bool], timeout: float | None, what: str) -> None:
+    async def _until(self, is_so: Callable[[], bool]) -> None:
         _, publisher = self._parts()
+        if (failed := self.failed) is not None:
+            raise failed
+        while not is_so():
+            self._check_running()
+            await publisher.news()
+
+    def _check_running(self) -> None:
+        if (failed := self.failed) is not None:
+            raise failed
+        if self._is_left:
+            raise RuntimeError("the pilot was left, so nothing more will come")
+
+    @asynccontextmanager
+    async def _within(self, timeout: float | None, what: str) -> AsyncIterator[None]:
+        bound = asyncio.timeout(timeout)
         try:
-            async with asyncio.timeout(timeout):
-                while not is_so():
-                    if (failed := self.failed) is not None:
-                        raise failed
-                    if self._is_left:
-                        raise RuntimeError("the pilot was left while this call was waiting")
-                    await publisher.news()
+            async with bound:
+                yield
         except TimeoutError:
+            if not bound.expired():
+                raise
             missing = ", ".join(self.unsynced())
-            why = f"; not synced: {missing}" if missing else ""
+            why = f"; not synced: {missing}; see why with: meshregistry sources" if missing else ""
             raise TimeoutError(f"{what} did not come within {timeout:g} s{why}") from None
 
     def memory(self, source: str) -> MemoryRegistry:
@@ -288,8 +310,8 @@ class Pilot:
         return tuple(status.id for status in self.sources())
 
     def unsynced(self) -> tuple[str, ...]:
-        """The required sources that have not synced yet."""
-        return tuple(str(source) for source in self._parts()[0].unsynced())
+        """The sources that have not synced yet, required or not."""
+        return tuple(str(one.id) for one in self.sources() if not one.is_synced)
 
     def _parts(self) -> tuple[Supervisor, Publisher]:
         if self._supervisor is None or self._publisher is None:
@@ -301,12 +323,18 @@ class Pilot:
     @property
     def xds_address(self) -> str:
         """Where xDS is served, ``host:port`` with the real port."""
-        return self._served().addresses()["xds"]
+        return self._address("xds")
 
     @property
     def http_address(self) -> str:
         """Where HTTP is served, ``host:port`` with the real port."""
-        return self._served().addresses()["http"]
+        return self._address("http")
+
+    def _address(self, listener: str) -> str:
+        found = self._served().addresses()
+        if listener not in found:
+            raise RuntimeError(f"the settings turn {listener} off; set server.{listener}")
+        return found[listener]
 
     def addresses(self) -> dict[str, str]:
         """Every listener by name: ``xds``, ``http``, ``admin``, ``probes``."""
@@ -328,7 +356,8 @@ class Pilot:
             reasons.append("draining")
         publisher = self._publisher
         if publisher is None or not publisher.has_published:
-            reasons.extend(f"the source {source} has not synced" for source in self.unsynced())
+            waiting = () if self._supervisor is None else self.unsynced()
+            reasons.extend(f"the source {source} has not synced" for source in waiting)
             reasons = reasons or ["nothing is published yet"]
         return tuple(reasons)
 
@@ -363,7 +392,8 @@ class Pilot:
         """
         document = explain_document(self.merged, host, self.sources())
         if node_id is not None:
-            document["resources"] = self.resources_document(node_id)
+            hosts = (str(entry.service.host) for entry in self.merged.find(host.partition(":")[0]))
+            document["resources"] = about(self.resources_document(node_id), hosts)
         return document
 
     def _proxy(self, node_id: str) -> Proxy:
@@ -379,13 +409,34 @@ class Pilot:
 
     def statistics(self) -> tuple[Metric, ...]:
         """The current figures as plain values; `meshregistry.server` exports them."""
-        own = source_metrics(self.sources(), self.merged, self.catalog.generation)
+        own = source_metrics(self.sources(), self.catalog)
         return (*own, *(self._serving.metrics() if self._serving is not None else ()))
 
     @property
     def collector(self) -> Any:
-        """The figures as a Prometheus collector, to register where you like."""
-        return self._served().collector
+        """The figures as a Prometheus collector, to register where you like.
+
+        It may be scraped from any thread.
+
+        Raises:
+            MissingExtraError: if the extra ``[server]`` is not installed.
+        """
+        from meshregistry.server import MetricsCollector  # noqa: PLC0415 - an extra
+
+        return MetricsCollector(self._statistics_anywhere)
+
+    def _statistics_anywhere(self) -> tuple[Metric, ...]:
+        """The same on the loop's own thread, for exporters with threads of their own."""
+        loop = self._loop
+        if loop is None or self._is_left:
+            return ()
+        if threading.get_ident() == self._thread:
+            return self.statistics()
+
+        async def read() -> tuple[Metric, ...]:
+            return self.statistics()
+
+        return asyncio.run_coroutine_threadsafe(read(), loop).result(_SCRAPE_TIMEOUT)
 
     # --- Change -------------------------------------------------------------------
 
@@ -397,15 +448,18 @@ class Pilot:
 
         Raises:
             ConfigError: if the new settings are wrong; nothing has changed then.
+            PluginError: if a plugin that they use is broken; likewise.
+            PilotFailed: if the core has failed.
         """
         supervisor, publisher = self._parts()
-        plugins = self._running_plugins()
-        report = compare(self._settings, settings)
+        self._check_running()
         wiring = self._wiring.renewed(settings)
-        sources = wiring.sources(plugins)
-        self._settings, self._wiring = settings, wiring
-        supervisor.reconfigure(sources)
-        if report.applied:
+        sources = wiring.sources(self._running_plugins())
+        old, self._settings = self._settings, in_force(self._settings, settings)
+        self._wiring = wiring
+        report = compare(old, settings, supervisor.reconfigure(sources))
+        if self._settings.mesh != old.mesh or "sources" in report.applied:
+            # Equal sources, another world: the mesh or the order of precedence differs.
             publisher.invalidate()
         return report
 
@@ -424,5 +478,7 @@ class Pilot:
     def _condition_changed(
         self, source: SourceId, condition: Condition, error: RegistryError | None
     ) -> None:
-        if self._plugins is not None:
-            self._plugins.source_changed(source, condition, error)
+        # Why a source is not SYNCED is logged where it is noticed, on change and then hourly.
+        if condition is Condition.SYNCED:
+            _log.info("source %s: synced", source)
+        self._running_plugins().source_changed(source, condition, error)

@@ -103,9 +103,10 @@ class Publisher:
                 await self._rest(None if due is None else due - now)
 
     def _fire(self) -> None:
+        # Reading may itself bring changes in, which are then part of this world.
+        catalog = self._merged()
         self._debouncer.published(self._clock.now())
         self._covered = self._written
-        catalog = self._merged()
         # Equal worlds are not published; those who wait learn that theirs is current.
         if self._is_forced or catalog != self._catalog:
             self._is_forced = False

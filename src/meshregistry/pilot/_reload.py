@@ -1,12 +1,13 @@
-"""What a reload did, section by section."""
+"""What a reload does, section by section."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 if TYPE_CHECKING:
+    from meshregistry.aggregate import Reconfigured
     from meshregistry.settings import Settings
 
 
@@ -15,7 +16,7 @@ class ReloadReport:
     """The outcome of `Pilot.reload`, as names such as ``sources.dc1``, ``mesh``, ``server``.
 
     Attributes:
-        applied: what is in force now.
+        applied: what is in force now; ``sources`` alone is their order.
         needs_restart: what differs and is not in force before a restart.
         unchanged: what is the same.
     """
@@ -25,19 +26,38 @@ class ReloadReport:
     unchanged: tuple[str, ...]
 
 
-def compare(old: Settings, new: Settings) -> ReloadReport:
-    """Say which sections of the settings differ, and which of them a reload applies."""
-    before = {f"sources.{source.id}": source.fingerprint for source in old.sources}
-    after = {f"sources.{source.id}": source.fingerprint for source in new.sources}
-    differs = {name for name in {*before, *after} if before.get(name) != after.get(name)}
-    if not differs and [*before] != [*after]:
-        differs.add("sources")  # the order is precedence
-    if old.mesh != new.mesh:
-        differs.add("mesh")
-    restart = [name for name in ("server",) if getattr(old, name) != getattr(new, name)]
-    every = dict.fromkeys([*after, *before, "sources", "mesh", "server"])
+def in_force(old: Settings, new: Settings) -> Settings:
+    """The new settings, but for what only a restart brings into force.
+
+    Listeners are bound once, and adapters were told the domain.
+    """
+    mesh = evolve(new.mesh, domain=old.mesh.domain)
+    return evolve(new, server=old.server, mesh=mesh)
+
+
+def compare(old: Settings, new: Settings, done: Reconfigured) -> ReloadReport:
+    """Say which sections differ, and which of them a reload has applied.
+
+    Args:
+        old: the settings that were in force.
+        new: the settings that were asked for.
+        done: what became of the sources.
+    """
+    applied = [f"sources.{one}" for one in (*done.added, *done.changed, *done.removed)]
+    kept = {one.id for one in old.sources} & {one.id for one in new.sources}
+    order = [[one.id for one in many.sources if one.id in kept] for many in (old, new)]
+    if order[0] != order[1]:
+        applied.append("sources")  # their order is precedence
+    differs = {
+        "sync_timeout": old.sync_timeout != new.sync_timeout,
+        "mesh": evolve(new.mesh, domain=old.mesh.domain) != old.mesh,
+        "mesh.domain": old.mesh.domain != new.mesh.domain,
+        "server": old.server != new.server,
+    }
+    needs_restart = [name for name in ("mesh.domain", "server") if differs[name]]
+    applied += [name for name in ("sync_timeout", "mesh") if differs[name]]
+    unchanged = [f"sources.{one}" for one in done.unchanged]
+    unchanged += [name for name in ("mesh", "server") if not differs[name]]
     return ReloadReport(
-        applied=tuple(name for name in every if name in differs),
-        needs_restart=tuple(restart),
-        unchanged=tuple(name for name in every if name not in differs and name not in restart),
+        applied=tuple(applied), needs_restart=tuple(needs_restart), unchanged=tuple(unchanged)
     )

@@ -6,8 +6,16 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
+from meshregistry.aggregate import News
 from meshregistry.errors import RemoteAdsError
-from meshregistry.model import Labels, Metric, ProxyKey, ProxyRole, type_traits
+from meshregistry.model import (
+    TYPE_TRAITS,
+    Labels,
+    Metric,
+    ProxyKey,
+    ProxyRole,
+    type_traits,
+)
 from meshregistry.pilot._derivation import resources_document
 from meshregistry.pilot._documents import catalog_document, sources_document
 from meshregistry.server import (
@@ -27,7 +35,7 @@ from meshregistry.server import (
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
-    from meshregistry.ads import Nacked
+    from meshregistry.ads import Acked, Nacked
     from meshregistry.errors import GenerationError
     from meshregistry.loader import Plugins
     from meshregistry.model import Catalog, Node, Peer, Proxy, ResourceSet, SourceId
@@ -53,21 +61,23 @@ class Serving:
     def __init__(
         self, pilot: Pilot, settings: ServerSettings, plugins: Plugins, derivation: Derivation
     ) -> None:
+        loop = asyncio.get_running_loop()
+        self._now = loop.time
         self._pilot = pilot
         self._settings = settings
         self._plugins = plugins
         self._derivation = derivation
         self._faults: dict[ProxyKey, tuple[GenerationError, ...]] = {}
+        self._news = News()
         self._told: frozenset[str] = frozenset()
         self._hub = Hub(
             self._assign,
-            clock=asyncio.get_running_loop(),
+            clock=loop,
             wanted=self._wanted,
             unwanted=self._unwanted,
-            observers=Observers(nacked=self._nacked),
+            observers=Observers(acked=self._acked, nacked=self._nacked, closed=self._closed),
             limits=Limits(streams=settings.max_streams),
         )
-        self.collector = MetricsCollector(pilot.statistics)
         self._grpc = _listener(self._hub, settings)
         self._http = HttpListeners(self._http_groups())
 
@@ -106,7 +116,10 @@ class Serving:
         for key in self._hub.keys():  # noqa: SIM118 - a hub is no mapping
             if isinstance(key, ProxyKey):
                 self._hub.publish(key, self._derive(key))
-        self._tell()
+        now = frozenset(str(fault) for faults in self._faults.values() for fault in faults)
+        for gone in self._told - now:
+            self._news.forget(gone)
+        self._told = now
 
     def _assign(self, node: Node, peer: Peer) -> Assignment:
         """Identify and admit the client of a new stream.
@@ -138,18 +151,24 @@ class Serving:
     def _derive(self, key: ProxyKey) -> ResourceSet:
         derived = self._derivation.derive(key)
         self._faults[key] = derived.faults
+        for fault in derived.faults:
+            if self._news.is_new(str(fault), "", self._now()):
+                _log.warning("left out: %s", fault)
         return derived.resources
 
-    def _tell(self) -> None:
-        """Log what could not be generated, once for as long as it lasts."""
-        faults = frozenset(str(fault) for many in self._faults.values() for fault in many)
-        for fault in sorted(faults - self._told):
-            _log.warning("left out: %s", fault)
-        self._told = faults
+    def _acked(self, stream: Stream, event: Acked) -> None:
+        self._news.forget((stream.id, event.type_url))
+
+    def _closed(self, stream: Stream, reason: str) -> None:
+        for type_url in TYPE_TRAITS:
+            self._news.forget((stream.id, type_url))
+        _log.debug("the stream of %s has ended: %s", stream.proxy.node_id, reason)
 
     def _nacked(self, stream: Stream, event: Nacked) -> None:
         proxy: Proxy = stream.proxy
-        _log.warning(
+        is_new = self._news.is_new((stream.id, event.type_url), event.error, self._now())
+        _log.log(
+            logging.WARNING if is_new else logging.DEBUG,
             "the proxy %s refused %s version %s: %s",
             proxy.node_id,
             type_traits(event.type_url).name,
@@ -179,7 +198,7 @@ class Serving:
             "probes": probe_routes(
                 health=self._pilot.health,
                 readiness=self._pilot.readiness,
-                collector=self.collector,
+                collector=MetricsCollector(self._pilot.statistics),
             ),
         }
         return {name: (getattr(self._settings, name), routes[name]) for name in self._http_names()}

@@ -14,10 +14,8 @@ if TYPE_CHECKING:
     from meshregistry.model import Catalog
 
 
-def source_metrics(
-    statuses: Sequence[SourceStatus], catalog: Catalog, generation: int
-) -> tuple[Metric, ...]:
-    """Conditions and counts of the sources, and the size of the catalog."""
+def source_metrics(statuses: Sequence[SourceStatus], catalog: Catalog) -> tuple[Metric, ...]:
+    """Conditions and counts of the sources, and the size of the published catalog."""
 
     def each(read: Callable[[SourceStatus], float | None]) -> dict[Labels, float]:
         values = {_of(status): read(status) for status in statuses}
@@ -79,20 +77,20 @@ def source_metrics(
         Metric.of(
             "meshregistry_catalog_services",
             "gauge",
-            "Services in the merged catalog.",
+            "Services in the published catalog.",
             len(catalog),
         ),
         Metric.of(
             "meshregistry_catalog_conflicts",
             "gauge",
-            "Decisions against a source in the merged catalog.",
+            "Decisions against a source in the published catalog.",
             sum(len(entry.conflicts) for entry in catalog.by_key.values()),
         ),
         Metric.of(
             "meshregistry_world_generation",
             "gauge",
             "Generation of the current world; 0 before the first.",
-            generation,
+            catalog.generation,
         ),
     )
 

@@ -6,19 +6,26 @@ import asyncio
 import os
 import threading
 from concurrent.futures import CancelledError
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
+    from concurrent.futures import Future
 
+    from meshregistry.aggregate import SourceStatus
+    from meshregistry.errors import PilotFailed
     from meshregistry.model import Catalog, CatalogDiff, Metric
-    from meshregistry.pilot._changes import Changes
     from meshregistry.pilot._pilot import Pilot
     from meshregistry.pilot._reload import ReloadReport
     from meshregistry.registries import MemoryRegistry
     from meshregistry.settings import Settings
 
 T = TypeVar("T")
+
+
+class _Left(RuntimeError):
+    """The pilot is not running, or no longer."""
 
 
 class ThreadedPilot:
@@ -28,34 +35,36 @@ class ThreadedPilot:
     not survive one: start a pilot in each worker process instead.
 
     Args:
-        make: makes the pilot; called in the new thread.
+        pilot: not entered yet.
     """
 
-    def __init__(self, make: Callable[[], Pilot]) -> None:
-        self._make = make
+    def __init__(self, pilot: Pilot) -> None:
+        self._pilot = pilot
         self._process = os.getpid()
+        # Whoever holds it submits to a loop that will still run what was submitted.
+        self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._pilot: Pilot | None = None
+        self._is_entered = False
 
     def __enter__(self) -> Self:
         """Start the thread and enter the pilot.
 
         Raises:
             ConfigError: if the settings are wrong.
-            OSError: if an address cannot be bound.
+            OSError: if an address cannot be bound; names it.
+            RuntimeError: if it was entered before.
         """
         self._same_process()
+        if self._is_entered:
+            raise RuntimeError("a pilot is entered once; make another one")
+        self._is_entered = True
         loop = asyncio.new_event_loop()
         thread = threading.Thread(target=loop.run_forever, name="meshregistry-pilot", daemon=True)
-        self._loop, self._thread = loop, thread
         thread.start()
-
-        async def enter() -> Pilot:
-            return await self._make().__aenter__()
-
+        self._loop, self._thread = loop, thread
         try:
-            self._pilot = self._run(enter())
+            self._run(self._pilot.__aenter__())
         except BaseException:
             self._stop()
             raise
@@ -63,69 +72,126 @@ class ThreadedPilot:
 
     def __exit__(self, *_: object) -> None:
         self._same_process()
+        if self._loop is None:
+            return
         try:
-            if self._pilot is not None:
-                self._run(self._pilot.__aexit__(None, None, None))
+            self._run(self._pilot.__aexit__(None, None, None))
         finally:
             self._stop()
 
+    # --- What may be used before entering, and from any thread --------------------
+
+    def memory(self, source: str) -> MemoryRegistry:
+        """The registry of a source of kind ``memory``; its methods are thread-safe.
+
+        Raises:
+            KeyError: if there is no such source of that kind.
+        """
+        self._same_process()
+        return self._pilot.memory(source)
+
+    # --- The same, blocking -------------------------------------------------------
+
     @property
     def catalog(self) -> Catalog:
-        """The current frozen catalog."""
-        return self._inner().catalog
+        """The current, published catalog; frozen."""
+        return self._call(lambda: self._pilot.catalog)
+
+    @property
+    def merged(self) -> Catalog:
+        """What the sources say at this moment, published or not."""
+        return self._call(lambda: self._pilot.merged)
 
     @property
     def xds_address(self) -> str:
-        """Where xDS is served, ``host:port``."""
-        return self._inner().xds_address
+        """Where xDS is served, ``host:port`` with the real port."""
+        return self._call(lambda: self._pilot.xds_address)
 
     @property
     def http_address(self) -> str:
-        """Where HTTP is served, ``host:port``."""
-        return self._inner().http_address
+        """Where HTTP is served, ``host:port`` with the real port."""
+        return self._call(lambda: self._pilot.http_address)
 
-    def memory(self, source: str) -> MemoryRegistry:
-        """The memory registry of that source; its methods are thread-safe."""
-        return self._inner().memory(source)
+    @property
+    def failed(self) -> PilotFailed | None:
+        """The fault of the core, if there was one."""
+        return self._call(lambda: self._pilot.failed)
+
+    @property
+    def collector(self) -> Any:
+        """The figures as a Prometheus collector; see `Pilot.collector`."""
+        return self._call(lambda: self._pilot.collector)
+
+    def addresses(self) -> dict[str, str]:
+        """Every listener by name."""
+        return self._call(self._pilot.addresses)
 
     def synced(self, timeout: float | None = None) -> Catalog:
         """Wait for every required source; see `Pilot.synced`."""
-        return self._run(self._inner().synced(timeout))
+        return self._run(self._pilot.synced(timeout))
 
     def published(self, timeout: float | None = None) -> int:
         """Wait until every earlier write is current; see `Pilot.published`."""
-        return self._run(self._inner().published(timeout))
+        return self._run(self._pilot.published(timeout))
 
     def changes(self, since: Catalog | None = None) -> Iterator[CatalogDiff]:
         """Follow the catalog in a blocking loop; it ends when the pilot is left."""
+        changes = self._call(lambda: self._pilot.changes(since))
 
-        async def follow() -> Changes:
-            return self._inner().changes(since)
-
-        async def step(changes: Changes) -> CatalogDiff | None:
+        async def step() -> CatalogDiff | None:
             return await anext(changes, None)
 
-        changes = self._run(follow())
-        while (diff := self._run(step(changes))) is not None:
+        return self._follow(step)
+
+    def _follow(
+        self, step: Callable[[], Coroutine[Any, Any, CatalogDiff | None]]
+    ) -> Iterator[CatalogDiff]:
+        while True:
+            try:
+                diff = self._run(step())
+            except _Left:
+                return
+            if diff is None:
+                return
             yield diff
+
+    def sources(self) -> tuple[SourceStatus, ...]:
+        """Condition, age, counts and last error of each source."""
+        return self._call(self._pilot.sources)
+
+    def unsynced(self) -> tuple[str, ...]:
+        """The sources that have not synced yet."""
+        return self._call(self._pilot.unsynced)
+
+    def readiness(self) -> tuple[str, ...]:
+        """Reasons not to send traffic here; empty when ready."""
+        return self._call(self._pilot.readiness)
+
+    def health(self) -> tuple[str, ...]:
+        """Reasons to restart the process; empty when healthy."""
+        return self._call(self._pilot.health)
+
+    def proxies_document(self) -> dict[str, Any]:
+        """The connected proxies."""
+        return self._call(self._pilot.proxies_document)
+
+    def resources_document(self, node_id: str, type_name: str | None = None) -> dict[str, Any]:
+        """What a proxy with that node id would be sent."""
+        return self._call(partial(self._pilot.resources_document, node_id, type_name))
+
+    def explain(self, host: str, node_id: str | None = None) -> dict[str, Any]:
+        """Which sources and decisions led to what is known of a host."""
+        return self._call(partial(self._pilot.explain, host, node_id))
 
     def reload(self, settings: Settings) -> ReloadReport:
         """Apply other settings; see `Pilot.reload`."""
-        return self._run(self._inner().reload(settings))
+        return self._run(self._pilot.reload(settings))
 
     def statistics(self) -> tuple[Metric, ...]:
         """The current figures as plain values."""
+        return self._call(self._pilot.statistics)
 
-        async def read() -> tuple[Metric, ...]:
-            return self._inner().statistics()
-
-        return self._run(read())
-
-    def _inner(self) -> Pilot:
-        self._same_process()
-        if self._pilot is None:
-            raise RuntimeError("the pilot is not running: use it inside 'with'")
-        return self._pilot
+    # --- How ----------------------------------------------------------------------
 
     def _same_process(self) -> None:
         if os.getpid() != self._process:
@@ -134,22 +200,41 @@ class ThreadedPilot:
                 "start one in each worker process"
             )
 
+    def _call(self, read: Callable[[], T]) -> T:
+        """Call something on the loop, where nothing changes meanwhile."""
+
+        async def call() -> T:
+            return read()
+
+        return self._run(call())
+
     def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        if self._loop is None or self._thread is None or not self._thread.is_alive():
+        try:
+            future = self._submit(coroutine)
+        except BaseException:
             coroutine.close()
-            raise RuntimeError("the pilot is not running: use it inside 'with'")
-        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+            raise
         try:
             return future.result()
         except CancelledError:
-            raise RuntimeError("the pilot was left while this call was waiting") from None
+            raise _Left("the pilot was left while this call was waiting") from None
         except BaseException:
             future.cancel()
             raise
 
+    def _submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        self._same_process()
+        with self._lock:
+            if self._loop is None:
+                raise _Left("the pilot is not running: use it inside 'with'")
+            if threading.current_thread() is self._thread:
+                raise RuntimeError("this is the pilot's own thread, and would wait for itself")
+            return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
     def _stop(self) -> None:
-        loop, thread = self._loop, self._thread
-        self._pilot = self._loop = self._thread = None
+        with self._lock:
+            loop, thread = self._loop, self._thread
+            self._loop = self._thread = None
         if loop is None or thread is None:
             return
         asyncio.run_coroutine_threadsafe(_cancel_rest(), loop).result()
@@ -159,9 +244,11 @@ class ThreadedPilot:
 
 
 async def _cancel_rest() -> None:
-    """Cancel the calls of other threads that still wait."""
+    """Cancel the calls of other threads that still wait, and end the loop's own threads."""
     rest = asyncio.all_tasks() - {asyncio.current_task()}
     for task in rest:
         task.cancel()
     await asyncio.gather(*rest, return_exceptions=True)
-    await asyncio.get_running_loop().shutdown_asyncgens()
+    loop = asyncio.get_running_loop()
+    await loop.shutdown_asyncgens()
+    await loop.shutdown_default_executor()

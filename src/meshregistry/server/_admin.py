@@ -45,9 +45,7 @@ def probe_routes(
         return answer(readiness())
 
     async def metrics(_: web.Request) -> web.Response:
-        return web.Response(
-            body=exposition(collector), headers={"Content-Type": _METRICS_TYPE}
-        )
+        return web.Response(body=exposition(collector), headers={"Content-Type": _METRICS_TYPE})
 
     return [
         web.get("/healthz", healthz),

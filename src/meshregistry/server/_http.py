@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from aiohttp import web
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _SHUTDOWN = 2.0
+_UNIX = "unix:"
 
 
 class HttpListeners:
@@ -52,6 +54,8 @@ class HttpListeners:
         """Stop listening and end what is still being answered, within two seconds."""
         runners, self._runners = self._runners, []
         await asyncio.gather(*(runner.cleanup() for runner in runners))
+        _remove_sockets(self._bound)
+        self._bound.clear()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -69,8 +73,8 @@ class HttpListeners:
         await runner.setup()
         self._runners.append(runner)
         site: web.BaseSite
-        if address.startswith("unix:"):
-            site = web.UnixSite(runner, address.removeprefix("unix:").removeprefix("//"))
+        if address.startswith(_UNIX):
+            site = web.UnixSite(runner, _path(address))
         else:
             host, _, port = address.rpartition(":")
             site = web.TCPSite(runner, host.strip("[]"), int(port))
@@ -85,8 +89,19 @@ class HttpListeners:
         self._bound[address] = _shown(address, runner)
 
 
+def _remove_sockets(addresses: Iterable[str]) -> None:
+    for address in addresses:
+        if address.startswith(_UNIX):
+            # Python removes them only since 3.13.
+            Path(_path(address)).unlink(missing_ok=True)
+
+
+def _path(address: str) -> str:
+    return address.removeprefix(_UNIX).removeprefix("//")
+
+
 def _shown(address: str, runner: web.AppRunner) -> str:
-    if address.startswith("unix:"):
+    if address.startswith(_UNIX):
         return address
     host = address.rpartition(":")[0]
     return f"{host}:{runner.addresses[0][1]}"
