@@ -7,10 +7,11 @@ set is small so that every class has a schema and every fault has a place and a 
 from __future__ import annotations
 
 import enum
+import functools
 import inspect
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Union
 
@@ -36,36 +37,45 @@ class ConfigField:
         hint: its type.
         is_required: whether it has no default.
         attribute: attrs' own description.
+        is_secret: whether users may also write ``<key>_file`` and ``<key>_env``.
+        keys: all keys that users may write for it.
     """
 
     key: str
     hint: Any
     is_required: bool
     attribute: attrs.Attribute[Any]
-
-    @property
-    def is_secret(self) -> bool:
-        """Whether users may also write ``<key>_file`` and ``<key>_env``."""
-        return unwrap_optional(self.hint)[0] is Secret
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """All keys that users may write for it."""
-        suffixes = SECRET_SUFFIXES if self.is_secret else ()
-        return (self.key, *(self.key + suffix for suffix in suffixes))
+    is_secret: bool
+    keys: tuple[str, ...]
 
 
 def config_fields(cls: type[Any]) -> tuple[ConfigField, ...]:
     """The fields of a class with their types resolved.
 
+    Remembered, since a class does not change and resolving costs more than all the rest.
+
     Raises:
         NameError: if a type is not known at run time.
     """
+    return _config_fields(typing.cast("Hashable", cls))
+
+
+@functools.lru_cache(maxsize=256)
+def _config_fields(cls: Any) -> tuple[ConfigField, ...]:
     hints = typing.get_type_hints(cls)
-    return tuple(
-        ConfigField(a.alias or a.name, hints[a.name], a.default is attrs.NOTHING, a)
-        for a in attrs.fields(cls)
-        if a.init
+    return tuple(_field(one, hints[one.name]) for one in attrs.fields(cls) if one.init)
+
+
+def _field(attribute: attrs.Attribute[Any], hint: Any) -> ConfigField:
+    key = attribute.alias or attribute.name
+    is_secret = unwrap_optional(hint)[0] is Secret
+    return ConfigField(
+        key=key,
+        hint=hint,
+        is_required=attribute.default is attrs.NOTHING,
+        attribute=attribute,
+        is_secret=is_secret,
+        keys=(key, *(key + suffix for suffix in SECRET_SUFFIXES if is_secret)),
     )
 
 

@@ -155,12 +155,9 @@ class MappingNode(Place):
 
     def unknown(self, known: Iterable[str]) -> list[ConfigError]:
         """One fault for each key that is not known, with a suggestion."""
-        names = sorted(known)
-        return [
-            key.fault("unknown key", suggestion(key.text, names))
-            for key, _ in self.entries
-            if key.text not in names
-        ]
+        names = frozenset(known)
+        strange = [key for key, _ in self.entries if key.text not in names]
+        return [key.fault("unknown key", suggestion(key.text, sorted(names))) for key in strange]
 
     @property
     def kind(self) -> str:
