@@ -127,8 +127,8 @@ class ProxyKey:
     Attributes:
         role: as of the proxy.
         namespace: as of the proxy.
-        addresses: those of the proxy at which the world knows an endpoint, or the first
-            one; empty for routers.
+        addresses: those of the proxy at which the world knows an endpoint; empty for
+            routers, and for sidecars that only call others.
         network: as of the proxy.
         locality: as of the proxy, where a generator reads it.
         labels: only those whose keys some selector of the world names.
