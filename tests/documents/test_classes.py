@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Optional
 
 import pytest
-from attrs import Factory, define, frozen
+from attrs import Factory, define, field, frozen
 
 from meshregistry.documents import Seconds, Secret, check_class, json_schema, unstructure
 
@@ -208,3 +208,34 @@ def test_unstructure_hides_secrets() -> None:
     """Debug documents may show whole config classes."""
     plain = unstructure(Good(address="a", password=Secret("hunter2"), token=Secret("x")))
     assert ("***", "***") == (plain["password"], plain["token"])
+
+
+def test_any_and_plain_attributes_in_a_schema() -> None:
+    """What a caller takes as a tree is open; what no argument sets is not shown."""
+
+    @frozen
+    class Open:
+        tree: Any = None
+        own: complex = 0j
+        inner: int = field(default=0, init=False)
+
+    properties = json_schema(Open, scalars={complex: complex})["properties"]
+    assert properties == {"tree": {}, "own": {"type": "string", "default": 0j}}
+
+
+def test_older_attrs_tells_frozen_classes_by_their_setattr() -> None:
+    """Before it described its classes, a frozen one was known by what it does not allow."""
+
+    @frozen
+    class Frozen:
+        a: int = 1
+
+    @define
+    class Loose:
+        a: int = 1
+
+    for cls in (Frozen, Loose):
+        if hasattr(cls, "__attrs_props__"):
+            del cls.__attrs_props__
+    assert check_class(Frozen) == ()
+    assert check_class(Loose) == ("Loose is not frozen: decorate it with attrs.frozen",)

@@ -14,6 +14,7 @@ from meshregistry.documents import (
     ScalarNode,
     SequenceNode,
     decode,
+    digest,
     from_plain,
     parse,
     to_plain,
@@ -196,3 +197,11 @@ def test_from_plain_refuses_objects() -> None:
         from_plain({"a": [object()]})
     with pytest.raises(ConfigError, match="the key 1 is not a text"):
         from_plain({1: 2})
+
+
+def test_equal_trees_have_equal_digests() -> None:
+    """Places and the order of keys do not count; values, quotes and nesting do."""
+    trees = ["a: 1\nb: [x]", "{b: [x],   a: 1}", "a: '1'\nb: [x]", "a: 1\nb: x", "a: 1\nb: [y]"]
+    digests = [digest(only(text)) for text in trees]
+    assert digests[0] == digests[1]
+    assert len(set(digests)) == 4

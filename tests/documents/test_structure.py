@@ -170,6 +170,7 @@ def test_null_is_none_where_that_is_allowed() -> None:
         ("address: null", "address: must be a text, not nothing; write a value, or leave"),
         ("address: {a: b}", "address: must be a text, not a mapping"),
         ("mode: pol", "mode: 'pol' is not one of the choices; write auto or poll"),
+        ("mode: [auto]", "mode: must be one of the choices, not a list"),
         ("level: '2'", "level: '2' is not one of the choices; write 1 or 2"),
         ("color: green", "color: 'green' is not one of the choices; write red or blue"),
         ("labels: [a]", "labels: must be a mapping, not a list; write key: value"),
@@ -260,6 +261,12 @@ def test_further_scalars_are_read_by_their_own_function() -> None:
     assert isinstance(made.raw, MappingNode)
     with pytest.raises(ConfigError, match="value: complex"):
         structure(from_plain({"value": "x"}), WithComplex, scalars={complex: complex})
+
+
+def test_python_values_may_be_enumerations_and_paths() -> None:
+    """A program need not turn them into texts first."""
+    made = structure(from_plain({"color": Color.BLUE, "ca": Path("/x")}), Config)
+    assert made == Config(color=Color.BLUE, ca=Path("/x"))
 
 
 _TEXT = st.text(max_size=6)

@@ -51,6 +51,7 @@ def test_a_duration_survives_being_written(milliseconds: int) -> None:
 def test_a_secret_is_never_printed() -> None:
     """Neither str, repr nor a format shows it."""
     secret = Secret("hunter2")
+    assert secret.read_now() == "hunter2"
     assert {"***"} == {str(secret), repr(secret), f"{secret}", f"{secret!r}"}
 
 

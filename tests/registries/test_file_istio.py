@@ -209,6 +209,18 @@ def test_two_workloads_at_one_address_are_one_endpoint():
     ]
 
 
+def test_a_unix_socket_that_a_selector_finds_needs_one_port():
+    """It is left out and reported; the other workloads serve."""
+    two = SELECTING.replace("ports: [", "ports: [{number: 1, name: tcp}, ")
+    found = listing(two, workload("w1", "unix:///run/x"), workload("w2", "10.0.0.1"))
+    assert ["10.0.0.1:1", "10.0.0.1:8080"] == sorted(
+        str(e) for record in found.records for e in record.endpoints
+    )
+    assert ["a Unix socket needs exactly one port, and there are 2"] == [
+        fault.reason for fault in found.faults
+    ]
+
+
 def test_what_we_cannot_do_is_said_and_the_rest_is_done():
     """Address ranges and the verification of names are reported, the record is there."""
     found = listing(
@@ -268,6 +280,25 @@ def test_what_we_cannot_do_is_said_and_the_rest_is_done():
                 "ports: [", "ports: [{number: 1, name: tcp}, "
             ),
             "spec.endpoints[0]: a Unix socket needs exactly one port, and there are 2",
+        ),
+        (
+            ENTRY.format(
+                more="resolution: STATIC\n  endpoints: [{address: 10.0.0.1, ports: {http: 0}}]"
+            ),
+            "spec.endpoints[0].ports: the port http is 0: write a number from 1 to 65535",
+        ),
+        (
+            ENTRY.format(more="").replace("ports: [", "ports: [{number: 1, name: http}, "),
+            "spec: the service db.example.com has two ports of the name http",
+        ),
+        (ENTRY.format(more="").replace("8080", "0"), "spec.ports[0].targetPort: must be >= 1"),
+        (
+            ENTRY.format(more="addresses: [[x]]"),
+            "spec.addresses[0]: must be an address, not a list",
+        ),
+        (
+            ENTRY.format(more="resolution: STATIC\n  endpoints: [10.0.0.1]"),
+            "spec.endpoints[0]: must be a mapping, not a text",
         ),
         (ENTRY.format(more="addresses: [x y]"), "spec.addresses[0]: 'x y' is not a host name"),
         ("kind: ServiceEntry\nmetadata: {name: a}\nspec: {}\n", "is not a version that we read"),

@@ -189,6 +189,15 @@ sync_timeout: 3
     ]
 
 
+def test_a_rule_source_is_a_mapping_with_a_kind():
+    """Faults of its keys are faults of the file."""
+    assert messages("rules: [x, {source: [a]}]") == [
+        "mesh.yaml:1:9: rules[0]: must be a mapping, not a text; write {kind: …}",
+        "mesh.yaml:1:12: rules[1].kind: the key is missing; add kind:",
+        "mesh.yaml:1:21: rules[1].source: must be a text, not a list; write one value",
+    ]
+
+
 def test_a_rule_source_names_a_source_that_is_there():
     """With a suggestion."""
     assert messages("sources: [{id: k8s, kind: x}]\nrules: [{kind: x, source: k9s}]") == [
@@ -295,6 +304,13 @@ def test_settings_are_told_from_service_documents(tmp_path, name, text, expected
     path = tmp_path / name
     path.write_text(text)
     assert expected == Settings.is_settings(path)
+
+
+def test_an_unreadable_file_is_judged_by_its_name(tmp_path):
+    """Whoever reads it next says what is wrong."""
+    assert Settings.is_settings(tmp_path / "mesh.yaml")
+    (tmp_path / "a.yaml").write_bytes(b"\xff")
+    assert not Settings.is_settings(tmp_path / "a.yaml")
 
 
 def test_the_schema_describes_the_file():

@@ -55,11 +55,6 @@ class Place:
             remedy=remedy,
         )
 
-    @property
-    def kind(self) -> str:
-        """What it is, for messages."""
-        return "nothing"
-
 
 @frozen(kw_only=True)
 class ScalarNode(Place):
@@ -103,6 +98,7 @@ class ScalarNode(Place):
 
     @property
     def kind(self) -> str:
+        """What it is, for messages."""
         return "nothing" if self.is_null else "a text" if self.is_plain else "a quoted text"
 
 
@@ -120,6 +116,7 @@ class SequenceNode(Place):
 
     @property
     def kind(self) -> str:
+        """What it is, for messages."""
         return "a list"
 
 
@@ -161,6 +158,7 @@ class MappingNode(Place):
 
     @property
     def kind(self) -> str:
+        """What it is, for messages."""
         return "a mapping"
 
 

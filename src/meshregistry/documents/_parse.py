@@ -157,9 +157,7 @@ class _Builder:
         self.events.get_event()  # the start of the document
         root = self._node("", 0)
         self.events.get_event()  # its end
-        if not self.events.check_event(yaml.StreamEndEvent):
-            stray = self.events.get_event()
-            raise self._fault(stray, "", "a second document without --- before it", "write ---")
+        self.events.get_event()  # the end of the stream, or an objection to what comes instead
         return None if isinstance(root, ScalarNode) and root.is_plain and not root.text else root
 
     def _node(self, path: str, depth: int) -> AnyNode:

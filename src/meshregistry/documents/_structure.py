@@ -312,7 +312,7 @@ def _shown(node: ScalarNode) -> str:
 
 def _either(names: list[str]) -> str:
     *most, last = names
-    return f"{', '.join(most)} or {last}" if most else last
+    return " or ".join(filter(None, (", ".join(most), last)))
 
 
 def _text(value: object) -> str:

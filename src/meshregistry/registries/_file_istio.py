@@ -10,7 +10,7 @@ import enum
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
-from attrs.validators import ge, le, min_len
+from attrs.validators import ge, le, min_len, optional
 
 from meshregistry.documents import (
     AnyNode,
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 
 KINDS = ("ServiceEntry", "WorkloadEntry")
 _VERSIONS = tuple(f"networking.istio.io/{version}" for version in ("v1", "v1beta1", "v1alpha3"))
+_HIGHEST_PORT = 65535
 _NETWORK_LABEL = "topology.istio.io/network"
 _SCALARS: Scalars = {Hostname: Hostname.parse, Protocol: Protocol.parse, Locality: Locality.parse}
 
@@ -90,10 +91,12 @@ class _Metadata:
 
 @frozen(kw_only=True)
 class _Port:
-    number: int = field(validator=[ge(1), le(65535)])
+    number: int = field(validator=[ge(1), le(_HIGHEST_PORT)])
     name: str = field(validator=min_len(1))
     protocol: Protocol | None = None
-    target: int | None = field(default=None, alias="targetPort")
+    target: int | None = field(
+        default=None, alias="targetPort", validator=optional([ge(1), le(_HIGHEST_PORT)])
+    )
 
 
 @frozen(kw_only=True)
@@ -101,10 +104,17 @@ class _Selector:
     labels: dict[str, str] = field(validator=min_len(1))
 
 
+def _are_ports(_form: object, _attribute: object, ports: dict[str, int]) -> None:
+    for name, number in ports.items():
+        if not 1 <= number <= _HIGHEST_PORT:
+            msg = f"the port {name} is {number}: write a number from 1 to {_HIGHEST_PORT}"
+            raise ValueError(msg)
+
+
 @frozen(kw_only=True)
 class _Workload:
     address: str
-    ports: dict[str, int] = field(factory=dict)
+    ports: dict[str, int] = field(factory=dict, validator=_are_ports)
     labels: dict[str, str] = field(factory=dict)
     network: str = ""
     locality: Locality = Locality()
@@ -226,6 +236,10 @@ def _entry(
         place=node,
     )
     faults += _contradictions(entry, node)
+    if not faults:
+        # What is wrong with the entry alone is a fault of this version of it, so that the
+        # last good one is kept.
+        list(entry_records(entry, (), faults))
     if form.subject_alt_names:
         place = node.get("subjectAltNames") or node
         notes.append(place.fault("the names are not verified yet", "do not rely on them"))
@@ -348,6 +362,7 @@ def _endpoints(
     for workload in workloads:
         is_unix = workload.address.startswith("unix:")
         if is_unix and len(entry.ports) != 1:
+            faults += _misplaced(entry, workload)
             continue
         for port in entry.ports:
             number = 0 if is_unix else workload.ports.get(port.name, port.target)
