@@ -29,7 +29,7 @@ _WORD = re.compile(r"[^\s.\[\]\"]+")
 
 
 @frozen(kw_only=True)
-class Place:
+class Position:
     """Where a piece of a document stands; each of the three classes below is one.
 
     Attributes:
@@ -57,7 +57,7 @@ class Place:
 
 
 @frozen(kw_only=True)
-class ScalarNode(Place):
+class ScalarNode(Position):
     """One text.
 
     Attributes:
@@ -103,7 +103,7 @@ class ScalarNode(Place):
 
 
 @frozen(kw_only=True)
-class SequenceNode(Place):
+class SequenceNode(Position):
     """A list."""
 
     items: tuple[ScalarNode | SequenceNode | MappingNode, ...] = ()
@@ -121,7 +121,7 @@ class SequenceNode(Place):
 
 
 @frozen(kw_only=True)
-class MappingNode(Place):
+class MappingNode(Position):
     """Keys and values in the order of the document; keys are texts and differ."""
 
     entries: tuple[tuple[ScalarNode, ScalarNode | SequenceNode | MappingNode], ...] = ()

@@ -21,7 +21,7 @@ from meshregistry.documents._classes import (
 from meshregistry.documents._nodes import (
     AnyNode,
     MappingNode,
-    Place,
+    Position,
     ScalarNode,
     SequenceNode,
     child_path,
@@ -95,7 +95,7 @@ class _Walk:
     scalars: Scalars
     faults: list[ConfigError]
 
-    def wrong(self, node: Place, reason: str, remedy: str = "") -> _Wrong:
+    def wrong(self, node: Position, reason: str, remedy: str = "") -> _Wrong:
         """Note a fault; raise the answer."""
         self.faults.append(node.fault(reason, remedy))
         return _Wrong()

@@ -10,7 +10,7 @@ from meshregistry.errors import UnknownKindError
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from meshregistry.documents import Place
+    from meshregistry.documents import Position
 
 EXTRAS: Mapping[str, str] = {
     "capi": "cloudfoundry",
@@ -33,7 +33,7 @@ def install_line(kind: str) -> str | None:
 
 
 def unknown_kind(
-    kind: str, *, present: Collection[str], disabled: bool, place: Place | None
+    kind: str, *, present: Collection[str], disabled: bool, place: Position | None
 ) -> UnknownKindError:
     """The error for a kind that no loaded plugin provides, with the best remedy there is."""
     install = install_line(kind)

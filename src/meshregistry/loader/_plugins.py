@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     import click
 
-    from meshregistry.documents import Place
+    from meshregistry.documents import Position
     from meshregistry.errors import RegistryError
     from meshregistry.model import MergePolicy, Node, Peer, Proxy, ServiceKey, SourceId, Verdict
     from meshregistry.spi import Condition
@@ -122,7 +122,7 @@ class Plugins:
         loaded += [_given(name, plugin, distribution=PROJECT) for name, plugin in builtins]
         return cls(loaded, logger)
 
-    def kind(self, name: str, *, place: Place | None = None) -> RegistryKind:
+    def kind(self, name: str, *, place: Position | None = None) -> RegistryKind:
         """The registry kind of this name.
 
         Args:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from attrs import frozen
 
-from meshregistry.documents import Place
+from meshregistry.documents import Position
 from meshregistry.errors import ConfigError
 from meshregistry.model import Labels, Locality, Protocol, RecordKey, Resolution, ServiceRecord
 
@@ -47,7 +47,7 @@ class Workload:
     weight: int
     network: str
     identity: str
-    place: Place
+    place: Position
 
 
 @frozen(kw_only=True)
@@ -65,7 +65,7 @@ class ServiceEntry:
     selector: Labels | None
     export_to: tuple[str, ...]
     labels: Labels
-    place: Place
+    place: Position
 
 
 @frozen(kw_only=True)
@@ -80,7 +80,7 @@ class Unit:
 
     key: str
     value: ShortService | ServiceEntry | Workload
-    place: Place
+    place: Position
     notes: tuple[ConfigError, ...] = ()
 
 
@@ -111,7 +111,7 @@ def record_key(entry: ServiceEntry, host: str) -> RecordKey:
     return RecordKey(f"{unit_key('ServiceEntry', entry.namespace, entry.name)}/{host}")
 
 
-def tried(node: Place, faults: list[ConfigError], make: Callable[[], T]) -> T | None:
+def tried(node: Position, faults: list[ConfigError], make: Callable[[], T]) -> T | None:
     """What `make` gives; None, and its ValueError as a fault at `node`, if it objects."""
     try:
         return make()

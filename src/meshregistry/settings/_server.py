@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 from attrs.validators import ge
 
-from meshregistry.documents import MappingNode, Path, Place, Seconds
+from meshregistry.documents import MappingNode, Path, Position, Seconds
 from meshregistry.settings._addresses import Address
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class ServerSettings:
 def exposure(server: ServerSettings, node: MappingNode) -> Iterator[ConfigError]:
     """What these settings would show to more than this machine without being asked to."""
 
-    def place(key: str) -> Place:
+    def place(key: str) -> Position:
         return node.get(key) or node
 
     if server.xds and not server.xds.is_loopback and not (server.tls or server.allow_plaintext):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from attrs import field, frozen
 
-from meshregistry.documents import MappingNode, Place, Seconds, attempt, digest, suggestion
+from meshregistry.documents import MappingNode, Position, Seconds, attempt, digest, suggestion
 from meshregistry.spi import CORE_KEYS
 
 if TYPE_CHECKING:
@@ -79,8 +79,8 @@ class SourceSettings(SourceCore):
     """
 
     options: MappingNode = field(eq=False, repr=False)
-    place: Place = field(eq=False, repr=False)
-    kind_place: Place = field(eq=False, repr=False)
+    place: Position = field(eq=False, repr=False)
+    kind_place: Position = field(eq=False, repr=False)
     fingerprint: str
 
 
@@ -90,8 +90,8 @@ class RuleSettings(RuleCore):
 
     id: str
     options: MappingNode = field(eq=False, repr=False)
-    place: Place = field(eq=False, repr=False)
-    kind_place: Place = field(eq=False, repr=False)
+    place: Position = field(eq=False, repr=False)
+    kind_place: Position = field(eq=False, repr=False)
     fingerprint: str
 
 
