@@ -198,4 +198,4 @@ def _faulty(wrong: Iterable[tuple[str | None, tuple[ConfigError, ...]]]) -> Iter
     for key, faults in wrong:
         by_key.setdefault(key, []).extend(fault.message for fault in faults)
     for key, texts in by_key.items():
-        yield RecordError("\n".join(texts), key=key)
+        yield RecordError(" | ".join(texts), key=key)
