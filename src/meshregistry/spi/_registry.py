@@ -140,6 +140,10 @@ class RegistryContext(Protocol):
     def user_agent(self) -> str:
         """What to send as ``User-Agent``."""
 
+    @property
+    def client(self) -> Any:
+        """What `RegistryKind.connect` gave for the life of the source; None without it."""
+
     def in_thread(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
         """Run a blocking call in a daemon thread that the source owns."""
 

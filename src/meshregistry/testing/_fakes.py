@@ -263,6 +263,7 @@ class FakeContext:
     mesh_domain: str = "mesh.local"
     base_path: Path = field(factory=Path)
     user_agent: str = "meshregistry-test"
+    client: Any = None
     logger: logging.LoggerAdapter[logging.Logger] = field()
     counts: Counter[str] = field(factory=Counter)
     declared: list[str] = field(factory=list)
