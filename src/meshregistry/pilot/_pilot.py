@@ -268,15 +268,18 @@ class Pilot:
 
     async def _until(self, is_so: Callable[[], bool]) -> None:
         _, publisher = self._parts()
-        if (failed := self.failed) is not None:
-            raise failed
+        self._check_sound()
         while not is_so():
             self._check_running()
             await publisher.news()
+            self._check_sound()
 
-    def _check_running(self) -> None:
+    def _check_sound(self) -> None:
         if (failed := self.failed) is not None:
             raise failed
+
+    def _check_running(self) -> None:
+        self._check_sound()
         if self._is_left:
             raise RuntimeError("the pilot was left, so nothing more will come")
 

@@ -105,13 +105,15 @@ class Publisher:
     def _fire(self) -> None:
         # Reading may itself bring changes in, which are then part of this world.
         catalog = self._merged()
+        written = self._written
         self._debouncer.published(self._clock.now())
-        self._covered = self._written
         # Equal worlds are not published; those who wait learn that theirs is current.
         if self._is_forced or catalog != self._catalog:
             self._is_forced = False
-            self._catalog = catalog.at(self._catalog.generation + 1)
-            self._publish(self._catalog)
+            catalog = catalog.at(self._catalog.generation + 1)
+            self._publish(catalog)
+            self._catalog = catalog
+        self._covered = written
         self.announce()
 
     async def _rest(self, seconds: float | None) -> None:
