@@ -1,5 +1,6 @@
 """For tests of adapters and of programs that embed meshregistry."""
 
+from meshregistry.testing._conformance import RegistryConformance
 from meshregistry.testing._fakes import (
     FakeContext,
     ManualClock,
@@ -8,12 +9,15 @@ from meshregistry.testing._fakes import (
     context,
 )
 from meshregistry.testing._peers import AdsPeer
+from meshregistry.testing._tcp_proxy import TcpProxy
 
 __all__ = [
     "AdsPeer",
     "FakeContext",
     "ManualClock",
     "RecordingSink",
+    "RegistryConformance",
     "SinkCall",
+    "TcpProxy",
     "context",
 ]
