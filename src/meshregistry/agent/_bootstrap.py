@@ -75,9 +75,9 @@ def bootstrap(
 
 
 def _xds_cluster(xds: str, connect_timeout: float) -> dict[str, Any]:
-    is_name = not xds.startswith("unix:") and (
-        address_kind(canonical_address(xds.rpartition(":")[0])) is AddressKind.DNS
-    )
+    where = _address(xds)
+    host = where.get("socket_address", {}).get("address", "")
+    is_name = bool(host) and address_kind(host) is AddressKind.DNS
     return {
         "name": XDS_CLUSTER,
         "type": "STRICT_DNS" if is_name else "STATIC",
@@ -97,7 +97,7 @@ def _xds_cluster(xds: str, connect_timeout: float) -> dict[str, Any]:
         },
         "load_assignment": {
             "cluster_name": XDS_CLUSTER,
-            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": _address(xds)}}]}],
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": where}}]}],
         },
     }
 
@@ -106,7 +106,7 @@ def _address(text: str) -> dict[str, Any]:
     if text.startswith("unix:"):
         return {"pipe": {"path": canonical_address(text).removeprefix("unix://")}}
     host, colon, port = text.rpartition(":")
-    if not colon or not port.isdigit():
+    if not (colon and host and port.isdecimal()):
         msg = f"{text!r} is not an address: write host:port or unix:///path"
         raise ValueError(msg)
     return {

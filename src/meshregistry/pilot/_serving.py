@@ -95,10 +95,13 @@ class Serving:
 
     async def close(self, drain_timeout: float) -> None:
         """Close the streams over that many seconds, then everything."""
-        if self._grpc is not None:
-            await self._grpc.close(drain_timeout)
-        self._hub.close()
-        await self._http.close()
+        try:
+            if self._grpc is not None:
+                await self._grpc.close(drain_timeout)
+        finally:
+            # Also when somebody has no more patience and cancels the drain.
+            self._hub.close()
+            await self._http.close()
 
     def addresses(self) -> dict[str, str]:
         """Every listener by name, with the real port."""

@@ -1,0 +1,86 @@
+"""``meshregistry check``: every fault, and nothing but faults."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+BROKEN = Path(__file__).parents[1] / "broken"
+MESSAGES = (BROKEN / "messages.txt").read_text("utf-8").splitlines()
+
+
+class TestGood:
+    def test_the_settings_of_the_folder(self, folder, run):
+        """Exit code 0 and a word on stderr."""
+        ran = run("check")
+        assert (0, "") == (ran.code, ran.out)
+        assert "no faults in" in ran.err
+
+    def test_documents_and_folders(self, folder, run):
+        """Each PATH; in a folder settings count as settings."""
+        for words in (["services.yaml"], ["."], ["mesh.yaml", "services.yaml"]):
+            assert 0 == run("check", *words).code
+
+    def test_starts_nothing(self, folder, run):
+        """A backend that is not there is no fault."""
+        (folder / "mesh.yaml").write_text("server: {xds: '127.0.0.1:1'}")
+        assert 0 == run("check").code
+
+
+class TestBroken:
+    def test_ten_broken_files_print_ten_good_messages(self, run, monkeypatch):
+        """One line each, on stdout, with file, line, field, reason and remedy."""
+        monkeypatch.delenv("MESHREGISTRY_NO_SUCH_PORT", raising=False)
+        monkeypatch.chdir(BROKEN)
+        names = [line.partition(":")[0] for line in MESSAGES]
+        ran = run("check", *names)
+        assert (1, MESSAGES) == (ran.code, ran.out.splitlines())
+        assert "10 faults in " in ran.err
+
+    @pytest.mark.parametrize("line", MESSAGES, ids=lambda line: line.partition(":")[0])
+    def test_each_is_wrong_by_itself(self, run, monkeypatch, line):
+        """And is told alone."""
+        monkeypatch.chdir(BROKEN)
+        ran = run("check", line.partition(":")[0])
+        assert (1, [line]) == (ran.code, ran.out.splitlines())
+        assert "1 fault in " in ran.err
+
+    def test_a_folder_is_looked_through(self, folder, run):
+        """Settings by the rules of settings, documents by those of documents."""
+        (folder / "mesh.yaml").write_text("sources: [{id: x, kind: nonsense}]\nmesh: {a: 1}\n")
+        (folder / "services.yaml").write_text("services: [{hots: a.b}]")
+        found = run("check", str(folder)).out.splitlines()
+        assert any("services.yaml:1" in one and "hots" in one for one in found)
+        assert any("mesh.yaml:2" in one and "mesh.a" in one for one in found)
+
+    def test_what_settings_point_to_is_checked(self, folder, run):
+        """Without naming it."""
+        (folder / "services.yaml").write_text("services: [{hots: a.b}]")
+        ran = run("check")
+        assert (1, True) == (ran.code, "services.yaml:1" in ran.out)
+
+    def test_missing_files_are_faults(self, folder, run):
+        """Of PATH and of -c; the others are still checked."""
+        ran = run("check", "nowhere.yaml", "services.yaml")
+        assert (1, True) == (ran.code, "nowhere.yaml: there is no such file or folder" in ran.out)
+        ran = run("check", "-c", "none.yaml", "nowhere.yaml")
+        assert 2 == len(ran.out.splitlines())
+
+    def test_json_has_every_part(self, folder, run):
+        """For editors and pipelines."""
+        (folder / "mesh.yaml").write_text("mesh:\n  a: 1\n")
+        ran = run("check", "-o", "json")
+        (fault,) = json.loads(ran.out)["faults"]
+        assert {"file", "line", "column", "field", "reason", "remedy"} == set(fault)
+        assert (1, 2, "mesh.a") == (ran.code, fault["line"], fault["field"])
+        (folder / "mesh.yaml").write_text("mesh: {}")
+        assert {"faults": []} == json.loads(run("check", "-o", "json").out)
+
+
+class TestSchema:
+    def test_is_that_of_the_settings(self, run):
+        """No settings are needed."""
+        schema = json.loads(run("check", "--schema").out)
+        assert {"sources", "rules", "mesh", "server", "sync_timeout"} == set(schema["properties"])
