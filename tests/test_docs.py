@@ -10,13 +10,18 @@ from __future__ import annotations
 import ast
 import asyncio
 import importlib
+import inspect
 import re
 import sys
+import types
 from pathlib import Path
 
+import attrs
+import click
 import pytest
 
-from meshregistry import spi
+from meshregistry import Pilot, Settings, spi
+from meshregistry.cli import Exit, cli
 from meshregistry.loader import Plugins
 
 ROOT = Path(__file__).parents[1]
@@ -157,3 +162,152 @@ def test_the_example_plugin_imports_only_what_plugins_may():
                 imported |= {alias.name for alias in node.names}
     ours = {name for name in imported if name.partition(".")[0] == "meshregistry"}
     assert {"meshregistry.errors", "meshregistry.model", "meshregistry.spi"} == ours
+
+
+# --- Commands, HTTP, metrics, settings ----------------------------------------------------
+
+
+def first_cells(text):
+    """What stands between backquotes in the first column of the tables of a text."""
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
+    return [name for row in rows for name in re.findall(r"`([^`]+)`", row.split(" | ")[0])]
+
+
+def test_every_command_is_documented_with_its_options():
+    """Each in a section of its own, in both directions, with its example."""
+    sections = headings(page("reference/commands.md"), 2)
+    documented = {title: body for title, body in sections.items() if title.islower()}
+    assert set(cli.commands) == set(documented)
+    for name, body in documented.items():
+        options = {
+            word
+            for one in cli.commands[name].params
+            if isinstance(one, click.Option)
+            for word in one.opts
+        }
+        assert options == set(first_cells(body)), name
+        assert f"$ meshregistry {name}" in "".join(blocks(body, "console"))
+        assert (
+            inspect.cleandoc(cli.commands[name].help).splitlines()[-1].removeprefix("Example: ")
+            in body
+        )
+
+
+def test_every_exit_code_is_documented():
+    """With its meaning, in both directions."""
+    body = headings(page("reference/commands.md"), 2)["Exit codes"]
+    assert {str(code.value) for code in Exit} == set(re.findall(r"^\| (\d+) \|", body, re.MULTILINE))
+
+
+@pytest.fixture(scope="module")
+def served():
+    """The HTTP paths by listener, and the names of the figures, of a pilot that serves."""
+
+    async def read():
+        settings = Settings.from_dict({"server": {"xds": "127.0.0.1:0"}})
+        async with Pilot(settings) as pilot:
+            await pilot.synced(timeout=10)
+            groups = pilot._serving._http_groups()
+            paths = {name: {route.path for route in routes} for name, (_, routes) in groups.items()}
+            return paths, {metric.name: metric.kind for metric in pilot.statistics()}
+
+    return asyncio.run(read())
+
+
+def test_every_http_path_is_documented_under_its_listener(served):
+    """In both directions."""
+    sections = headings(page("reference/http.md"), 2)
+    assert served[0] == {name: set(first_cells(body)) for name, body in sections.items()}
+
+
+def test_every_metric_is_documented_with_its_kind(served):
+    """In both directions."""
+    rows = re.findall(r"^\| `(meshregistry_\w+)` \| (\w+) \|", page("reference/metrics.md"), re.MULTILINE)
+    assert served[1] == dict(rows)
+    assert len(rows) == len(dict(rows))
+
+
+def keys(schema, path=""):
+    """The keys of a JSON Schema, by the place where they stand."""
+    for alternative in (schema, *schema.get("anyOf", ())):
+        properties = alternative.get("properties", {})
+        if properties:
+            yield path, set(properties)
+        for name, inner in properties.items():
+            place = f"{path}.{name}" if path else name
+            yield from keys(inner, place)
+            yield from keys(inner.get("items", {}), f"{place}[]")
+
+
+def test_every_settings_key_is_documented_at_its_place():
+    """Those of the core and those of the kinds that come with it, in both directions."""
+    expected = dict(keys(Settings.schema()))
+    expected["Top level"] = expected.pop("")
+    for kind in Pilot.discover({}).kinds():
+        options = {field.alias or field.name for field in attrs.fields(kind.config_class)}
+        expected[f"sources[]` of kind `{kind.name}"] = options
+    sections = headings(page("reference/settings.md"), 2)
+    assert expected == {title: set(first_cells(body)) for title, body in sections.items()}
+
+
+def test_the_defaults_of_settings_are_documented():
+    """As far as the schema tells them."""
+    found = {}
+    for path, names in keys(Settings.schema()):
+        node = Settings.schema()
+        for part in filter(None, path.split(".")):
+            inner = node["properties"][part.removesuffix("[]")]
+            node = inner["items"] if part.endswith("[]") else inner
+            node = next((one for one in node.get("anyOf", ()) if "properties" in one), node)
+        found |= {
+            (path or "Top level", name): str(node["properties"][name]["default"]).lower()
+            for name in names
+            if node["properties"][name].get("default") not in (None, "", 0.0)
+        }
+    written = {}
+    for title, body in headings(page("reference/settings.md"), 2).items():
+        for name, default in re.findall(r"^\| `(\w+)` \| ([^|]*) \|", body, re.MULTILINE):
+            written[title, name] = default.lower()
+    assert found == {place: written[place] for place in found}
+
+
+# --- Programs and settings in the how-to pages --------------------------------------------
+
+PROGRAMS = [
+    (name, number)
+    for name in ("embed", "run-the-server", "serve-your-own-resources", "threads-and-gunicorn")
+    for number, _ in enumerate(blocks(page(f"how-to/{name}.md"), "python"))
+]
+
+
+@pytest.mark.parametrize(("name", "number"), PROGRAMS)
+def test_the_programs_of_the_how_to_pages_run(name, number, tmp_path, monkeypatch, capsys):
+    """As they stand, in a folder with the settings of the reference."""
+    (tmp_path / "mesh.yaml").write_text("sources: [{id: vms, kind: file, path: services.yaml}]")
+    (tmp_path / "services.yaml").write_text(
+        "services: [{host: a.b, ports: [{name: http, port: 80, protocol: HTTP}]}]"
+    )
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": "__main__"}
+    program = blocks(page(f"how-to/{name}.md"), "python")[number]
+    exec(compile(program, f"{name}.md", "exec"), names)
+    if "post_worker_init" in names:
+        worker = types.SimpleNamespace()
+        names["post_worker_init"](worker)
+        assert 1 == len(worker.pilot.catalog)
+        names["worker_exit"](None, worker)
+    else:
+        assert capsys.readouterr().out
+
+
+def test_the_settings_of_the_how_to_pages_are_good():
+    """Each block of YAML with sources is read without a fault."""
+    found = [
+        text
+        for file in DOCS.glob("how-to/*.md")
+        for text in blocks(file.read_text(encoding="utf-8"), "yaml")
+        if "sources:" in text
+    ]
+    assert found
+    for text in found:
+        assert Settings.parse(text, environ={}).sources
