@@ -9,11 +9,13 @@ from html.parser import HTMLParser
 import aiohttp
 import grpc.aio
 import pytest
+from attrs import frozen
 from envoy.config.endpoint.v3 import endpoint_pb2
 
 from meshregistry import Pilot
+from meshregistry.errors import RegistryUnavailable
 from meshregistry.model import CLUSTER, ENDPOINT, LISTENER, Verdict
-from meshregistry.spi import hookimpl
+from meshregistry.spi import RegistryKind, Secret, hookimpl
 
 SIDECAR = "sidecar~10.0.0.9~web.shop~shop.svc.mesh.local"
 
@@ -420,6 +422,52 @@ class TestPages:
                 assert {"state", "sources", "proxies", "services"} == set(ids)
 
         run_async(main())
+
+
+@frozen(kw_only=True)
+class Guarded:
+    """Options with a secret."""
+
+    token: Secret
+
+
+class Leaky:
+    """A plugin whose registry has a secret and trouble with its backend."""
+
+    @hookimpl
+    def meshregistry_register_registries(self):
+        """Offer it."""
+        return RegistryKind(name="leaky", config_class=Guarded, open=lambda config, _: Dead(config))
+
+
+class Dead:
+    """A registry that tells its configuration when it fails."""
+
+    def __init__(self, config):
+        self.config = config
+
+    async def run(self, sink):
+        """Fail."""
+        raise RegistryUnavailable(f"no answer with {self.config}")
+
+
+class TestSecrets:
+    def test_a_planted_secret_is_nowhere(self, run_async, make_settings, caplog):
+        """Not in logs, errors, documents, metrics or the settings as text."""
+        caplog.set_level("DEBUG")
+        settings = make_settings({"id": "x", "kind": "leaky", "token": "hunter2"})
+
+        async def main():
+            async with Pilot(settings, plugins=[Leaky()]) as pilot:
+                with pytest.raises(TimeoutError) as caught:
+                    await pilot.synced(timeout=0.1)
+                seen = [str(caught.value), repr(settings), repr(pilot.sources())]
+                pages = [await get(pilot, f"/debug/{one}") for one in ("catalog", "sources")]
+                seen += map(str, pages)
+                assert "no answer with" in "".join(seen)
+                return [*seen, repr(pilot.statistics()), caplog.text]
+
+        assert [] == [text for text in run_async(main()) if "hunter2" in text]
 
 
 class TestLimits:

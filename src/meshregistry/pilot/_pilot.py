@@ -6,12 +6,11 @@ import asyncio
 import logging
 import os
 import threading
-from contextlib import asynccontextmanager
 from random import Random
 from typing import TYPE_CHECKING, Any, Self
 
 from meshregistry.aggregate import Debouncer, Supervisor, SystemClock
-from meshregistry.errors import MeshRegistryError, PilotFailed
+from meshregistry.errors import MeshRegistryError
 from meshregistry.model import Node, Proxy
 from meshregistry.pilot._changes import CatalogChanges
 from meshregistry.pilot._documents import about, explain_document
@@ -19,14 +18,15 @@ from meshregistry.pilot._publisher import Publisher
 from meshregistry.pilot._reload import ReloadReport, compare, in_force
 from meshregistry.pilot._statistics import source_metrics
 from meshregistry.pilot._threaded import ThreadedPilot
+from meshregistry.pilot._waiting import Waiting
 from meshregistry.pilot._wiring import Wiring, load_plugins
 from meshregistry.spi import Condition
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 
     from meshregistry.aggregate import SourceStatus
-    from meshregistry.errors import RegistryError
+    from meshregistry.errors import PilotFailed, RegistryError
     from meshregistry.loader import Plugins
     from meshregistry.model import Catalog, MergePolicy, Metric, ServiceKey, SourceId
     from meshregistry.pilot._serving import Serving
@@ -87,9 +87,8 @@ class Pilot:
         self._publisher: Publisher | None = None
         self._serving: Serving | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._failure: BaseException | None = None
+        self._waiting = Waiting(self._news, self.unsynced)
         self._is_draining = False
-        self._is_left = False
 
     # --- Life ---------------------------------------------------------------------
 
@@ -113,7 +112,7 @@ class Pilot:
             OSError: if an address cannot be bound; names it.
             RuntimeError: if it was entered before.
         """
-        if self._supervisor is not None or self._is_left:
+        if self._supervisor is not None or self._waiting.is_left:
             raise RuntimeError("a Pilot is entered once; make another one")
         try:
             await self._start()
@@ -156,9 +155,9 @@ class Pilot:
         self._spawn(self._publisher.run(self._supervisor.opened), "publisher")
 
     async def _end(self) -> None:
-        if self._is_left:
+        if self._waiting.is_left:
             return
-        self._is_left = self._is_draining = True
+        self._waiting.is_left = self._is_draining = True
         try:
             if self._serving is not None:
                 await self._serving.close(self._settings.server.drain_timeout)
@@ -175,15 +174,14 @@ class Pilot:
         task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[None]) -> None:
-        if task.cancelled() or self._is_left:
+        if task.cancelled() or self._waiting.is_left:
             return
         # Neither of the core's tasks ends by itself: this is a fault of ours.
         self.fail(task.exception() or RuntimeError(f"the task {task.get_name()} ended by itself"))
 
     def fail(self, error: BaseException) -> None:
         """Note a fault of the core: health turns bad and whoever waits is told."""
-        if self._failure is None:
-            self._failure = error
+        if self._waiting.fail(error):
             _log.critical("the core has failed; restart the process", exc_info=error)
             if self._publisher is not None:
                 self._publisher.announce()
@@ -196,17 +194,11 @@ class Pilot:
     @property
     def failed(self) -> PilotFailed | None:
         """The fault of the core, if there was one."""
-        if self._failure is None:
-            return None
-        failed = PilotFailed(f"the core of the pilot has failed: {self._failure}; restart it")
-        failed.__cause__ = self._failure
-        return failed
+        return self._waiting.failed
 
     async def wait_failed(self) -> PilotFailed:
         """Wait for a fault of the core; without one, for ever."""
-        while (failed := self.failed) is None:
-            await self._parts()[1].news()
-        return failed
+        return await self._waiting.until_failed()
 
     # --- Waiting and reading ------------------------------------------------------
 
@@ -228,8 +220,8 @@ class Pilot:
             PilotFailed: if the core has failed.
         """
         _, publisher = self._parts()
-        async with self._within(timeout, "the first catalog"):
-            await self._until(lambda: publisher.has_published)
+        async with self._waiting.within(timeout, "the first catalog"):
+            await self._waiting.until(lambda: publisher.has_published)
         return publisher.catalog
 
     async def published(self, timeout: float | None = None) -> int:
@@ -242,11 +234,11 @@ class Pilot:
             PilotFailed: if the core has failed.
         """
         supervisor, publisher = self._parts()
-        async with self._within(timeout, "the publication"):
-            self._check_running()
+        async with self._waiting.within(timeout, "the publication"):
+            self._waiting.check_running()
             await supervisor.drained()
             target = publisher.written
-            await self._until(lambda: publisher.covers(target))
+            await self._waiting.until(lambda: publisher.covers(target))
         return publisher.catalog.generation
 
     def changes(self, since: Catalog | None = None) -> CatalogChanges:
@@ -261,40 +253,12 @@ class Pilot:
 
     async def _newer(self, seen: Catalog) -> Catalog | None:
         _, publisher = self._parts()
-        await self._until(
-            lambda: self._is_left or (publisher.has_published and publisher.catalog is not seen)
+        await self._waiting.until(
+            lambda: (
+                self._waiting.is_left or (publisher.has_published and publisher.catalog is not seen)
+            )
         )
-        return None if self._is_left else publisher.catalog
-
-    async def _until(self, is_so: Callable[[], bool]) -> None:
-        _, publisher = self._parts()
-        self._check_sound()
-        while not is_so():
-            self._check_running()
-            await publisher.news()
-            self._check_sound()
-
-    def _check_sound(self) -> None:
-        if (failed := self.failed) is not None:
-            raise failed
-
-    def _check_running(self) -> None:
-        self._check_sound()
-        if self._is_left:
-            raise RuntimeError("the pilot was left, so nothing more will come")
-
-    @asynccontextmanager
-    async def _within(self, timeout: float | None, what: str) -> AsyncIterator[None]:
-        bound = asyncio.timeout(timeout)
-        try:
-            async with bound:
-                yield
-        except TimeoutError:
-            if not bound.expired():
-                raise
-            missing = ", ".join(self.unsynced())
-            why = f"; not synced: {missing}; see why with: meshregistry sources" if missing else ""
-            raise TimeoutError(f"{what} did not come within {timeout:g} s{why}") from None
+        return None if self._waiting.is_left else publisher.catalog
 
     def memory(self, source: str) -> MemoryRegistry:
         """The registry object of a source of kind ``memory``; works before entering.
@@ -315,6 +279,9 @@ class Pilot:
     def unsynced(self) -> tuple[str, ...]:
         """The sources that have not synced yet, required or not."""
         return tuple(str(one.id) for one in self.sources() if not one.is_synced)
+
+    def _news(self) -> Awaitable[bool]:
+        return self._parts()[1].news()
 
     def _parts(self) -> tuple[Supervisor, Publisher]:
         if self._supervisor is None or self._publisher is None:
@@ -431,7 +398,7 @@ class Pilot:
     def _statistics_anywhere(self) -> tuple[Metric, ...]:
         """The same on the loop's own thread, for exporters with threads of their own."""
         loop = self._loop
-        if loop is None or self._is_left:
+        if loop is None or self._waiting.is_left:
             return ()
         if threading.get_ident() == self._thread:
             return self.statistics()
@@ -455,7 +422,7 @@ class Pilot:
             PilotFailed: if the core has failed.
         """
         supervisor, publisher = self._parts()
-        self._check_running()
+        self._waiting.check_running()
         wiring = self._wiring.renewed(settings)
         sources = wiring.sources(self._running_plugins())
         old, self._settings = self._settings, in_force(self._settings, settings)
