@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_TURNS_AT_ONCE = 64
+_TURNS_AT_ONCE = 128
 
 
 class TimerHandle(Protocol):

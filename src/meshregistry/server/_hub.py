@@ -288,9 +288,11 @@ class Hub:
                 self._tell(self._observers.nacked, stream, event)
             elif isinstance(event, Subscribed):
                 wish = Wish.ANSWER
-        if stream.is_open:
+        if not stream.is_open:
+            return
+        if not self._has_nothing_more(stream):
             self._fanout.want(stream, wish)
-            self._changed(stream)
+        self._changed(stream)
 
     def written(self, stream: Stream) -> None:
         """As `Stream.written`."""
@@ -397,6 +399,10 @@ class Hub:
         the session adds a count where one stream gets several.
         """
         return str(self._epoch)
+
+    def _has_nothing_more(self, stream: Stream) -> bool:
+        """The usual answer to a push settles everything: such a stream needs no turn."""
+        return stream.timer is None and self.holds_current(stream)
 
     def _turn(self, stream: Stream) -> bytes | None:
         """The next bytes of a stream, made of what is current at this moment."""
