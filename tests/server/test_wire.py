@@ -32,7 +32,7 @@ def test_a_varint_is_read_back_by_protobuf(number: int):
 def test_frame_and_bytes_are_an_any_in_a_response(name: str, content: bytes):
     """A state-of-the-world resource is an ``Any`` with its type and bytes."""
     made = resource(name, content)
-    parsed = discovery_pb2.DiscoveryResponse.FromString(_wire.any_frame(made) + made.bytes)
+    parsed = discovery_pb2.DiscoveryResponse.FromString(_wire.any_record(made))
     expected = any_pb2.Any(type_url=made.type_url, value=content)
     assert [expected] == list(parsed.resources)
 
@@ -93,5 +93,5 @@ def test_removed_names_and_nonce_are_read_back():
 def test_a_frame_is_encoded_once():
     """The frame that was made for one response serves the next one."""
     made = resource("a", struct_pb2.Struct().SerializeToString())
-    assert _wire.any_frame(made) is _wire.any_frame(made)
+    assert _wire.any_record(made) is _wire.any_record(made)
     assert _wire.delta_frame(made) is _wire.delta_frame(made)

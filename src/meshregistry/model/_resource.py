@@ -116,8 +116,8 @@ class Resource:
         digest: content hash of the bytes, in hexadecimal; its version in delta.
         references: what it needs, sorted; filled while generating or decoding.
         ttl: seconds after which a client forgets it unless it is sent again; None: never.
-        any_frame, delta_frame: kept here by the server, which encodes once what stands
-            before the bytes in a response; they follow from the rest and are never compared.
+        any_record, delta_frame: kept here by the server, which encodes once what a
+            response says of this resource; they follow from the rest and are never compared.
     """
 
     type_url: str
@@ -126,7 +126,7 @@ class Resource:
     digest: str = field(default=Factory(_content_hash, takes_self=True))
     references: tuple[Reference, ...] = field(default=(), converter=_references)
     ttl: float | None = None
-    any_frame: builtins.bytes | None = field(default=None, init=False, repr=False)
+    any_record: builtins.bytes | None = field(default=None, init=False, repr=False)
     delta_frame: builtins.bytes | None = field(default=None, init=False, repr=False)
 
     @property

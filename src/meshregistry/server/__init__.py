@@ -6,7 +6,7 @@
 
 from meshregistry.server._acknowledgement import acknowledged
 from meshregistry.server._admin import admin_routes, probe_routes
-from meshregistry.server._fanout import Clock, TimerHandle
+from meshregistry.server._fanout import LoopClock, TimerHandle
 from meshregistry.server._grpc import GrpcLimits, GrpcListener, discovery_handlers, drain
 from meshregistry.server._http import HttpListeners
 from meshregistry.server._hub import Hub, Limits
@@ -25,13 +25,13 @@ from meshregistry.server._xds_server import XdsServer
 
 __all__ = [
     "Assignment",
-    "Clock",
     "GrpcLimits",
     "GrpcListener",
     "HttpListeners",
     "Hub",
     "HubStatistics",
     "Limits",
+    "LoopClock",
     "MetricsCollector",
     "Observers",
     "ProxyStatus",

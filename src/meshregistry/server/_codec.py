@@ -8,7 +8,6 @@ identical ``bytes``.
 from __future__ import annotations
 
 from collections import OrderedDict
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from attrs import define
@@ -18,7 +17,7 @@ from meshregistry.errors import RemoteAdsError
 from meshregistry.model import Locality, Node, Resource
 from meshregistry.server._extra import discovery_pb2, json_format, message
 from meshregistry.server._wire import (
-    any_frame,
+    any_record,
     any_ttl_frame,
     delta_frame,
     delta_ttl_frame,
@@ -219,21 +218,24 @@ class Encoder:
 
 def _joined(response: AdsMessage, *, supports_ttl: bool) -> tuple[bytes, int]:
     """A response's bytes, and how many of them stand before the nonce."""
-    is_delta = isinstance(response, DeltaResponse)
-    plain, living = (delta_frame, delta_ttl_frame) if is_delta else (any_frame, any_ttl_frame)
-    kept = attrgetter("delta_frame" if is_delta else "any_frame")
     pieces = [head(response.version, response.type_url)]
-    add = pieces.append
-    for resource in response.resources:
-        if supports_ttl and resource.ttl is not None:
-            add(living(resource))
-        else:
-            add(kept(resource) or plain(resource))
-        add(resource.bytes)
     if isinstance(response, DeltaResponse):
-        pieces.extend(map(heartbeat, response.heartbeats))
-        add(removed_names(response.removed))
+        for resource in response.resources:
+            is_mortal = supports_ttl and resource.ttl is not None
+            frame = delta_ttl_frame if is_mortal else delta_frame
+            pieces += (frame(resource), resource.bytes)
+        pieces += map(heartbeat, response.heartbeats)
+        pieces.append(removed_names(response.removed))
+    elif supports_ttl and any(resource.ttl is not None for resource in response.resources):
+        for resource in response.resources:
+            if resource.ttl is None:
+                pieces.append(any_record(resource))
+            else:
+                pieces += (any_ttl_frame(resource), resource.bytes)
+    else:
+        # This loop is what a large push costs before anything is written.
+        pieces += [each.any_record or any_record(each) for each in response.resources]
     ending = nonce_field(response.nonce)
-    add(ending)
+    pieces.append(ending)
     data = b"".join(pieces)
     return data, len(data) - len(ending)

@@ -24,7 +24,7 @@ class TimerHandle(Protocol):
         """Arrange for it not to happen."""
 
 
-class Clock(Protocol):
+class LoopClock(Protocol):
     """The part of an event loop that the hub needs; asyncio's loops have it."""
 
     def time(self) -> float:
@@ -80,7 +80,7 @@ class Fanout(Generic[W]):
 
     def __init__(
         self,
-        clock: Clock,
+        clock: LoopClock,
         turn: Callable[[W], bytes | None],
         *,
         max_writes: int,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from meshregistry.ads import AdsRequest
     from meshregistry.model import Changes, Node, Peer
-    from meshregistry.server._fanout import Clock
+    from meshregistry.server._fanout import LoopClock
     from meshregistry.server._reports import Assignment, StreamStatus
     from meshregistry.server._stream import Transport
 
@@ -105,7 +105,7 @@ class Hub:
         self,
         assign: Callable[[Node, Peer], Assignment],
         *,
-        clock: Clock,
+        clock: LoopClock,
         wanted: Callable[[Hashable], ResourceSet | None] | None = None,
         unwanted: Callable[[Hashable], object] | None = None,
         observers: Observers | None = None,

@@ -3,8 +3,9 @@
 A repeated field may be written element by element (protobuf encoding, "Message
 structure": a message is a series of records, in any order), so a response is a join of
 pieces that already exist. What stands before a resource's bytes, its *frame*, is the tags
-and lengths of the messages around it; since those bytes are the last field of each of
-them, frame and bytes are two neighbours in the join and are never copied together.
+and lengths of the messages around it. A state-of-the-world response names many resources
+again for one that changed, so frame and bytes are kept as one *record* there: a join of a
+thousand records is one pass. An incremental one names few, and joins the two.
 """
 
 from __future__ import annotations
@@ -76,14 +77,15 @@ def nonce_field(nonce: str) -> bytes:
     return text(_NONCE, nonce)
 
 
-def any_frame(resource: Resource) -> bytes:
-    """What stands before a resource's bytes in a state-of-the-world response; kept."""
-    frame = resource.any_frame
-    if frame is None:
+def any_record(resource: Resource) -> bytes:
+    """A resource as a state-of-the-world response says it, whole; kept."""
+    record = resource.any_record
+    if record is None:
         inner = _any(resource.type_url, len(resource.bytes))
-        frame = header(_RESOURCES, len(inner) + len(resource.bytes)) + inner
-        object.__setattr__(resource, "any_frame", frame)
-    return frame
+        length = len(inner) + len(resource.bytes)
+        record = b"".join((header(_RESOURCES, length), inner, resource.bytes))
+        object.__setattr__(resource, "any_record", record)
+    return record
 
 
 def delta_frame(resource: Resource) -> bytes:
@@ -97,7 +99,7 @@ def delta_frame(resource: Resource) -> bytes:
 
 
 def any_ttl_frame(resource: Resource) -> bytes:
-    """As `any_frame`, with the time to live, for a client that understands it.
+    """What stands before a resource's bytes there, with the time to live, for a client that understands it.
 
     xDS protocol, "TTL": in state of the world the resource goes into a ``Resource``, and
     that into the ``Any``.
