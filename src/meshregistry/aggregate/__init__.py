@@ -2,7 +2,7 @@
 
 from meshregistry.aggregate._aggregation import Aggregation
 from meshregistry.aggregate._clock import SystemClock
-from meshregistry.aggregate._context import SourceContext
+from meshregistry.aggregate._context import SourceContext, SourceLogger
 from meshregistry.aggregate._gate import StartGate
 from meshregistry.aggregate._merge import Contribution, merge
 from meshregistry.aggregate._news import News
@@ -41,6 +41,7 @@ __all__ = [
     "Schedule",
     "Source",
     "SourceContext",
+    "SourceLogger",
     "SourceStatus",
     "SourceTable",
     "Stage",

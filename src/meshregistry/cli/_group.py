@@ -20,6 +20,7 @@ from meshregistry.cli._inspect import (
     services,
     sources,
 )
+from meshregistry.cli._register import register
 from meshregistry.cli._serve import serve
 from meshregistry.pilot import Pilot
 
@@ -66,6 +67,7 @@ for _command in (
     explain,
     plugins,
     bootstrap,
+    register,
 ):
     cli.add_command(_command)
 

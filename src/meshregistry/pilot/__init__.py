@@ -9,6 +9,7 @@ from meshregistry.pilot._documents import (
     sources_document,
 )
 from meshregistry.pilot._pilot import Pilot
+from meshregistry.pilot._registration import registered
 from meshregistry.pilot._reload import ReloadReport
 from meshregistry.pilot._threaded import ThreadedPilot
 from meshregistry.pilot._wiring import check_documents, check_settings
@@ -24,5 +25,6 @@ __all__ = [
     "endpoints_document",
     "explain_document",
     "plugins_document",
+    "registered",
     "sources_document",
 ]
