@@ -82,12 +82,9 @@ def _is_hostname(_config: object, _attribute: object, value: str) -> None:
         raise ValueError(msg)
 
 
-def _are_different(config: ConsulConfig, _attribute: object, value: tuple[str, ...]) -> None:
+def _are_different(_config: object, _attribute: object, value: tuple[str, ...]) -> None:
     if len(set(value)) != len(value) or not all(value):
         msg = f"{list(value)!r} must name each datacenter once"
-        raise ValueError(msg)
-    if value and config.dc:
-        msg = "dc and datacenters are both given: write one of them"
         raise ValueError(msg)
 
 
@@ -175,3 +172,11 @@ class ConsulConfig:
     max_watches: int = field(default=100, validator=ge(0))
     concurrency: int = field(default=8, validator=ge(1))
     refresh: Seconds = field(default=Seconds(30.0), validator=gt(_NO_TIME))
+
+    def __attrs_post_init__(self) -> None:
+        if self.dc and self.datacenters:
+            msg = "dc and datacenters are both given: write one of them"
+            raise ValueError(msg)
+        if self.key_file is not None and self.cert_file is None:
+            msg = "key_file is given without cert_file: write both"
+            raise ValueError(msg)

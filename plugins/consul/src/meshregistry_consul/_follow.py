@@ -6,9 +6,11 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Never
 
+from attrs import evolve
+
 from meshregistry.errors import RegistryAuthError
 from meshregistry_consul._convert import names_filter, selected_names
-from meshregistry_consul._index import Cursor
+from meshregistry_consul._index import BURST, Cursor, Pace
 from meshregistry_consul._news import follow_news
 from meshregistry_consul._publisher import Publisher
 from meshregistry_consul._sweep import Sweep
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from meshregistry_consul._config import ConsulConfig
 
 _LONGEST_NAMES_WAIT = 60.0
+_TABLE_BURST = 3  # whole tables are megabytes
 # The number of services may swing by so much about `max_watches` before the way changes back.
 _HYSTERESIS = 0.8
 
@@ -77,14 +80,13 @@ class Follower:
             self._listed()
             indexes = {name: answer.index for name, answer in answers.items()}
             del answers  # what was said of thousands of services is not kept
-            cursor = Cursor().after(listing.index, listing.content_hash)
             self._is_sweeping = len(names) > self._config.max_watches
             try:
                 async with asyncio.TaskGroup() as group:
                     if self._is_sweeping:
-                        await self._sweep(group, cursor, names)
+                        await self._sweep(group, listing, names)
                     else:
-                        await self._watch_all(group, cursor, names, indexes)
+                        await self._watch_all(group, listing, names, indexes)
             except* _OtherWay:
                 self._context.count("mode_changes")
 
@@ -140,10 +142,11 @@ class Follower:
     # --- Ways to follow -------------------------------------------------------------
 
     async def _follow_names(
-        self, cursor: Cursor, names: Names, told: Callable[[Names], None]
+        self, listing: Answer, names: Names, told: Callable[[Names], None]
     ) -> Never:
         """Tell the selected names after each move of the catalog."""
         seen = names
+        said = listing.digest
 
         async def ask(cursor: Cursor) -> Answer:
             nonlocal seen
@@ -151,7 +154,10 @@ class Follower:
             return answer
 
         def listed(answer: Answer, has_moved: bool) -> None:
-            if has_moved:
+            nonlocal said
+            # The rights of a token change what it is told and move no index.
+            if has_moved or answer.digest != said:
+                said = answer.digest
                 hidden = self._hidden(seen) if answer.is_filtered else []
                 told(seen | dict.fromkeys(hidden, ()))
                 limit = self._config.max_watches
@@ -163,27 +169,28 @@ class Follower:
                     raise _OtherWay
             self._sink.confirm()
 
-        await self.follow(ask, listed, cursor)
+        await self.follow(ask, listed, _after(listing))
 
     async def follow(
         self,
         ask: Callable[[Cursor], Awaitable[Answer]],
         told: Callable[[Answer, bool], None],
         cursor: Cursor,
+        burst: int = BURST,
     ) -> Never:
         """Follow the news of one query, as the settings have it."""
         await follow_news(
             ask,
             told,
             context=self._context,
-            min_interval=self._config.min_interval,
+            pace=Pace(self._config.min_interval, burst),
             cursor=cursor,
         )
 
     async def _watch_all(
         self,
         group: asyncio.TaskGroup,
-        cursor: Cursor,
+        listing: Answer,
         names: Names,
         indexes: dict[str, int],
     ) -> Never:
@@ -201,28 +208,46 @@ class Follower:
             for name in sorted(now.keys() - watches.keys()):
                 watches[name] = group.create_task(self._watch(name, Cursor()))
 
-        await self._follow_names(cursor, names, told)
+        await self._follow_names(listing, names, told)
 
     async def _watch(self, name: str, cursor: Cursor) -> Never:
         async def ask(cursor: Cursor) -> Answer:
-            return await (self._health(name, cursor) if cursor.is_blocking else self.ask(name))
+            if not cursor.is_blocking:
+                return await self.ask(name)
+            answer = await self._health(name, cursor)
+            if answer.body:
+                return answer
+            # The streaming backend of agents does not say what it has left out for want of
+            # rights, so nothing is gone before a plain query has said so.
+            return evolve(await self.ask(name), index=answer.index)
 
         def told(answer: Answer, _has_moved: bool) -> None:
             self._publisher.publish(name, answer)
 
         await self.follow(ask, told, cursor)
 
-    async def _sweep(self, group: asyncio.TaskGroup, cursor: Cursor, names: Names) -> Never:
+    async def _sweep(self, group: asyncio.TaskGroup, listing: Answer, names: Names) -> Never:
         """One query for all checks and one for all nodes; services are asked for as need be."""
         sweep = Sweep(self._config, self._context, self._publisher, self.ask)
         group.create_task(
-            self.follow(partial(self._table, "/v1/health/state/any"), sweep.checks_told, Cursor())
+            self.follow(
+                partial(self._table, "/v1/health/state/any"),
+                sweep.checks_told,
+                Cursor(),
+                _TABLE_BURST,
+            )
         )
         group.create_task(
-            self.follow(partial(self._table, "/v1/catalog/nodes"), sweep.nodes_told, Cursor())
+            self.follow(
+                partial(self._table, "/v1/catalog/nodes"), sweep.nodes_told, Cursor(), _TABLE_BURST
+            )
         )
         sweep.start(group, names)
-        await self._follow_names(cursor, names, sweep.names_told)
+        await self._follow_names(listing, names, sweep.names_told)
 
     async def _table(self, path: str, cursor: Cursor) -> Answer:
         return await self._client.get(path, dc=self._dc, cursor=cursor, wait=self._config.wait)
+
+
+def _after(listing: Answer) -> Cursor:
+    return Cursor().after(listing.index, listing.content_hash)

@@ -13,7 +13,7 @@ from attrs import define, field, frozen
 if TYPE_CHECKING:
     from random import Random
 
-BURST = 5
+BURST = 20
 """How many answers of one query may follow each other without a pause."""
 
 _SERVER_JITTER = 1 / 16

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Never
 
-from meshregistry_consul._index import Cursor, Pace, herd_pause
+from meshregistry_consul._index import Cursor, herd_pause
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from meshregistry.spi import RegistryContext
     from meshregistry_consul._client import Answer
+    from meshregistry_consul._index import Pace
 
 
 async def follow_news(
@@ -18,7 +19,7 @@ async def follow_news(
     told: Callable[[Answer, bool], None],
     *,
     context: RegistryContext,
-    min_interval: float,
+    pace: Pace,
     cursor: Cursor,
 ) -> Never:
     """Ask until cancelled, and tell each answer with whether its index has moved.
@@ -27,13 +28,12 @@ async def follow_news(
         ask: puts the query.
         told: is told each answer that counts.
         context: of the source.
-        min_interval: least seconds between two answers, after a burst.
+        pace: how fast answers may follow each other.
         cursor: where to begin.
 
     Raises:
         RegistryError: what `ask` raises.
     """
-    pace = Pace(min_interval)
     while True:
         await context.clock.sleep(pace.take(context.clock.now()))
         answer = await ask(cursor)
