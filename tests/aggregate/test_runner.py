@@ -309,3 +309,24 @@ def test_leaving_names_a_registry_that_ignores_its_cancellation(run_async, kit):
         end.set()
 
     run_async(main())
+
+
+def test_leaving_cancels_a_registry_once(run_async, kit):
+    """What it awaits while it closes its client is not interrupted."""
+    closed = []
+
+    async def careful(sink, context):
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for _ in range(3):
+                await asyncio.sleep(0)
+            closed.append(True)
+
+    async def main():
+        watched = kit.Watched(kit.Scripted("a", careful))
+        async with watched.supervisor:
+            await watched.rest()
+
+    run_async(main())
+    assert [True] == closed

@@ -78,6 +78,9 @@ class SourceRunner:
 
     def stop(self) -> None:
         """End the run: what its sinks are told from now on is ignored."""
+        if self._is_stopping:
+            # Cancelled again, a registry that is closing its client could not finish that.
+            return
         self._is_stopping = True
         if self._run is not None:
             self._run.end()

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from meshregistry.testing._conformance_source import FollowedSource
 
 _ROUNDS = 3
-_BATCH = 100
+_BATCH = 10
 _SPANS = 5
 _HOSTS = 4
 # What a span may add by chance, and what a change may leave: less than the smallest thing
 # that an adapter could keep of each.
-_GROWTH = 10_000
-_GROWTH_PER_CHANGE = 32
+_GROWTH = 4_000
+_GROWTH_PER_CHANGE = 8
 
 
 class CostRules(Case):

@@ -19,6 +19,7 @@ class DataRules(Case):
     @rule()
     async def test_a_backend_without_news_leaves_the_source_synced(self, bench: Bench) -> None:
         """The source becomes SYNCED by one attempt, with whatever there is, and stays so."""
+        await bench.put("idle-1", "10.0.0.1")
         async with bench.following() as source:
             await source.opened()
             await asyncio.sleep(self.settle)
@@ -39,11 +40,12 @@ class DataRules(Case):
         records = [await bench.put(f"sync-{n}", f"10.1.0.{n}", f"10.1.1.{n}") for n in range(1, 6)]
         async with bench.following() as source:
             await source.opened()
-            at_opening = source.held
+            at_sync = source.at_sync or {}
             await source.shows(*records)
-            assert all(at_opening.get(one.key) == one for one in records), (
+            assert all(at_sync.get(one.key) == one for one in records), (
                 "the source synced before its listing was complete: the first data call must be "
-                f"a replace with everything, and at that moment only these were held: {sorted(at_opening)}"
+                f"a replace with everything, and then only these were held whole: "
+                f"{[one.key for one in records if at_sync.get(one.key) == one]}"
             )
             came_whole(source, *records)
 
