@@ -1,4 +1,4 @@
-"""Programs of our own in Go: built once for each state of their sources, outside the tree."""
+"""Programs in Go: built once for each state of their sources, outside the tree."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def find_go() -> str | None:
 
 
 def build(module: Path, package: str) -> Path:
-    """The program of one package of a module; built only if these sources were not yet.
+    """The program of one package of a module of ours; built only if these sources were not yet.
 
     Args:
         module: folder with ``go.mod`` and ``go.sum``.
@@ -27,22 +27,36 @@ def build(module: Path, package: str) -> Path:
     Raises:
         RuntimeError: if there is no Go, or with the compiler's words.
     """
+    program = cache_folder() / "bin" / f"{package}-{digest(module)}"
+    if not program.exists():
+        compile_to(program, module, f"./{package}")
+    return program
+
+
+def compile_to(program: Path, module: Path, package: str, *, flags: str = "") -> None:
+    """Build one package of a module, or of one that it requires, into this file.
+
+    Args:
+        program: the file; it appears when it is complete.
+        module: folder with ``go.mod`` and ``go.sum``.
+        package: import path of the main package.
+        flags: further ones for the linker.
+
+    Raises:
+        RuntimeError: if there is no Go, or with the compiler's words.
+    """
     go = find_go()
     if go is None:
         raise RuntimeError("Go is not on this machine: install it to build this program")
-    cache = cache_folder()
-    program = cache / "bin" / f"{package}-{_digest(module)}"
-    if program.exists():
-        return program
     program.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         # With -mod=mod the tool may rewrite go.mod and go.sum, hence the copy.
         copy = Path(folder) / "module"
         shutil.copytree(module, copy)
         done = subprocess.run(
-            [go, "build", "-trimpath", "-ldflags=-s -w", "-o", "program", f"./{package}"],
+            [go, "build", "-trimpath", f"-ldflags=-s -w {flags}", "-o", "program", package],
             cwd=copy,
-            env=_environment(go, cache),
+            env=_environment(go, cache_folder()),
             capture_output=True,
             text=True,
             check=False,
@@ -52,11 +66,17 @@ def build(module: Path, package: str) -> Path:
         part = program.with_suffix(".part")
         shutil.copy2(copy / "program", part)
         part.rename(program)
-    return program
 
 
-def _digest(module: Path) -> str:
-    found = hashlib.blake2b(digest_size=6)
+def drop_caches() -> None:
+    """Remove what only building needs: some gigabytes of modules and objects."""
+    for name in ("gomod", "gobuild"):
+        shutil.rmtree(cache_folder() / name, ignore_errors=True)
+
+
+def digest(module: Path, *more: str) -> str:
+    """A short hash of a folder's contents, and of further words."""
+    found = hashlib.blake2b("\0".join(more).encode(), digest_size=6)
     for source in sorted(module.rglob("*")):
         if source.is_file():
             found.update(source.relative_to(module).as_posix().encode() + source.read_bytes())
