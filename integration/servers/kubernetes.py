@@ -244,6 +244,7 @@ class Kubernetes:
         namespace: str = "default",
         node: str = "n1",
         ports: Mapping[str, int] | None = None,
+        account: str = "default",
         **labels: str,
     ) -> None:
         """A running, ready pod."""
@@ -257,7 +258,7 @@ class Kubernetes:
                 "apiVersion": "v1",
                 "kind": "Pod",
                 "metadata": {"name": name, "namespace": namespace, "labels": labels},
-                "spec": {"nodeName": node, "containers": [container]},
+                "spec": {"nodeName": node, "serviceAccountName": account, "containers": [container]},
             }
         )
         await self.ready(name, *ips, namespace=namespace)

@@ -11,6 +11,8 @@ import json
 import os
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from meshregistry.errors import RegistryAuthError, RegistryProtocolError, RegistryUnavailable
 from meshregistry_kubernetes._status import UNAUTHORIZED, Refused, Status
@@ -177,6 +179,10 @@ class ClusterClient:
         with _ours("the cluster"):
             await self._load(settings)
         settings.connection_pool_maxsize = self._connections
+        # What the session would find in the environment it looks for in threads, for each
+        # request anew, and reads a netrc file besides.
+        settings.client_session_kwargs = {"trust_env": False}
+        settings.proxy = settings.proxy or _proxy(settings.host)
         with _ours(settings.host):
             api = ApiClient(settings)
         api.user_agent = self._context.user_agent
@@ -202,6 +208,14 @@ class ClusterClient:
             client_configuration=settings,
             persist_config=False,
         )
+
+
+def _proxy(server: str) -> str | None:
+    """The proxy that the environment names for a server, as other programs find it."""
+    parts = urlsplit(server)
+    if proxy_bypass(parts.netloc):
+        return None
+    return getproxies().get(parts.scheme)
 
 
 @contextmanager

@@ -204,10 +204,21 @@ class Progress:
             self._relist(newest=True)
 
     def saw(self, version: str) -> None:
-        """Note the version of an event or a bookmark."""
+        """Note the version of an event."""
         if version:
             self.version = version
         self.failures = self._expiries = 0
+
+    def bookmarked(self, version: str) -> bool:
+        """Note a bookmark; whether the watch is worth going on with.
+
+        A bookmark older than what was seen comes from a server that has lost its state.
+        """
+        if _is_behind(version, self.version):
+            self._relist(newest=True)
+            return False
+        self.saw(version)
+        return True
 
     def ended(self, lasted: float, *, is_idle: bool) -> float:
         """Note that a watch came to its end, as watches do."""
@@ -363,22 +374,28 @@ class Follower:
         async with self.transport.watch(self.collection, query, request.seconds) as events:
             self.observer.alive()
             async for kind, document in events:
-                if kind == "ERROR":
-                    raise Refused(Status.parse(document))
-                self._tell(kind, document)
+                if not self._tell(kind, document):
+                    return 0.0
                 is_idle = False
         return self.progress.ended(self.clock.now() - began, is_idle=is_idle)
 
-    def _tell(self, kind: str, document: Any) -> None:
-        if kind in {"ADDED", "MODIFIED"}:
-            self.observer.changed(document)
-        elif kind == "DELETED":
-            self.observer.removed(document)
-        elif kind == "BOOKMARK":
-            self.observer.alive()
-        else:
-            return
-        self.progress.saw(_version(document))
+    def _tell(self, kind: str, document: Any) -> bool:
+        """Pass an event on; whether the watch is worth going on with."""
+        version = _version(document)
+        match kind:
+            case "ADDED" | "MODIFIED":
+                self.observer.changed(document)
+                self.progress.saw(version)
+            case "DELETED":
+                self.observer.removed(document)
+                self.progress.saw(version)
+            case "BOOKMARK":
+                if not self.progress.bookmarked(version):
+                    return False
+                self.observer.alive()
+            case "ERROR":
+                raise Refused(Status.parse(document))
+        return True
 
     def _refused(self, status: Status, request: Request) -> float:
         error = status.error(self.collection, "watch" if isinstance(request, Watch) else "list")
