@@ -78,7 +78,7 @@ class Conformance(RegistryConformance):
         "attempts",
         "atomic",
     )
-    changes = 4000
+    changes = 8000
     max_watches = 100
 
     @pytest.fixture

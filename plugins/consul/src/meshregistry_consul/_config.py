@@ -168,7 +168,7 @@ class ConsulConfig:
     service_port: int | None = field(default=None, validator=optional(and_(ge(1), le(65535))))
     wait: Seconds = field(default=Seconds(300.0), validator=[gt(_NO_TIME), le(_LONGEST_WAIT)])
     timeout: Seconds = field(default=Seconds(10.0), validator=gt(_NO_TIME))
-    min_interval: Seconds = field(default=Seconds(1.0), validator=ge(_NO_TIME))
+    min_interval: Seconds = field(default=Seconds(0.25), validator=ge(_NO_TIME))
     max_watches: int = field(default=100, validator=ge(0))
     concurrency: int = field(default=8, validator=ge(1))
     refresh: Seconds = field(default=Seconds(30.0), validator=gt(_NO_TIME))

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from meshregistry_consul._config import ConsulConfig
 
 _LONGEST_NAMES_WAIT = 60.0
-_TABLE_BURST = 3  # whole tables are megabytes
+# Whole tables are megabytes, so they are asked for this much less often.
+_TABLE_SLOWNESS = 4
 # The number of services may swing by so much about `max_watches` before the way changes back.
 _HYSTERESIS = 0.8
 
@@ -176,14 +177,14 @@ class Follower:
         ask: Callable[[Cursor], Awaitable[Answer]],
         told: Callable[[Answer, bool], None],
         cursor: Cursor,
-        burst: int = BURST,
+        slowness: int = 1,
     ) -> Never:
         """Follow the news of one query, as the settings have it."""
         await follow_news(
             ask,
             told,
             context=self._context,
-            pace=Pace(self._config.min_interval, burst),
+            pace=Pace(self._config.min_interval * slowness, BURST // slowness),
             cursor=cursor,
         )
 
@@ -234,12 +235,15 @@ class Follower:
                 partial(self._table, "/v1/health/state/any"),
                 sweep.checks_told,
                 Cursor(),
-                _TABLE_BURST,
+                _TABLE_SLOWNESS,
             )
         )
         group.create_task(
             self.follow(
-                partial(self._table, "/v1/catalog/nodes"), sweep.nodes_told, Cursor(), _TABLE_BURST
+                partial(self._table, "/v1/catalog/nodes"),
+                sweep.nodes_told,
+                Cursor(),
+                _TABLE_SLOWNESS,
             )
         )
         sweep.start(group, names)

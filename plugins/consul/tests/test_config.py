@@ -1,0 +1,51 @@
+"""Facts of the options."""
+
+from __future__ import annotations
+
+import pytest
+from meshregistry_consul import ConsulConfig
+from meshregistry_consul._config import parse_address
+
+from meshregistry.spi import CORE_KEYS
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("http://127.0.0.1:8500", ("http", "127.0.0.1", 8500)),
+        ("https://consul.example", ("https", "consul.example", 8501)),
+        ("consul:9000", ("http", "consul", 9000)),
+        ("http://[::1]:8500/", ("http", "::1", 8500)),
+    ],
+)
+def test_addresses_are_read(text, expected):
+    """Consul's ports are the defaults."""
+    assert expected == parse_address(text)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"address": "ftp://consul"},
+        {"address": "http://consul/path"},
+        {"address": "http://me@consul"},
+        {"hostname": "web"},
+        {"hostname": "{service}.{what}"},
+        {"datacenters": ("a", "a")},
+        {"dc": "a", "datacenters": ("b",)},
+        {"wait": 0.0},
+        {"wait": 601.0},
+        {"service_port": 0},
+        {"concurrency": 0},
+        {"key_file": "key.pem"},
+    ],
+)
+def test_wrong_options_are_refused(options):
+    """Each with a reason."""
+    with pytest.raises(ValueError, match="."):
+        ConsulConfig(**options)
+
+
+def test_no_option_is_called_like_a_key_of_the_core():
+    """Or the plugin would not load."""
+    assert not set(CORE_KEYS) & {one.name for one in ConsulConfig.__attrs_attrs__}
