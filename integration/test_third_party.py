@@ -49,7 +49,7 @@ def program(tmp_path_factory) -> Path:
     run(
         *(folder / "venv" / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-compile"),
         *("--disable-pip-version-check", "--constraint", CONSTRAINTS),
-        *(f"meshregistry[all] @ {core.as_uri()}", plugin),
+        *(f"meshregistry[server,cli] @ {core.as_uri()}", plugin),
     )
     return folder / "venv" / "bin" / "meshregistry"
 

@@ -1,6 +1,7 @@
 """For tests of adapters and of programs that embed meshregistry."""
 
 from meshregistry.testing._conformance import RegistryConformance
+from meshregistry.testing._conformance_bench import CAPABILITIES
 from meshregistry.testing._fakes import (
     FakeContext,
     ManualClock,
@@ -12,6 +13,7 @@ from meshregistry.testing._peers import AdsPeer
 from meshregistry.testing._tcp_proxy import TcpProxy
 
 __all__ = [
+    "CAPABILITIES",
     "AdsPeer",
     "FakeContext",
     "ManualClock",

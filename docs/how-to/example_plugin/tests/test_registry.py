@@ -29,12 +29,12 @@ def test_it_follows_the_file(tmp_path):
     path, sink, clock = tmp_path / "hosts", RecordingSink(), ManualClock()
 
     async def step(method, text):
+        await clock.sleeping()
         if text is None:
             path.unlink()
         else:
             path.write_text(text, encoding="utf-8")
         calls = len(sink.calls)
-        await clock.sleeping()
         await clock.advance(6)
         await sink.wait_for(lambda sink: len(sink.calls) > calls)
         assert sink.methods[-1] == method
