@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import signal
 import ssl
 import subprocess
@@ -78,10 +79,7 @@ class Kubernetes:
             check=True,
             capture_output=True,
         )
-        (self._folder / "tokens.csv").write_text(
-            f'{ADMIN},admin,admin-uid,"system:masters"\n{_VIEWER},meshregistry,mesh-uid\n',
-            encoding="utf-8",
-        )
+        self.write_tokens()
         try:
             await self.start_etcd()
             await self.start_server()
@@ -109,6 +107,22 @@ class Kubernetes:
     async def kill(self, name: str = "kube-apiserver") -> None:
         """What ``kill -9`` does."""
         await self._running.pop(name).stop(signal.SIGKILL)
+
+    def write_tokens(self, *, viewer: str = _VIEWER) -> None:
+        """Say who is who; the API server reads it when it starts."""
+        (self._folder / "tokens.csv").write_text(
+            f'{ADMIN},admin,admin-uid,"system:masters"\n{viewer},meshregistry,mesh-uid\n',
+            encoding="utf-8",
+        )
+
+    async def restart(self, *, is_wiped: bool = False) -> None:
+        """Kill the API server and start it again; wiped, with an empty etcd."""
+        await self.kill()
+        if is_wiped:
+            await self.kill("etcd")
+            shutil.rmtree(self._folder / "etcd")
+            await self.start_etcd()
+        await self.start_server()
 
     async def start_etcd(self) -> None:
         """Start etcd on the data that is there."""
@@ -258,7 +272,11 @@ class Kubernetes:
                 "apiVersion": "v1",
                 "kind": "Pod",
                 "metadata": {"name": name, "namespace": namespace, "labels": labels},
-                "spec": {"nodeName": node, "serviceAccountName": account, "containers": [container]},
+                "spec": {
+                    "nodeName": node,
+                    "serviceAccountName": account,
+                    "containers": [container],
+                },
             }
         )
         await self.ready(name, *ips, namespace=namespace)

@@ -58,6 +58,7 @@ class FakeApiServer:
         self._pages = {}
         self._watchers = set()
         self._listings = itertools.count()
+        self._opened = asyncio.Event()
         self._runner = None
 
     async def __aenter__(self):
@@ -152,10 +153,12 @@ class FakeApiServer:
         for watcher in list(self._watchers):
             watcher.put_nowait("bookmark")
 
-    @property
-    def watching(self):
-        """How many watches are open."""
-        return len(self._watchers)
+    async def watched(self, number):
+        """Wait until so many watches are open."""
+        async with asyncio.timeout(5):
+            while len(self._watchers) < number:
+                self._opened.clear()
+                await self._opened.wait()
 
     def asked(self, resource, **query):
         """How many requests for a resource had these words in their query."""
@@ -232,6 +235,7 @@ class FakeApiServer:
             if entry[0] > since:
                 watcher.put_nowait(entry)
         self._watchers.add(watcher)
+        self._opened.set()
         try:
             await response.prepare(request)
             if since < self._compacted:

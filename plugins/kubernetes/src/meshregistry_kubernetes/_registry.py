@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
@@ -99,7 +100,7 @@ class KubernetesRegistry:
                         watch_timeout=self._config.watch_timeout,
                         retry_max=self._config.retry_max,
                     )
-                    view = _View(mirror, collection)
+                    view = _View(mirror, collection, self._context.count)
                     follower = Follower(collection, progress, client, view, self._context.clock)
                     tasks.create_task(follower.run())
 
@@ -236,9 +237,12 @@ class _View:
 
     mirror: _Mirror
     collection: Collection
+    count: Callable[[str], None]
 
     def listed(self, objects: list[Any]) -> None:
         store, what = self.mirror.store, self.collection
+        # More than one for each collection means that history was lost: a figure to watch.
+        self.count("listings")
         store.replace(what.resource, what.namespace, objects)
         self.mirror.listed(what)
 
