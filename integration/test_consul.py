@@ -10,14 +10,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from statistics import median
 from typing import TYPE_CHECKING, Any, Self
 
-import meshregistry_consul
 import pytest
-from meshregistry_consul._client import ConsulClient
 
+import meshregistry_consul
 from meshregistry import Pilot, Settings
 from meshregistry.model import Endpoint, Locality, Port, Protocol, RecordKey, Service, ServiceRecord
 from meshregistry.spi import Condition, Secret
 from meshregistry.testing import RegistryConformance, TcpProxy
+from meshregistry_consul._client import ConsulClient
 from servers.consul import Consul, find_consul
 
 if TYPE_CHECKING:
@@ -338,12 +338,7 @@ class TestSize:
                     for number in range(10):
                         await consul.write(_check(f"s{number}", "critical"))
                         await seen.until(
-                            lambda number=number: (
-                                "UNHEALTHY"
-                                in {
-                                    str(one.health) for one in seen.endpoints(f"s{number}").values()
-                                }
-                            ),
+                            lambda number=number: _is_unhealthy(seen, f"s{number}"),
                             "a flip",
                         )
                         await asyncio.sleep(1.5)
@@ -379,6 +374,10 @@ async def _watch(seen: Followed, flaps: list[str]) -> None:
         if 9000 not in seen.endpoints("web"):
             flaps.append("web is missing")
         await asyncio.sleep(0.001)
+
+
+def _is_unhealthy(seen: Followed, name: str) -> bool:
+    return any("UNHEALTHY" == str(one.health) for one in seen.service(name).endpoints)
 
 
 async def _fill(consul: Consul, *, services: int, each: int) -> None:
@@ -495,7 +494,7 @@ class RealBackend:
             for id_, one in zip(ids, addresses, strict=False)
         ]
         gone = [
-            {"Verb": "delete", "Node": NODE, "Service": {"ID": id_}}
+            {"Verb": "delete", "Node": NODE, "Service": {"ID": id_, "Service": name}}
             for id_ in ids[len(addresses) :]
         ]
         if services or gone:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 DATACENTER = "dc1"
 
 
-def instance(  # noqa: PLR0917 - as one would say it
+def instance(
     service: str,
     address: str = "10.0.0.1",
     port: int = 8080,
@@ -96,6 +96,7 @@ class FakeConsul:
         self.running = self.most_running = 0
         self._runner: web.AppRunner | None = None
         self._changed = asyncio.Event()
+        self._asked = asyncio.Event()
         self._clear()
 
     def _clear(self) -> None:
@@ -153,6 +154,11 @@ class FakeConsul:
         self._changed.set()
         self._changed = asyncio.Event()
 
+    async def asked_for(self, path: str) -> None:
+        """Wait until somebody has asked for this."""
+        while not self.requests[path]:
+            await self._asked.wait()
+
     # --- The server -----------------------------------------------------------------
 
     @property
@@ -186,6 +192,8 @@ class FakeConsul:
     def _handler(self, read: Callable[[str], tuple[int, Any]]) -> Callable[[web.Request], Any]:
         async def handle(request: web.Request) -> web.Response:
             self.requests[request.path] += 1
+            self._asked.set()
+            self._asked = asyncio.Event()
             self.questions.append((request.path, dict(request.query)))
             if self.statuses:
                 return web.Response(status=self.statuses.pop(0), text="told to")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import meshregistry_consul
 import pytest
 from fake_consul import FakeConsul, instance, published
 
+import meshregistry_consul
 from meshregistry.spi import Secret
 from meshregistry.testing import RegistryConformance, TcpProxy
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 from fake_consul import instance
-from meshregistry_consul import ConsulConfig, HealthConfig, LocalityConfig
-from meshregistry_consul._convert import names_filter, selected_names, service_record
-from meshregistry_consul._instance import tag_labels, worst_state
 
 from meshregistry.errors import RecordError, RegistryProtocolError
 from meshregistry.model import Health, Locality, Protocol, Resolution
+from meshregistry_consul import ConsulConfig, HealthConfig, LocalityConfig
+from meshregistry_consul._convert import names_filter, selected_names, service_record
+from meshregistry_consul._instance import tag_labels, worst_state
 
 CONFIG = ConsulConfig()
 

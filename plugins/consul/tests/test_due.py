@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+
+from meshregistry.errors import RegistryProtocolError
 from meshregistry_consul._due import (
     Due,
     affected_by_checks,
@@ -10,8 +12,6 @@ from meshregistry_consul._due import (
     check_states,
     node_stamps,
 )
-
-from meshregistry.errors import RegistryProtocolError
 
 
 def taken(take):

@@ -7,6 +7,7 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from meshregistry_consul._index import Cursor, Pace, herd_pause, longest_answer, spread_wait
 
 indexes = st.integers(0, 2**64)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from attrs import evolve
 from fake_consul import FakeConsul, instance, published
-from meshregistry_consul import ConsulConfig, connect, open_registry
 
 from meshregistry.errors import RegistryAuthError, RegistryProtocolError, RegistryUnavailable
 from meshregistry.spi import Secret
 from meshregistry.testing import RecordingSink, context
+from meshregistry_consul import ConsulConfig, connect, open_registry
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class RealClock:
@@ -46,18 +49,14 @@ async def following(consul, **options):
 
 
 async def ended(task):
-    """The errors that ended it, as a flat list."""
-    try:
-        async with asyncio.timeout(5):
-            await task
-    except BaseExceptionGroup as group:
-        return list(group.exceptions)
-    except Exception as error:
-        return [error]
-    return []
+    """What ended it."""
+    async with asyncio.timeout(5):
+        await asyncio.wait([task])
+    return [task.exception()]
 
 
 def leaves(errors):
+    """The single errors in groups of them."""
     for error in errors:
         yield from leaves(error.exceptions) if isinstance(error, BaseExceptionGroup) else (error,)
 
@@ -103,10 +102,9 @@ class TestFollowing:
         """A query that returned unchanged says that all is current."""
 
         async def main():
-            async with FakeConsul() as consul:
-                async with following(consul, wait=0.05) as (sink, _):
-                    await sink.wait_for(lambda sink: sink.methods.count("confirm") > 2)
-                    assert ("replace",) == tuple(m for m in sink.methods if m != "confirm")
+            async with FakeConsul() as consul, following(consul, wait=0.05) as (sink, _):
+                await sink.wait_for(lambda sink: sink.methods.count("confirm") > 2)
+                assert ("replace",) == tuple(m for m in sink.methods if m != "confirm")
 
         run_async(main())
 
@@ -142,8 +140,7 @@ class TestFollowing:
                     for n in range(1, 4):
                         consul.set(f"s{n}", instance(f"s{n}"))
                     await sink.wait_for(lambda sink: len(sink.records()) == 4)
-                    while not consul.requests["/v1/health/state/any"]:
-                        await asyncio.sleep(0.01)
+                    await consul.asked_for("/v1/health/state/any")
                     for n in range(1, 4):
                         consul.set(f"s{n}")
                     await sink.wait_for(lambda sink: list(sink.records()) == ["s0"])
@@ -257,6 +254,9 @@ class TestRights:
                     consul.set("web")
                     await sink.wait_for(lambda sink: "web" not in sink.records())
                     assert ["pay"] == list(sink.records())
+                    consul.hidden = set()
+                    consul.set("pay")
+                    await sink.wait_for(lambda sink: not sink.records())
 
         run_async(main())
 
@@ -340,10 +340,10 @@ class TestDatacenters:
         """So that the core backs off."""
 
         async def main():
-            async with FakeConsul() as consul:
-                async with following(consul, datacenters=("no-a", "no-b")) as (_, task):
-                    (error,) = leaves(await ended(task))
-                    assert "No path to datacenter" in str(error)
+            options = {"datacenters": ("no-a", "no-b")}
+            async with FakeConsul() as consul, following(consul, **options) as (_, task):
+                (error,) = leaves(await ended(task))
+                assert "No path to datacenter" in str(error)
 
         run_async(main())
 

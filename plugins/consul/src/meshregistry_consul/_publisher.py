@@ -31,7 +31,7 @@ class Publisher:
         self._sink = sink
         self._config = config
         self._known = known
-        self._digests: dict[str, bytes] = {}
+        self._seen: dict[str, tuple[bytes, bool]] = {}
 
     def replace(self, answers: Mapping[str, Answer]) -> None:
         """Publish a complete listing: one answer for each name."""
@@ -59,7 +59,7 @@ class Publisher:
 
     def publish(self, name: str, answer: Answer) -> None:
         """Publish what an answer says of one service."""
-        if self._digests.get(name) == answer.digest:
+        if self._seen.get(name) == _seen(answer):
             return
         self._remember(name, answer)
         try:
@@ -78,7 +78,7 @@ class Publisher:
 
     def remove(self, name: str) -> None:
         """Publish that a service is gone."""
-        self._digests.pop(name, None)
+        self._seen.pop(name, None)
         self.nodes.pop(name, None)
         self._known.discard(name)
         self._sink.remove(RecordKey(name))
@@ -100,11 +100,16 @@ class Publisher:
         return converted
 
     def _remember(self, name: str, answer: Answer) -> None:
-        self._digests[name] = answer.digest
+        self._seen[name] = _seen(answer)
         if isinstance(answer.body, list):
             found = (one.get("Node") for one in answer.body if isinstance(one, dict))
             nodes = (one.get("Node") for one in found if isinstance(one, dict))
             self.nodes[name] = frozenset(one for one in nodes if isinstance(one, str))
+
+
+def _seen(answer: Answer) -> tuple[bytes, bool]:
+    # An empty answer that hides something is another one than an empty answer.
+    return answer.digest, answer.is_filtered
 
 
 def _reports(name: str, converted: Converted) -> list[RecordError]:
