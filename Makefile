@@ -20,7 +20,7 @@ PLUGINS := $(patsubst %/pyproject.toml,./%,$(wildcard plugins/*/pyproject.toml))
 
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help lint unit test servers integration bench demo docs constraints clean
+.PHONY: help lint unit test servers integration bench demo three-registries docs constraints clean
 
 help:
 	@echo 'make lint         formatting, lint, types, import contracts'
@@ -29,6 +29,7 @@ help:
 	@echo 'make servers      build those that are missing, outside the tree (Go; 10 to 15 minutes, once)'
 	@echo 'make bench        side by side with peers; prints a table, writes build/benchmarks.json'
 	@echo 'make demo         a real Envoy follows a registry that changes under traffic'
+	@echo 'make three-registries  real Consul, etcd and Kubernetes to try meshregistry on'
 	@echo 'make docs         what the documentation promises, checked'
 	@echo 'make constraints  resolve the newest versions into constraints.txt'
 	@echo 'make clean        remove everything that these targets made'
@@ -76,6 +77,9 @@ integration: $(ENVOY) servers
 
 bench: $(ENVOY)
 	PYTHONPATH=integration $(BIN)/python -m benchmarks --output build/benchmarks.json $(BENCH)
+
+three-registries: $(DEV) servers
+	$(BIN)/python integration/three_registries.py
 
 demo: $(ENVOY)
 	$(BIN)/python integration/demo.py
