@@ -11,6 +11,7 @@ from aiohttp import web
 from meshregistry.model import Endpoint, Locality, Port, Protocol, RecordKey, Service, ServiceRecord
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
 
 DATACENTER = "dc1"
@@ -85,7 +86,8 @@ class FakeConsul:
         statuses: answers to give first instead of the true ones.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self.requests: Counter[str] = Counter()
         self.questions: deque[tuple[str, dict[str, str]]] = deque(maxlen=200)
         self.token = ""
@@ -183,7 +185,7 @@ class FakeConsul:
         get("/v1/health/service/{name}", self._handler(self._health))
         self._runner = web.AppRunner(app, shutdown_timeout=0.01, handler_cancellation=True)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        await web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._tls).start()
         return self
 
     async def __aexit__(self, *_: object) -> None:

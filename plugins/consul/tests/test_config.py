@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from meshregistry.spi import CORE_KEYS
+from meshregistry.spi import CORE_KEYS, Secret
 from meshregistry_consul import ConsulConfig
-from meshregistry_consul._config import parse_address
+from meshregistry_consul._config import file_faults, parse_address
 
 
 @pytest.mark.parametrize(
@@ -49,3 +51,12 @@ def test_wrong_options_are_refused(options):
 def test_no_option_is_called_like_a_key_of_the_core():
     """Or the plugin would not load."""
     assert not set(CORE_KEYS) & {one.name for one in ConsulConfig.__attrs_attrs__}
+
+
+def test_files_that_are_not_there_are_faults(tmp_path):
+    """Each by its option, relative to the settings file; those that are there are none."""
+    (tmp_path / "ca.pem").touch()
+    config = ConsulConfig(
+        ca_file=Path("ca.pem"), cert_file=Path("cert.pem"), token=Secret(file=Path("token"))
+    )
+    assert ["cert_file", "token_file"] == [one.field for one in file_faults(config, tmp_path)]

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 import time
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 import pytest
 from attrs import evolve
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from fake_consul import FakeConsul, instance, published
 
 from meshregistry.errors import RegistryAuthError, RegistryProtocolError, RegistryUnavailable
@@ -369,3 +377,49 @@ def test_the_question_is_put_as_configured(run_async):
                 assert {**common, "filter": "Service.Port == 1"} == asked["/v1/health/service/web"]
 
     run_async(main())
+
+
+def test_tls_is_checked_against_the_given_authorities(run_async, tmp_path: Path):
+    """An agent of another authority is not believed; one of ours is."""
+    files = tls_files(tmp_path)
+
+    async def main():
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(files)
+        async with FakeConsul(tls) as consul:
+            address = f"https://127.0.0.1:{consul.port}"
+            async with following(consul, address=address) as (_, task):
+                (error,) = leaves(await ended(task))
+                assert "TLS" in str(error)
+                assert isinstance(error, RegistryUnavailable)
+            consul.set("web", instance("web"))
+            async with following(consul, address=address, ca_file=files) as (sink, _):
+                await sink.wait_for(lambda sink: "web" in sink.records())
+            async with following(consul, address=address, ca_file=tmp_path / "no") as (_, task):
+                (error,) = leaves(await ended(task))
+                assert "ca_file" in str(error)
+
+    run_async(main())
+
+
+def tls_files(folder: Path) -> Path:
+    """A certificate of 127.0.0.1 that signs itself, with its key, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "consul")])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder(
+        issuer_name=name,
+        subject_name=name,
+        public_key=key.public_key(),
+        serial_number=1,
+        not_valid_before=now - timedelta(days=1),
+        not_valid_after=now + timedelta(days=1),
+    )
+    names = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    basic = x509.BasicConstraints(ca=True, path_length=None)
+    signed = builder.add_extension(names, critical=False).add_extension(basic, critical=True)
+    text = signed.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
+    text += key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path = folder / "tls.pem"
+    path.write_bytes(text)
+    return path

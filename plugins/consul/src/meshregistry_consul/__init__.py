@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from meshregistry.spi import RegistryKind, hookimpl
-from meshregistry_consul._config import ConsulConfig, HealthConfig, LocalityConfig
+from meshregistry_consul._config import ConsulConfig, HealthConfig, LocalityConfig, file_faults
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -47,5 +47,6 @@ def meshregistry_register_registries() -> RegistryKind:
         config_class=ConsulConfig,
         open=open_registry,
         connect=connect,
+        check=file_faults,
         summary="Consul: services and their health, followed by blocking queries",
     )

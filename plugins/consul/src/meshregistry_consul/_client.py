@@ -164,13 +164,14 @@ class ConsulClient:
         return _Transport(scheme, host, port, tls=tls, limit=limit)
 
     def _tls(self) -> ssl.SSLContext:
-        config = self._config
-        tls = ssl.create_default_context(cafile=config.ca_file and str(config.ca_file))
+        config, base = self._config, self._context.base_path
+        tls = ssl.create_default_context(cafile=config.ca_file and str(base / config.ca_file))
         if not config.verify:
             tls.check_hostname = False
             tls.verify_mode = ssl.CERT_NONE
         if config.cert_file is not None:
-            tls.load_cert_chain(config.cert_file, config.key_file)
+            key_file = config.key_file and base / config.key_file
+            tls.load_cert_chain(base / config.cert_file, key_file)
         return tls
 
     def _parameters(self, dc: str, filter_: str) -> list[tuple[str, str]]:
@@ -208,6 +209,11 @@ class ConsulClient:
             raise
         except ssl.SSLError as error:
             msg = f"TLS with {address} fails: {error}; check ca_file, cert_file and key_file"
+            raise RegistryUnavailable(msg) from error
+        except FileNotFoundError as error:
+            msg = (
+                f"a file for TLS with {address} is not there; check ca_file, cert_file and key_file"
+            )
             raise RegistryUnavailable(msg) from error
         except (TimeoutError, consul.Timeout) as error:
             msg = (

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from attrs import field, frozen
 from attrs.validators import and_, ge, gt, le, optional
 
+from meshregistry.errors import ConfigError
 from meshregistry.spi import Path, Seconds, Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Shown = Literal["HEALTHY", "DRAINING", "UNHEALTHY", "OMIT"]
 """What becomes of an instance: a health, or it is left out."""
@@ -180,3 +184,17 @@ class ConsulConfig:
         if self.key_file is not None and self.cert_file is None:
             msg = "key_file is given without cert_file: write both"
             raise ValueError(msg)
+
+
+def file_faults(config: ConsulConfig, base_path: Path) -> Iterator[ConfigError]:
+    """What is wrong with the files that the options name, without asking any agent."""
+    named = {
+        "ca_file": config.ca_file,
+        "cert_file": config.cert_file,
+        "key_file": config.key_file,
+        "token_file": config.token.file if config.token is not None else None,
+    }
+    for option, path in named.items():
+        if path is not None and not (base_path / path).is_file():
+            reason = f"there is no file {base_path / path}"
+            yield ConfigError(reason, field=option, remedy="write the path of a readable file")
