@@ -15,6 +15,7 @@ from meshregistry_etcd import EtcdConfig, meshregistry_register_registries
 from meshregistry_etcd._messages import PROGRESS_REQUEST, kv, rpc
 
 COMPACTED = "etcdserver: mvcc: required revision has been compacted"
+KEPT = 50
 FOLDER = "/meshregistry/services/"
 
 
@@ -128,6 +129,9 @@ class EtcdDouble(rpc.KVServicer, rpc.WatchServicer, rpc.LeaseServicer, rpc.AuthS
 
     def _happened(self, events):
         self.history.append((self.revision, events, dict(self.state)))
+        if len(self.history) > KEPT:
+            del self.history[:-KEPT]
+            self.compacted = self.history[0][0] - 1
         for queue in self._streams.values():
             queue.put_nowait((self.revision, events))
 

@@ -9,10 +9,11 @@ import grpc
 
 from meshregistry.errors import (
     RegistryAuthError,
+    RegistryError,
     RegistryProtocolError,
     RegistryUnavailable,
 )
-from meshregistry_etcd._errors import AuthOff, Compacted, StaleToken, error_of, mapped
+from meshregistry_etcd._errors import AuthOff, Compacted, StaleToken, error_of, is_cancelled, mapped
 from meshregistry_etcd._messages import PROGRESS_REQUEST, rpc
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ _OPTIONS: tuple[tuple[str, Any], ...] = (
     # Sources do not share connections, nor the back-off of a connection.
     ("grpc.use_local_subchannel_pool", 1),
 )
+_AHEAD = 16  # responses that may wait to be taken in
 # grpc-stubs do not know the mark that ends a stream.
 _EOF: Any = grpc.aio.EOF  # type: ignore[attr-defined]
 
@@ -252,7 +254,8 @@ class Watch:
         self._range = prefix_range(folder)
         self._revision = revision
         self._call: Any = None
-        self._reading: asyncio.Task[Any] | None = None
+        self._pump: asyncio.Task[None] | None = None
+        self._arrived: asyncio.Queue[Any] = asyncio.Queue(_AHEAD)
 
     async def __aenter__(self) -> Self:
         # A member that has lost its leader then ends the stream instead of going silent.
@@ -265,6 +268,7 @@ class Watch:
             with mapped(self._target):
                 channel = self._client.channel(self._target)
                 self._call = rpc.WatchStub(channel).Watch(metadata=metadata)
+                self._pump = asyncio.create_task(_pump(self._call, self._arrived, self._target))
                 await self._call.write(rpc.WatchRequest(create_request=create))
             while not (await self.responses()).created:
                 pass
@@ -274,11 +278,14 @@ class Watch:
         return self
 
     async def __aexit__(self, _kind: object, error: object, _trace: object) -> None:
-        if self._reading is not None:
-            self._reading.cancel()
-            await asyncio.gather(self._reading, return_exceptions=True)
-        if self._call is not None:
-            self._call.cancel()
+        pump, self._pump = self._pump, None
+        # A connection stays open for as long as anybody holds one of its calls.
+        call, self._call = self._call, None
+        if pump is not None:
+            pump.cancel()
+            await asyncio.gather(pump, return_exceptions=True)
+        if call is not None:
+            call.cancel()
         if isinstance(error, RegistryUnavailable) and not isinstance(error, Compacted):
             await self._client.give_up(self._target)
 
@@ -293,36 +300,32 @@ class Watch:
             RegistryAuthError: if the watch is not permitted.
         """
         config = self._client.config
-        if not await self._arrives(config.probe_interval):
+        response = await self._within(config.probe_interval)
+        if response is None:
             with mapped(self._target):
                 await self._call.write(PROGRESS_REQUEST)
-            if not await self._arrives(config.timeout):
-                msg = f"etcd at {self._target} is silent; the connection is made anew"
-                raise RegistryUnavailable(msg)
-        response = self._arrived()
-        if response is _EOF:
-            msg = f"etcd at {self._target} ended the watch; see whether it has a leader"
+            response = await self._within(config.timeout)
+        if response is None:
+            msg = f"etcd at {self._target} is silent; the connection is made anew"
             raise RegistryUnavailable(msg)
+        if isinstance(response, RegistryError):
+            raise response
         if response.canceled:
             raise self._cancelled(response)
         return response
 
-    async def _arrives(self, seconds: float) -> bool:
-        """Whether a response is there within a time."""
-        if self._reading is None:
-            # Cancelling a read would end the call, hence a task that outlives the wait.
-            self._reading = asyncio.ensure_future(self._call.read())
+    async def _within(self, seconds: float) -> Any:
+        """What arrives within a time, or None."""
+        if not self._arrived.empty():
+            return self._arrived.get_nowait()
+        arriving = asyncio.ensure_future(self._arrived.get())
         waiting = asyncio.ensure_future(self._client.clock.sleep(seconds))
         try:
-            await asyncio.wait({self._reading, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({arriving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            return arriving.result() if arriving.done() else None
         finally:
             waiting.cancel()
-        return self._reading.done()
-
-    def _arrived(self) -> Any:
-        reading, self._reading = self._reading, None
-        with mapped(self._target):
-            return None if reading is None else reading.result()
+            arriving.cancel()
 
     def _cancelled(self, response: Any) -> Exception:
         reason = response.cancel_reason
@@ -334,6 +337,27 @@ class Watch:
             msg = f"etcd at {self._target} cancelled the watch without a reason; it is made anew"
             return RegistryUnavailable(msg)
         return error_of(grpc.StatusCode.UNKNOWN, reason, self._target)
+
+
+async def _pump(call: Any, arrived: asyncio.Queue[Any], target: str) -> None:
+    """Hand on what a call reads; its end as an error, which is the last thing.
+
+    A task of its own, because cancelling a read ends the call.
+    """
+    try:
+        while (response := await call.read()) is not _EOF:
+            await arrived.put(response)
+    except grpc.aio.AioRpcError as error:
+        fault = error_of(error.code(), error.details() or "", target)
+    except asyncio.CancelledError:
+        if is_cancelled():
+            raise
+        fault = RegistryUnavailable(f"the connection to etcd at {target} was closed")
+    else:
+        fault = RegistryUnavailable(
+            f"etcd at {target} ended the watch; see whether it has a leader"
+        )
+    await arrived.put(fault)
 
 
 def prefix_range(folder: str) -> tuple[bytes, bytes]:

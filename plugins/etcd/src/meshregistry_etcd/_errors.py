@@ -94,15 +94,27 @@ def mapped(endpoint: str) -> Iterator[None]:
     try:
         yield
     except grpc.aio.AioRpcError as error:
-        raise error_of(error.code(), error.details() or "", endpoint) from error
+        fault = error_of(error.code(), error.details() or "", endpoint)
+        # The frames of the cause hold its call, and a call holds its connection open for as
+        # long as somebody remembers the error.
+        raise fault from error.with_traceback(None)
     except (grpc.aio.UsageError, asyncio.InvalidStateError) as error:
         # The channel was given up by another call that found the endpoint dead.
         msg = f"the connection to etcd at {endpoint} was closed; it is made anew"
         raise RegistryUnavailable(msg) from error
     except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
+        if is_cancelled():
             raise
         # Not this task was cancelled but its call, by the closing of the channel.
         msg = f"the connection to etcd at {endpoint} was closed; it is made anew"
         raise RegistryUnavailable(msg) from error
+
+
+def is_cancelled() -> bool:
+    """Whether the running task is being cancelled, and not only a call of it.
+
+    A function of its own: a frame that knew its task would be a cycle with its error, and
+    keep the call, hence the connection, until the next collection.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from meshregistry.errors import RecordError, RegistryAuthError, RegistryUnavailable
@@ -48,7 +49,14 @@ class EtcdRegistry:
             RegistryAuthError: if the credentials are refused.
             RegistryProtocolError: if what answers is not etcd as we know it.
         """
-        client: EtcdClient = self._context.client
+        try:
+            await self._run(self._context.client, sink)
+        except asyncio.CancelledError as error:
+            # The frames of gRPC form a cycle with it, and hold the call, hence the connection.
+            error.__context__ = None
+            raise error.with_traceback(None) from None
+
+    async def _run(self, client: EtcdClient, sink: Sink) -> None:
         clock = self._context.clock
         misses = 0
         while True:
