@@ -129,7 +129,9 @@ def test_a_cluster_is_followed_through_what_operators_do(run_async, tmp_path):
                 path = "/api/v1/namespaces/default/services/web"
                 await _timed(
                     "a renamed port (controller included)",
-                    cluster.call("PATCH", path, {"spec": {"ports": renamed}}, patch="merge-patch"),
+                    cluster.call(
+                        "PATCH", path, {"spec": {"ports": renamed}}, patch="merge-patch+json"
+                    ),
                     lambda: {e.service_port for e in _record(pilot, "web").endpoints} == {"grpc"},
                 )
                 zone = {"metadata": {"labels": {"topology.istio.io/subzone": "s9"}}}
@@ -144,6 +146,35 @@ def test_a_cluster_is_followed_through_what_operators_do(run_async, tmp_path):
                     "a deleted service",
                     cluster.call("DELETE", path),
                     lambda: _shown(pilot, "web") is None,
+                )
+
+    run_async(main())
+
+
+def test_two_clusters_are_two_sources(run_async, tmp_path):
+    """Pods with the same address in two networks stay two endpoints, each with its cluster."""
+
+    async def main() -> None:
+        async with Kubernetes(tmp_path / "k") as cluster:
+            await cluster.service("web", ports=_HTTP)
+            await cluster.pod("web-1", "10.244.0.1", app="web")
+            sources = [
+                {"id": one, "kind": "kubernetes", "kubeconfig": str(cluster.kubeconfig())}
+                | {"context": "x", "network": f"{one}-pods", "cluster": one}
+                for one in ("east", "west")
+            ]
+            settings = {"sources": sources, "server": {"xds": "127.0.0.1:0"}}
+            async with Pilot(Settings.from_dict(settings)) as pilot:
+                await pilot.synced(timeout=20)
+                await _until(
+                    lambda: (
+                        {(e.network, e.cluster, e.address) for e in _record(pilot, "web").endpoints}
+                        == {
+                            ("east-pods", "east", "10.244.0.1"),
+                            ("west-pods", "west", "10.244.0.1"),
+                        }
+                    ),
+                    "both endpoints",
                 )
 
     run_async(main())
@@ -416,7 +447,7 @@ class _Backend:
 
     async def _write(self, path: str, document: Any) -> Any:
         apply = f"{path}?fieldManager=kit&force=true"
-        return await self._shared.call("PATCH", apply, document, patch="apply-patch")
+        return await self._shared.call("PATCH", apply, document, patch="apply-patch+yaml")
 
     async def remove(self, key: str) -> None:
         name = key.partition("/")[2]
@@ -447,6 +478,13 @@ class _Backend:
         return self.proxy.connections
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_SharedCluster]:
+    """Every test takes out what it has put in, so one cluster will do."""
+    with _SharedCluster(tmp_path_factory.mktemp("cluster") / "k") as cluster:
+        yield cluster
+
+
 class TestConformance(RegistryConformance):
     """The rules for adapters, on the real API server."""
 
@@ -455,12 +493,6 @@ class TestConformance(RegistryConformance):
     latency = 15.0
     promptness = 2.0
     changes = 400
-
-    @pytest.fixture(scope="class")
-    def shared(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[_SharedCluster]:
-        """Every test takes out what it has put in, so one cluster will do."""
-        with _SharedCluster(tmp_path_factory.mktemp("cluster") / "k") as shared:
-            yield shared
 
     @pytest.fixture
     def backend(self, shared: _SharedCluster) -> _Backend:

@@ -207,7 +207,7 @@ class Kubernetes:
         return self.kubeconfig(_VIEWER)
 
     async def call(
-        self, method: str, path: str, body: Any = None, *, patch: str = "strategic-merge-patch"
+        self, method: str, path: str, body: Any = None, *, patch: str = "strategic-merge-patch+json"
     ) -> Any:
         """A request of the administrator; the document of the answer.
 
@@ -215,7 +215,7 @@ class Kubernetes:
             RuntimeError: with the server's words, if it refuses.
         """
         assert self._session is not None
-        kind = f"application/{patch}+json" if method == "PATCH" else "application/json"
+        kind = f"application/{patch}" if method == "PATCH" else "application/json"
         data = None if body is None else json.dumps(body)
         async with self._session.request(
             method, path, data=data, headers={"Content-Type": kind}

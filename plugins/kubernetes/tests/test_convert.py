@@ -225,7 +225,7 @@ class TestEndpoints:
 
     def test_a_pod_may_name_its_locality_and_network(self):
         """Dots stand for the slashes that a label's value must not have."""
-        labels = {"istio-locality": "r.z.s", "topology.istio.io/network": "n2"}
+        labels = {"istio-locality": "r.z.s.more", "topology.istio.io/network": "n2"}
         found = converted(
             ("services", service("a")),
             ("endpointslices", slice_("a", endpoint("10.0.0.1", pod="p", node="m"))),

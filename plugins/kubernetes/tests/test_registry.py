@@ -307,6 +307,15 @@ class TestRefusals:
         assert isinstance(error, RegistryUnavailable)
         assert "correct kubeconfig and context" in str(error)
 
+    def test_a_pod_without_a_service_account_says_so(
+        self, run_async, cluster, tmp_path, monkeypatch
+    ):
+        """Inside a pod, and without a kubeconfig, the service account is the way in."""
+        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+        monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "1")
+        error = refused(run_async, cluster, tmp_path, lambda _: None, kubeconfig=None)
+        assert "Service token file does not exist" in str(error)
+
 
 class TestConfig:
     def test_a_kubeconfig_that_is_not_there_is_found_before_anything_runs(self, tmp_path):

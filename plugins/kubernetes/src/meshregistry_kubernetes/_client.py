@@ -203,7 +203,7 @@ class ClusterClient:
             return
         path = ours.kubeconfig
         await config.load_kube_config(
-            config_file=None if path is None else str(self._context.base_path / path),
+            config_file=None if path is None else str(self._context.base_path / path.expanduser()),
             context=ours.context,
             client_configuration=settings,
             persist_config=False,

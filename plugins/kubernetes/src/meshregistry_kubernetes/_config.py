@@ -73,7 +73,7 @@ class KubernetesConfig:
 
 def check(config: KubernetesConfig, base_path: pathlib.Path) -> Iterator[ConfigError]:
     """What of the options cannot be right on this machine, without asking any cluster."""
-    if config.kubeconfig is not None and not (base_path / config.kubeconfig).is_file():
+    if config.kubeconfig is not None and not (base_path / config.kubeconfig.expanduser()).is_file():
         yield ConfigError(
             f"there is no file {str(config.kubeconfig)!r}",
             field="kubeconfig",

@@ -304,10 +304,13 @@ def _pod_endpoint(
 def _locality(
     endpoint: SliceEndpoint, labels: Mapping[str, str], node: KeptNode | None
 ) -> Locality:
-    """The pod's own word (with dots for slashes, as label values go), its node's, its zone's."""
+    """The pod's own word (with dots for slashes, as label values go), its node's, its zone's.
+
+    More than three parts are no reason to do without the endpoint.
+    """
     own = labels.get(_LOCALITY)
     if own:
-        return Locality.parse(own if "/" in own else own.replace(".", "/"))
+        return Locality(*own.replace(".", "/").split("/")[:3])
     if node is None:
         return Locality(zone=endpoint.zone)
     if endpoint.zone and endpoint.zone != node.locality.zone:
