@@ -103,6 +103,55 @@ class TestHandingOut:
             assert len(names) == len(message.resources)
 
 
+class TestExhaustion:
+    """The quick look that spares a turn after a write."""
+
+    def test_a_session_that_sent_all_is_exhausted(self, sotw, cluster, assignment):
+        """Until another offer or request comes in; an answer is not waited for."""
+        sotw.request(CLUSTER)
+        sotw.request(ENDPOINT, "a")
+        assert not sotw.session.is_exhausted
+        sotw.session.offer(ResourceSet.of([cluster("a"), assignment("a")]))
+        assert CLUSTER == sotw.session.next_message(0.0).type_url
+        assert not sotw.session.is_exhausted
+        assert ENDPOINT == sotw.session.next_message(0.0).type_url
+        assert sotw.session.is_exhausted
+        sotw.session.receive(Request(type_url=ENDPOINT, names=("a", "b")), 0.0)
+        assert not sotw.session.is_exhausted
+
+    def test_a_type_without_interest_does_not_count(self, sotw, assignment):
+        """An empty list of assignments is no interest."""
+        sotw.request(ENDPOINT)
+        sotw.offer(assignment("a"))
+        assert sotw.session.is_exhausted
+
+    def test_what_waits_for_its_time_is_not_exhausted(self, stream, cluster, listener):
+        """Listeners behind clusters, and lives that have to be prolonged."""
+        sotw = stream(is_delta=False, supports_ttl=True)
+        sotw.request(CLUSTER)
+        sotw.request(LISTENER)
+        sotw.session.offer(ResourceSet.of([cluster("a"), listener("l")]))
+        sotw.session.next_message(0.0)
+        assert not sotw.session.is_exhausted
+        (message,) = sotw.sent(after=5.0)
+        assert LISTENER == message.type_url
+        assert sotw.session.is_exhausted
+        sotw.offer(cluster("a"), evolve(listener("l", 2), ttl=9.0))
+        assert not sotw.session.is_exhausted
+
+    def test_repeating_the_list_of_names_changes_nothing(self, sotw, assignment):
+        """Most ACKs do; one that says less, or all that there was before, counts."""
+        sotw.offer(assignment("a"), assignment("b"))
+        (message,) = sotw.request(ENDPOINT, "a", "b")
+        assert [] == sotw.answer(message, "a", "b")
+        assert ["Acked"] == [type(event).__name__ for event in sotw.events]
+        (message,) = sotw.offer(assignment("a", 2), assignment("b"))
+        sotw.answer(message, "a")
+        assert ["Acked", "Unsubscribed"] == [type(event).__name__ for event in sotw.events]
+        (message,) = sotw.request(ENDPOINT, "a", "b", nonce=message.nonce)
+        assert (assignment("b"),) == message.resources
+
+
 class TestNonces:
     @pytest.mark.parametrize("is_delta", [False, True])
     def test_a_nonce_of_a_fan_out_is_told_apart_within_a_stream(

@@ -125,6 +125,8 @@ def test_a_group_knows_what_it_needs_and_what_expires():
     group = ResourceGroup.of([a, b])
     assert {Reference(ENDPOINT, "x"), Reference(ENDPOINT, "y")} == group.references
     assert (b,) == group.expiring
+    assert ResourceSet.of([a, b]).has_expiring
+    assert not ResourceSet.of([a]).has_expiring
 
 
 @pytest.mark.parametrize("make", [ResourceGroup.of, ResourcePart.of, ResourceSet.of])

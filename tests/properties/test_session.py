@@ -187,12 +187,16 @@ class Play:
         raise AssertionError(self.peer.received[-4:])
 
     def check_stream(self) -> None:
-        """No nonce comes twice in a stream, and no type goes back to an older offer."""
+        """No nonce comes twice, no type goes back to an older offer, "exhausted" is true."""
         nonces = [message.nonce for message in self.peer.received]
         assert len(nonces) == len(set(nonces))
         latest: dict[str, int] = {}
         for message in self.peer.received:
             latest[message.type_url] = self.position(message, latest.get(message.type_url, 0))
+        session = self.peer.session
+        if session.is_exhausted:
+            assert session.next_message(self.now) is None
+            assert session.next_deadline() is None
 
     def position(self, message: AdsMessage, start: int) -> int:
         """The first offer, from `start` on, that this message may come from."""

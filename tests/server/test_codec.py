@@ -138,13 +138,33 @@ class TestDecoder:
     def test_what_is_kept_is_bounded(self):
         """Neither many requests nor large ones pile up."""
         decoder = Decoder()
-        for number in range(1_000):
-            data = discovery_pb2.DiscoveryRequest(type_url=CLUSTER, response_nonce=str(number))
+        for number in range(5_000):
+            data = discovery_pb2.DiscoveryRequest(
+                type_url=CLUSTER, response_nonce=str(number), resource_names=[str(number)]
+            )
             decoder.decode(data.SerializeToString(), is_delta=False)
-        large = discovery_pb2.DiscoveryRequest(type_url=CLUSTER, response_nonce="x" * 20_000)
+        large = discovery_pb2.DiscoveryRequest(type_url=CLUSTER, response_nonce="x" * 200_000)
         decoder.decode(large.SerializeToString(), is_delta=False)
-        assert 256 == len(decoder._known)
+        assert 3_000 < len(decoder._known) < 4_096
         assert max(len(key[0]) for key in decoder._known) < 100
+        assert 64 == len(decoder._lists)
+
+    def test_equal_lists_of_names_are_one_object(self):
+        """An ACK repeats the list with another nonce; comparing the two then costs nothing."""
+        decoder = Decoder()
+        first, second = (
+            decoder.decode(
+                discovery_pb2.DiscoveryRequest(
+                    type_url=ENDPOINT, resource_names=["a", "b"], response_nonce=nonce
+                ).SerializeToString(),
+                is_delta=False,
+            )[0]
+            for nonce in ("1", "2")
+        )
+        assert isinstance(first, Request)
+        assert isinstance(second, Request)
+        assert ("a", "b") == first.names
+        assert first.names is second.names
 
 
 class TestEncoder:

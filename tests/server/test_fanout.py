@@ -134,8 +134,8 @@ def test_a_stream_that_ends_gives_its_place_back(loop):
     for peer in (gone, waiting, other):
         turns.want(peer, Wish.PUSH)
     loop.run()
-    turns.forget(waiting)
-    turns.forget(gone)
+    turns.rest(waiting)
+    turns.rest(gone)
     loop.run()
     assert ["gone:1", "other:1"] == log
     assert 1 == turns.bytes_in_flight

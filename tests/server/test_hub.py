@@ -412,6 +412,28 @@ def test_a_difference_is_found_once_for_all_streams(loop):
     assert ([2] * 50, 1) == ([len(pipe.sent) for pipe in pipes], count)
 
 
+def test_a_write_after_which_nothing_is_left_gives_no_turn(loop):
+    """Whoever watches hears of it all the same; what was published meanwhile gets its turn."""
+    hub = Hub(by_cluster, clock=loop)
+    hub.publish("edge", clusters("a"))
+    pipe = Pipe(hub)
+    pipe.ask()
+    loop.run()
+    heard = []
+    stop = hub.watch(heard.append)
+    pipe.stream.written()
+    assert [] == loop._soon
+    assert ([pipe.stream], True) == (heard, hub.is_current(pipe.stream))
+    stop()
+    hub.publish("edge", clusters("b"))
+    loop.run()
+    hub.publish("edge", clusters("c"))
+    pipe.stream.written()
+    assert not hub.is_current(pipe.stream)
+    loop.run()
+    assert 3 == len(pipe.sent)
+
+
 def test_status_tells_what_each_stream_holds(loop):
     """Node, group, peer, and the state of each type."""
     hub = Hub(by_cluster, clock=loop)

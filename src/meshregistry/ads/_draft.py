@@ -73,7 +73,7 @@ def draft_names(sub: Subscription, turn: Turn) -> Draft | None:
     offered = turn.offered
     sub.take_back(offered)
     changes = sub.changes(offered, turn.diff)
-    gone = withhold(sub, changes.removed, turn)
+    gone = withhold(sub, changes.removed, turn) if changes.removed else ()
     blocked = sub.unknown - sub.due
     if sub.is_all_due:
         # What is owed beyond all that exists are answers about names that do not.

@@ -99,6 +99,20 @@ class Session:
             sub.is_settled(self._offered) for sub in self._active()
         )
 
+    @property
+    def is_exhausted(self) -> bool:
+        """`next_message` would say None, at any time, until a request or an offer comes in.
+
+        A quick look that spares a turn after most writes; False may be wrong.
+        """
+        offered = self._offered
+        if offered is None or (self.supports_ttl and offered.has_expiring):
+            return False
+        for sub in self._subscriptions.values():  # asked after every write: no generators
+            if not (sub.has_all(offered) or sub.interest.is_empty):
+                return False
+        return True
+
     def receive(
         self,
         message: Request | DeltaRequest,
@@ -177,10 +191,10 @@ class Session:
         return (sub for sub in self._subscriptions.values() if not sub.interest.is_empty)
 
     def _next_draft(self, turn: Turn) -> AdsMessage | None:
-        for sub in self._active():
-            if sub.acked is turn.offered and sub.is_settled(turn.offered):
-                continue  # the usual case: most offers change one type
-            if self._is_gated(sub, turn.now):
+        for sub in self._subscriptions.values():
+            if sub.has_all(turn.offered):
+                continue  # the usual case: this was evaluated already
+            if sub.interest.is_empty or self._is_gated(sub, turn.now):
                 continue
             draft = _delta.draft(sub, turn) if self.is_delta else _sotw.draft(sub, turn)
             if draft is not None:
@@ -190,8 +204,10 @@ class Session:
 
     def _is_gated(self, sub: Subscription, now: float) -> bool:
         """Listeners and routes follow the ACK of clusters, or `warm_timeout` (contracts §8)."""
+        if not follows_clusters(sub.type_url):
+            return False
         clusters = self._subscriptions.get(CLUSTER)
-        if clusters is None or clusters.warming_since is None or not follows_clusters(sub.type_url):
+        if clusters is None or clusters.warming_since is None:
             return False
         opens = clusters.warming_since + self.warm_timeout
         if now >= opens:
@@ -323,6 +339,8 @@ class Session:
 
 def _expiring(sub: Subscription) -> tuple[Resource, ...]:
     """What the client would forget; nothing of a refused response, which it may not hold."""
+    if not sub.sent.has_expiring:
+        return ()
     groups = sub.sent.groups(sub.type_url)
     if (sub.is_whole and sub.unknown) or not any(group.expiring for group in groups):
         return ()

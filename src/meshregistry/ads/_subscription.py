@@ -71,6 +71,7 @@ class Subscription:
         traits: of the type.
         is_delta: the variant of the stream.
         interest: what the client wants.
+        listed: the names of the last state-of-the-world request that counted, as they came.
         sent: the set whose content was last sent, as far as `due` and `unknown` say nothing else.
         acked: the last set that was accepted as a whole.
         refused: the set that the last refused response was made from, until one is accepted.
@@ -90,6 +91,7 @@ class Subscription:
     traits: TypeTraits
     is_delta: bool
     interest: Interest = field(factory=Interest)
+    listed: tuple[str, ...] | None = None
     sent: ResourceSet = EMPTY
     acked: ResourceSet = EMPTY
     refused: ResourceSet | None = None
@@ -121,6 +123,19 @@ class Subscription:
     def is_settled(self, offered: ResourceSet | None) -> bool:
         """The client holds exactly what is offered to it, and has said so."""
         return self.interest.is_empty or (self.sent is offered and self._is_quiet())
+
+    def has_all(self, offered: ResourceSet) -> bool:
+        """Nothing of this offer is left to be sent, nor to be noted once it is accepted.
+
+        The quick answer to what evaluating the subscription would find out, asked several
+        times for each response that is sent.
+        """
+        return (
+            self.sent is offered
+            and (self.acked is offered or bool(self.in_flight))
+            and not (self.is_due or self.due or self.unknown or self.leaving)
+            and self.claimed is None
+        )
 
     def set_interest(self, interest: Interest) -> None:
         """Take the new interest; what is no longer wanted is owed no longer."""
@@ -155,14 +170,16 @@ class Subscription:
         if older is EMPTY:
             return Changes(self.wanted(newer), ())
         changes = diff(older, newer, self.type_url)
-        if self.interest.is_wildcard:
-            return changes
         names = self.interest.names
-        changed = tuple(resource for resource in changes.changed if resource.name in names)
-        removed = tuple(name for name in changes.removed if name in names)
-        if len(changed) == len(changes.changed):
-            changed = changes.changed
-        return Changes(changed, removed)
+        if self.interest.is_wildcard or (
+            all(resource.name in names for resource in changes.changed)
+            and names.issuperset(changes.removed)
+        ):
+            return changes
+        return Changes(
+            tuple(resource for resource in changes.changed if resource.name in names),
+            tuple(name for name in changes.removed if name in names),
+        )
 
     def wanted(self, offered: ResourceSet) -> tuple[Resource, ...]:
         """All resources of a set that the interest covers, in canonical order."""
@@ -198,7 +215,7 @@ class Subscription:
     ) -> None:
         """A response was handed out."""
         entry = InFlight(message, offered, now, not is_heartbeat and not self._is_owed())
-        self.in_flight = (*self.in_flight, entry)[-_MOST_IN_FLIGHT:]
+        self.in_flight = (*self.in_flight[1 - _MOST_IN_FLIGHT :], entry)
         self.nonce = message.nonce
         self.version_sent = message.version
 
@@ -212,7 +229,10 @@ class Subscription:
 
     def find(self, nonce: str) -> InFlight | None:
         """The unanswered response with this nonce."""
-        return next((entry for entry in self.in_flight if entry.message.nonce == nonce), None)
+        for entry in self.in_flight:
+            if entry.message.nonce == nonce:
+                return entry
+        return None
 
     def accept(self, entry: InFlight) -> None:
         """The client has accepted a response: held state advances (contracts §8).

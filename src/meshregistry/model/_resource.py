@@ -280,6 +280,11 @@ class ResourceSet:
     shown_versions: Mapping[str, str] = field(factory=dict)
     _versions: dict[str, str] = field(factory=dict, init=False, repr=False)
 
+    @cached_property
+    def has_expiring(self) -> bool:
+        """Whether any resource has a time to live."""
+        return any(group.expiring for part in self.parts for group in part.groups.values())
+
     @classmethod
     def of(cls, resources: Iterable[Resource]) -> ResourceSet:
         """A set of one part."""

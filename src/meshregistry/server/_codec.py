@@ -28,15 +28,25 @@ from meshregistry.server._wire import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from meshregistry.ads import AdsMessage, AdsRequest
 
 _MIB = 1 << 20
-_KEPT_REQUESTS = 256
-_KEPT_REQUEST = 1 << 14
+# An Envoy with 1,000 clusters repeats 50 kB of names in each answer.
+_KEPT_REQUEST = 1 << 17
+_KEPT_REQUESTS = 4 * _MIB
+_KEPT_LISTS = 64
+# What a request weighs besides its bytes, roughly: else small ones would pile up.
+_REQUEST_WEIGHT = 1 << 10
 
 
 def decode_request(
-    data: bytes, *, is_delta: bool, type_url: str = ""
+    data: bytes,
+    *,
+    is_delta: bool,
+    type_url: str = "",
+    share: Callable[[tuple[str, ...]], tuple[str, ...]] = tuple,
 ) -> tuple[AdsRequest, Node | None]:
     """Parse a ``DiscoveryRequest`` or ``DeltaDiscoveryRequest``, and the node in it if any.
 
@@ -45,6 +55,7 @@ def decode_request(
         is_delta: which of the two it is.
         type_url: the type of a separate service, where a request may leave it out; empty
             on an aggregated stream.
+        share: gives one object for equal lists of names.
 
     Raises:
         RemoteAdsError: if the bytes are malformed, or the type is missing or another one.
@@ -80,7 +91,7 @@ def decode_request(
         ), node
     return Request(
         type_url=url,
-        names=(*parsed.resource_names, *(each.name for each in parsed.resource_locators)),
+        names=share((*parsed.resource_names, *(each.name for each in parsed.resource_locators))),
         version=parsed.version_info,
         nonce=parsed.response_nonce,
         error=failure,
@@ -91,12 +102,15 @@ class Decoder:
     """Decodes requests; equal bytes give the same value.
 
     Streams that are sent the same bytes answer with the same bytes, so most answers to a
-    fan-out are parsed once, and the names in them exist once. What is kept is bounded; the
-    oldest goes first.
+    fan-out are parsed once. Answers to different fan-outs differ in their nonces only: equal
+    lists of names in them are one object, so that a session sees at once that its
+    subscription is as it was. What is kept is bounded; the oldest goes first.
     """
 
     def __init__(self) -> None:
         self._known: dict[tuple[bytes, bool, str], AdsRequest] = {}
+        self._weight = 0
+        self._lists: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     def decode(
         self, data: bytes, *, is_delta: bool, type_url: str = ""
@@ -106,12 +120,23 @@ class Decoder:
         known = self._known.get(key)
         if known is not None:
             return known, None
-        request, node = decode_request(data, is_delta=is_delta, type_url=type_url)
+        request, node = decode_request(
+            data, is_delta=is_delta, type_url=type_url, share=self._shared
+        )
         if node is None and len(data) <= _KEPT_REQUEST:
             self._known[key] = request
-            if len(self._known) > _KEPT_REQUESTS:
-                del self._known[next(iter(self._known))]
+            self._weight += len(data) + _REQUEST_WEIGHT
+            while self._weight > _KEPT_REQUESTS:
+                oldest = next(iter(self._known))
+                del self._known[oldest]
+                self._weight -= len(oldest[0]) + _REQUEST_WEIGHT
         return request, node
+
+    def _shared(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        known = self._lists.setdefault(names, names)
+        if len(self._lists) > _KEPT_LISTS:
+            del self._lists[next(iter(self._lists))]
+        return known
 
 
 def decode_node(node: Any) -> Node:

@@ -121,8 +121,8 @@ class Fanout(Generic[W]):
         self._queue(writer)
         self._schedule()
 
-    def forget(self, writer: W) -> None:
-        """A stream has ended."""
+    def rest(self, writer: W) -> None:
+        """A stream has nothing to write: its write, if any, is done, or it has ended."""
         writer.wish = Wish.NOTHING
         self._release(writer)
         self._schedule()

@@ -42,7 +42,8 @@ class Limits:
 
     Attributes:
         streams: more are turned away with RESOURCE_EXHAUSTED.
-        writes: writes in flight together; a stalled one no longer counts.
+        writes: writes in flight together; a stalled one no longer counts. Small ones overlap
+            best in great numbers, and what large ones hold is limited by their bytes.
         bytes_in_flight: no write starts while so many bytes are in flight.
         stall_after: seconds after which a write counts as stalled.
         kept_bytes: encoded responses that are kept to be shared.
@@ -50,7 +51,7 @@ class Limits:
     """
 
     streams: int = 20_000
-    writes: int = 512
+    writes: int = 4_096
     bytes_in_flight: int = 128 * _MIB
     stall_after: float = 1.0
     kept_bytes: int = 32 * _MIB
@@ -296,7 +297,17 @@ class Hub:
 
     def written(self, stream: Stream) -> None:
         """As `Stream.written`."""
-        self._fanout.written(stream)
+        session = stream.session
+        if (
+            session is not None
+            and session.is_exhausted
+            and session.offered is self.current(stream.key)
+        ):
+            # The usual case: the message held all there was to say, and a turn would find none.
+            self._fanout.rest(stream)
+            self._changed(stream)
+        else:
+            self._fanout.written(stream)
 
     def closed(self, stream: Stream, reason: str) -> None:
         """As `Stream.closed`."""
@@ -389,7 +400,7 @@ class Hub:
         if stream.timer is not None:
             stream.timer.cancel()
             stream.timer = None
-        self._fanout.forget(stream)
+        self._fanout.rest(stream)
         self._leave(stream)
 
     def _nonce(self) -> str:
