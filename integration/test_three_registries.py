@@ -9,23 +9,15 @@ import sys
 import time
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import pytest
-from attrs import evolve
 
 from meshregistry import Pilot, Settings
 from meshregistry.agent import bootstrap
-from meshregistry.model import ServiceRecord
-from meshregistry.spi import RegistryKind, hookimpl
 from servers.backends import Backend, Traffic, first_answer
+from servers.loopback import LoopbackKubernetes
 from servers.ports import free_port
-from servers.three import POD, ThreeRegistries, absent
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from meshregistry.spi import Registry, RegistryContext, Sink
+from servers.three import ThreeRegistries, absent
 
 _ABSENT = absent()
 pytestmark = pytest.mark.skipif(
@@ -38,61 +30,6 @@ HOSTS = {
     "etcd": "web.etcd.test",
     "k8s": "web.default.svc.mesh.local",
 }
-
-
-class _OnLoopback:
-    """A sink that says 127.0.0.1 for the pod's address, where its backend really listens."""
-
-    def __init__(self, sink: Sink) -> None:
-        self._sink = sink
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._sink, name)
-
-    def replace(self, records: Iterable[ServiceRecord], **more: Any) -> None:
-        self._sink.replace([_on_loopback(record) for record in records], **more)
-
-    def upsert(self, record: ServiceRecord) -> None:
-        self._sink.upsert(_on_loopback(record))
-
-    def part(self, name: str) -> _OnLoopback:
-        return _OnLoopback(self._sink.part(name))
-
-
-def _on_loopback(record: ServiceRecord) -> ServiceRecord:
-    endpoints = [
-        evolve(one, address="127.0.0.1") if one.address == POD else one for one in record.endpoints
-    ]
-    return ServiceRecord(record.service, endpoints, key=record.key)
-
-
-class _Run:
-    """The real adapter, with such a sink."""
-
-    def __init__(self, registry: Registry) -> None:
-        self._registry = registry
-
-    async def run(self, sink: Sink) -> None:
-        await self._registry.run(_OnLoopback(sink))
-
-
-class LoopbackKubernetes:
-    """A plugin: the kind ``kubernetes`` for a cluster whose pods are backends on this machine."""
-
-    def __init__(self) -> None:
-        (self.real,) = (one for one in Pilot.discover().kinds() if one.name == "kubernetes")
-
-    @hookimpl
-    def meshregistry_register_registries(self) -> RegistryKind:
-        def open_registry(config: Any, context: RegistryContext) -> _Run:
-            return _Run(self.real.open(config, context))
-
-        return RegistryKind(
-            name="kubernetes-on-loopback",
-            config_class=self.real.config_class,
-            open=open_registry,
-            connect=self.real.connect,
-        )
 
 
 def _settings(three: ThreeRegistries, router_port: int) -> Settings:

@@ -83,6 +83,8 @@ class Consul:
             *("-disable-host-node-id", "-log-level", "warn"),
             *("-hcl", "disable_update_check = true", "-hcl", "connect { enabled = false }"),
             *("-hcl", "performance { raft_multiplier = 1 }"),
+            # What `received_requests` reads.
+            *("-hcl", 'telemetry { prometheus_retention_time = "24h" disable_hostname = true }'),
         ]
         if self.token:
             acl = (
@@ -157,6 +159,23 @@ class Consul:
     async def write(self, *operations: dict[str, Any]) -> None:
         """One transaction over nodes and services, of at most 64 operations."""
         await self.put("/v1/txn", list(operations))
+
+    async def received_requests(self) -> float:
+        """How many requests it has answered, as it counts them itself.
+
+        One that waits for news counts when it has been answered. Questions for this number
+        do not count.
+        """
+        assert self._session is not None
+        url = f"{self.address}/v1/agent/metrics?format=prometheus"
+        async with self._session.get(url) as response:
+            assert response.status == 200, await response.text()
+            counted = [
+                float(line.rpartition(" ")[2])
+                for line in (await response.text()).splitlines()
+                if line.startswith("consul_api_http_count{") and "agent_metrics" not in line
+            ]
+        return sum(counted)
 
     async def make_token(self, name: str, rules: str) -> tuple[str, str]:
         """A token with a policy of its own: accessor and secret."""

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Self
 from servers.consul import Consul, find_consul
 from servers.etcd import Etcd, find_etcd
 from servers.kubernetes import Kubernetes, missing_program
+from servers.loopback import POD
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-# No pod can have a loopback address: the API server refuses it.
-POD = "10.244.0.1"
 
 
 def absent() -> str | None:
