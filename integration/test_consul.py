@@ -565,7 +565,7 @@ class Conformance(RegistryConformance):
             token=Secret(file=backend.token_file),
             wait=1.0,
             timeout=1.5,
-            min_interval=0.01,
+            min_interval=0.0,
             max_watches=self.max_watches,
             refresh=0.2,
         )

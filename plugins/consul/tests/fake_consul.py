@@ -183,7 +183,9 @@ class FakeConsul:
         )
         get("/v1/health/state/any", self._handler(lambda _: (self._checks_index, self._checks())))
         get("/v1/health/service/{name}", self._handler(self._health))
-        self._runner = web.AppRunner(app, shutdown_timeout=0.01, handler_cancellation=True)
+        self._runner = web.AppRunner(
+            app, shutdown_timeout=0.01, handler_cancellation=True, keepalive_timeout=0.5
+        )
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._tls).start()
         return self

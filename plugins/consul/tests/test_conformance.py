@@ -78,7 +78,10 @@ class Conformance(RegistryConformance):
         "attempts",
         "atomic",
     )
-    changes = 8000
+    changes = 2000
+    promptness = 0.5
+    outage = 0.8
+    settle = 0.2
     max_watches = 100
 
     @pytest.fixture
@@ -93,7 +96,7 @@ class Conformance(RegistryConformance):
             token=Secret("good"),
             wait=1.0,
             timeout=1.5,
-            min_interval=0.01,
+            min_interval=0.0,
             max_watches=self.max_watches,
             refresh=0.2,
         )
