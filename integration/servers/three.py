@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
+import base64
 import json
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Self
 
+import aiohttp
+
 from servers.consul import Consul, find_consul
-from servers.etcd import Etcd, find_etcd
+from servers.etcd import Etcd
 from servers.kubernetes import Kubernetes, missing_program
 from servers.loopback import POD
+from servers.programs import find
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
 
 def absent() -> str | None:
     """Which program is missing, if any."""
-    for name, found in (("consul", find_consul()), ("etcd", find_etcd())):
+    for name, found in (("consul", find_consul()), ("etcd", find("etcd"))):
         if found is None:
             return name
     return missing_program()
@@ -32,7 +35,7 @@ class ThreeRegistries:
     """
 
     def __init__(self, folder: Path) -> None:
-        binary, program = find_consul(), find_etcd()
+        binary, program = find_consul(), find("etcd")
         assert binary is not None
         assert program is not None
         for name in ("consul", "etcd", "kubernetes"):
@@ -40,7 +43,6 @@ class ThreeRegistries:
         self.consul = Consul(binary, folder / "consul")
         self.etcd = Etcd(program, folder / "etcd")
         self.kubernetes = Kubernetes(folder / "kubernetes")
-        self._program = program
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -77,9 +79,11 @@ class ThreeRegistries:
         await self.kubernetes.pod("web-1", POD, ports={"http": pod_port}, app="web")
 
     async def _put(self, key: str, value: str) -> None:
-        control = self._program.with_name("etcdctl")
-        process = await asyncio.create_subprocess_exec(
-            *(control, f"--endpoints={self.etcd.endpoint}", "put", key, value),
-            stdout=asyncio.subprocess.DEVNULL,
-        )
-        assert await process.wait() == 0
+        # The gateway of etcd takes bytes in base 64.
+        body = {
+            "key": base64.b64encode(key.encode()).decode(),
+            "value": base64.b64encode(value.encode()).decode(),
+        }
+        url = f"http://{self.etcd.endpoint}/v3/kv/put"
+        async with aiohttp.ClientSession() as http, http.post(url, json=body) as answer:
+            assert answer.status == 200, await answer.text()
