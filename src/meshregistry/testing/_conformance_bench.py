@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import pytest
 
 from meshregistry.model import ServiceRecord
-from meshregistry.testing._conformance_source import FollowedSource
+from meshregistry.testing._conformance_source import FollowedSource, noted_task
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -165,6 +165,7 @@ async def _conduct(
 ) -> None:
     unhandled: list[str] = []
     loop = asyncio.get_running_loop()
+    loop.set_task_factory(noted_task)
     loop.set_exception_handler(
         lambda _loop, said: unhandled.append(f"{said['message']}: {said.get('exception')!r}")
     )

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, Self
+from weakref import WeakSet
 
 from attrs import evolve
 
@@ -16,7 +19,7 @@ from meshregistry.model import MergePolicy, SourceId
 from meshregistry.spi import Condition
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Mapping
 
     from meshregistry.aggregate import PartId, SourceStatus, Update
     from meshregistry.model import RecordKey, ServiceKey, ServiceRecord
@@ -27,6 +30,10 @@ SOON = Schedule(first=0.05, highest=0.4, floor=0.5)
 
 SLOWLY = Schedule(first=1.0, highest=1.0, floor=1.0)
 """The back-off after refused credentials: long enough to be told from the other."""
+
+# The tasks of the adapter in whose context something runs: what it starts inherits that, what
+# a backend on the same loop starts does not.
+_TASKS: ContextVar[WeakSet[asyncio.Task[Any]] | None] = ContextVar("tasks", default=None)
 
 _POLL = 0.01
 _TURNS = 10
@@ -45,6 +52,7 @@ class FollowedSource:
     Attributes:
         history: what was held after each change of the catalog, oldest first.
         changes: how often the catalog has changed.
+        tasks: those that the adapter has started, on a loop with the factory `noted_task`.
         at_sync: what was held when the source became SYNCED for the first time.
     """
 
@@ -59,6 +67,7 @@ class FollowedSource:
     ) -> None:
         self.history: list[dict[RecordKey, ServiceRecord]] = []
         self.changes = 0
+        self.tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
         self.at_sync: dict[RecordKey, ServiceRecord] | None = None
         self._latency = latency
         self._remembers = remembers
@@ -86,7 +95,8 @@ class FollowedSource:
         )
 
     async def __aenter__(self) -> Self:
-        await self._supervisor.__aenter__()
+        with self._noting():
+            await self._supervisor.__aenter__()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -197,9 +207,18 @@ class FollowedSource:
         """Open the registry anew, as after a change of its settings; its data stays."""
         number = int(self._source.fingerprint or "0") + 1
         self._source = evolve(self._source, fingerprint=str(number))
-        self._supervisor.reconfigure([self._source])
+        with self._noting():
+            self._supervisor.reconfigure([self._source])
 
     # --- How ------------------------------------------------------------------------
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        token = _TASKS.set(self.tasks)
+        try:
+            yield
+        finally:
+            _TASKS.reset(token)
 
     def _passing(
         self, part: PartId, held: Mapping[RecordKey, ServiceRecord], update: Update
@@ -216,6 +235,19 @@ class FollowedSource:
         self.changes += 1
         if self._remembers:
             self.history.append(self.held)
+
+
+def noted_task(
+    loop: asyncio.AbstractEventLoop,
+    coro: Coroutine[Any, Any, Any] | Generator[Any, None, Any],
+    **words: Any,
+) -> asyncio.Task[Any]:
+    """A task factory: notes the tasks that an adapter starts in its `FollowedSource.tasks`."""
+    task: asyncio.Task[Any] = asyncio.Task(coro, loop=loop, **words)
+    tasks = _TASKS.get()
+    if tasks is not None:
+        tasks.add(task)
+    return task
 
 
 def _policy(_key: ServiceKey) -> MergePolicy:
