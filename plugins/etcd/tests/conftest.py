@@ -303,7 +303,7 @@ class Followed:
 
 async def _until(holds):
     async with asyncio.timeout(5):
-        while not holds():
+        while not holds():  # noqa: ASYNC110 - any condition, of a server or of a sink
             await asyncio.sleep(0.002)
 
 

@@ -395,10 +395,9 @@ class TestCredentials:
         """As with etcd's own client."""
 
         async def main():
-            async with make_double() as double:
-                async with following(double, **self.OPTIONS) as source:
-                    await source.until(lambda: source.sink.calls and double.watches)
-                    assert 1 == double.calls["Authenticate"]
+            async with make_double() as double, following(double, **self.OPTIONS) as source:
+                await source.until(lambda: source.sink.calls and double.watches)
+                assert 1 == double.calls["Authenticate"]
 
         run_async(main())
 
@@ -422,9 +421,9 @@ class TestCredentials:
 
         async def main():
             secret = Secret(file=tmp_path / "absent")
-            async with make_double() as double:
-                async with following(double, user="root", password=secret) as source:
-                    with pytest.raises(RegistryAuthError, match="absent"):
-                        await source.until(lambda: False)
+            account = {"user": "root", "password": secret}
+            async with make_double() as double, following(double, **account) as source:
+                with pytest.raises(RegistryAuthError, match="absent"):
+                    await source.until(lambda: False)
 
         run_async(main())

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _COMPACTED = "has been compacted"
 # etcd says these with INVALID_ARGUMENT, UNAUTHENTICATED or PERMISSION_DENIED, by version.
-_STALE = ("invalid auth token", "auth revision in the header is old", "auth revision is old")
+_STALE = ("invalid auth token", "revision of auth store is old", "revision in header is old")
 _REFUSED = (
     "authentication failed",
     "user name is empty",
