@@ -10,6 +10,7 @@ import signal
 import statistics
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 from random import Random
 
@@ -327,6 +328,34 @@ def test_a_dead_member_is_passed_over(etcd_program, tmp_path, run_async):
                     took = await until(pilot, {"a.lab": [f"10.0.0.{number}:80"]})
                     print(f"\netcd: {took:.2f} s after a write with a member killed")
                     await member.start()
+
+    run_async(main(), timeout=120)
+
+
+def test_a_thousand_services_of_ten(etcd_program, tmp_path, run_async):
+    """Ten thousand keys in pages of one revision; time and memory are printed."""
+
+    async def main():
+        async with Etcd(etcd_program, tmp_path) as etcd, writing(etcd.endpoint) as writer:
+            for number in range(1000):
+                await asyncio.gather(
+                    *(
+                        writer.put(f"s{number}.lab/{n}", f"10.{number >> 8}.{number & 255}.{n}:80")
+                        for n in range(10)
+                    )
+                )
+            tracemalloc.start()
+            try:
+                began = time.monotonic()
+                async with following(etcd.endpoint) as pilot:
+                    took = time.monotonic() - began
+                    assert 1000 == len(pilot.merged)
+                    assert {10} == {len(entry.endpoints) for entry in pilot.merged}
+                    held, _ = tracemalloc.get_traced_memory()
+            finally:
+                tracemalloc.stop()
+            print(f"\netcd: 1,000 services of 10: {took:.1f} s (traced), {held / 1e6:.1f} MB")
+            assert held < 60e6
 
     run_async(main(), timeout=120)
 
