@@ -71,7 +71,8 @@ def draft_names(sub: Subscription, turn: Turn) -> Draft | None:
     them, even those that equal what was accepted before (contracts §8).
     """
     offered = turn.offered
-    sub.take_back(offered)
+    if sub.leaving:
+        sub.take_back(offered)
     changes = sub.changes(offered, turn.diff)
     gone = withhold(sub, changes.removed, turn) if changes.removed else ()
     blocked = sub.unknown - sub.due

@@ -118,9 +118,10 @@ def _draft_whole(sub: Subscription, turn: Turn) -> Draft | None:
     that leaves everything as it was, nothing is sent: equal content would only be ACKed.
     """
     offered = turn.offered
-    sub.take_back(offered)
+    if sub.leaving:
+        sub.take_back(offered)
     changes = sub.changes(offered, turn.diff)
-    gone = withhold(sub, changes.removed, turn)
+    gone = withhold(sub, changes.removed, turn) if changes.removed else ()
     if not (changes.changed or gone or sub.is_due):
         sub.sent = offered
         return None

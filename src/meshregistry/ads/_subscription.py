@@ -172,7 +172,7 @@ class Subscription:
         changes = diff(older, newer, self.type_url)
         names = self.interest.names
         if self.interest.is_wildcard or (
-            all(resource.name in names for resource in changes.changed)
+            names.issuperset([resource.name for resource in changes.changed])
             and names.issuperset(changes.removed)
         ):
             return changes
@@ -203,12 +203,11 @@ class Subscription:
 
     def take_back(self, offered: ResourceSet) -> None:
         """Resources that are offered again leave no longer."""
-        if self.leaving:
-            self.leaving = {
-                name: gone
-                for name, gone in self.leaving.items()
-                if offered.get(self.type_url, name) is None
-            }
+        self.leaving = {
+            name: gone
+            for name, gone in self.leaving.items()
+            if offered.get(self.type_url, name) is None
+        }
 
     def record(
         self, message: AdsMessage, offered: ResourceSet, now: float, *, is_heartbeat: bool = False

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_TURNS_AT_ONCE = 128
+# Some milliseconds of work. What waits to be read are mostly answers to earlier pushes, and
+# taking them first would only delay the last stream.
+_TURNS_AT_ONCE = 512
 
 
 class TimerHandle(Protocol):

@@ -298,10 +298,11 @@ class _Carrier:
     async def write_all(self, write: Callable[[bytes], Awaitable[None]], stream: Stream) -> None:
         """Write what the hub sends until it closes the stream."""
         self._writer = asyncio.current_task()
+        loop = asyncio.get_running_loop()  # once: it is a system call before Python 3.12
         while not self._is_closed:
             data, self._data = self._data, None
             if data is None:
-                self._waiter = asyncio.get_running_loop().create_future()
+                self._waiter = loop.create_future()
                 await self._waiter
                 self._waiter = None
             else:

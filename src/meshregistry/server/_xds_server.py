@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 from meshregistry.ads import REMOVAL_GRACE, WARM_TIMEOUT
@@ -304,17 +305,23 @@ class XdsServer:
 class _RunningLoop:
     """The running loop as a clock, so that a server may be made before there is one."""
 
+    @cached_property
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        # Kept, since the hub asks for the time with each message, and finding the running loop
+        # is a system call before Python 3.12. A server stays on its loop (`_on_loop`).
+        return asyncio.get_running_loop()
+
     def time(self) -> float:
         """As of the loop."""
-        return asyncio.get_running_loop().time()
+        return self._loop.time()
 
     def call_soon(self, callback: Callable[[], object], /) -> object:
         """As of the loop."""
-        return asyncio.get_running_loop().call_soon(callback)
+        return self._loop.call_soon(callback)
 
     def call_at(self, when: float, callback: Callable[[], object], /) -> TimerHandle:
         """As of the loop."""
-        return asyncio.get_running_loop().call_at(when, callback)
+        return self._loop.call_at(when, callback)
 
 
 def _same(old: ResourceGroup | None, new: ResourceGroup) -> ResourceGroup:
