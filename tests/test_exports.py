@@ -26,6 +26,8 @@ PACKAGES = [name for name in FACADES if (SOURCE / name.rpartition(".")[2]).is_di
 
 # Names that a façade offers although they live in another one.
 REEXPORTS = {
+    # The clock of the machine, for tests of adapters on real servers.
+    "meshregistry.testing": {"SystemClock"},
     # Plugins import from spi alone; these values are what their hooks return.
     "meshregistry.spi": {
         *("MergePolicy", "Peer", "Union", "Verdict"),

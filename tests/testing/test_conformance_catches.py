@@ -349,7 +349,7 @@ class Remembers(StoreRegistry):
     """Keeps every listing."""
 
     def publish(self, sink, entries):
-        self.store.left.append(dict(entries).clear)
+        self.store.left.append(self.converted(entries)[0].clear)
         super().publish(sink, entries)
 
 

@@ -1,5 +1,6 @@
 """For tests of adapters and of programs that embed meshregistry."""
 
+from meshregistry.aggregate import SystemClock
 from meshregistry.testing._conformance import RegistryConformance
 from meshregistry.testing._conformance_bench import CAPABILITIES
 from meshregistry.testing._fakes import (
@@ -20,6 +21,7 @@ __all__ = [
     "RecordingSink",
     "RegistryConformance",
     "SinkCall",
+    "SystemClock",
     "TcpProxy",
     "context",
 ]

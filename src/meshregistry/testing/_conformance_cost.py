@@ -22,9 +22,9 @@ _ROUNDS = 3
 _BATCH = 10
 _SPANS = 5
 _HOSTS = 4
-# What a span may add by chance, and what a change may leave: less than the smallest thing
-# that an adapter could keep of each.
-_GROWTH = 4_000
+# What bounded caches of libraries (of parsed URLs, for one) may add to a span while they fill,
+# and what a change may leave: less than the smallest thing that an adapter could keep of each.
+_GROWTH = 24_000
 _GROWTH_PER_CHANGE = 16
 
 
