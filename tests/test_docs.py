@@ -22,6 +22,7 @@ import pytest
 
 from meshregistry import Pilot, Settings, spi
 from meshregistry.cli import Exit, cli
+from meshregistry.defaults import builtin_plugins
 from meshregistry.loader import Plugins
 
 ROOT = Path(__file__).parents[1]
@@ -196,7 +197,9 @@ def test_every_command_is_documented_with_its_options():
 def test_every_exit_code_is_documented():
     """With its meaning, in both directions."""
     body = headings(page("reference/commands.md"), 2)["Exit codes"]
-    assert {str(code.value) for code in Exit} == set(re.findall(r"^\| (\d+) \|", body, re.MULTILINE))
+    assert {str(code.value) for code in Exit} == set(
+        re.findall(r"^\| (\d+) \|", body, re.MULTILINE)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -222,7 +225,9 @@ def test_every_http_path_is_documented_under_its_listener(served):
 
 def test_every_metric_is_documented_with_its_kind(served):
     """In both directions."""
-    rows = re.findall(r"^\| `(meshregistry_\w+)` \| (\w+) \|", page("reference/metrics.md"), re.MULTILINE)
+    rows = re.findall(
+        r"^\| `(meshregistry_\w+)` \| (\w+) \|", page("reference/metrics.md"), re.MULTILINE
+    )
     assert served[1] == dict(rows)
     assert len(rows) == len(dict(rows))
 
@@ -243,11 +248,26 @@ def test_every_settings_key_is_documented_at_its_place():
     """Those of the core and those of the kinds that come with it, in both directions."""
     expected = dict(keys(Settings.schema()))
     expected["Top level"] = expected.pop("")
-    for kind in Pilot.discover({}).kinds():
-        options = {field.alias or field.name for field in attrs.fields(kind.config_class)}
-        expected[f"sources[]` of kind `{kind.name}"] = options
+    for kind in Plugins.load(builtins=builtin_plugins(), entry_points=False, environ={}).kinds():
+        expected[f"sources[]` of kind `{kind.name}"] = options(kind)
     sections = headings(page("reference/settings.md"), 2)
     assert expected == {title: set(first_cells(body)) for title, body in sections.items()}
+
+
+def options(kind):
+    """The names of what a source of this kind may say beside the core keys."""
+    return {field.alias or field.name for field in attrs.fields(kind.config_class)}
+
+
+@pytest.mark.parametrize(
+    "folder", sorted((ROOT / "plugins").glob("*/")), ids=lambda path: path.name
+)
+def test_every_option_of_a_plugin_is_documented_in_its_page(folder):
+    """By its name, in its README."""
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    kinds = [kind for kind in Pilot.discover({}).kinds() if kind.name == folder.name]
+    assert [folder.name] == [kind.name for kind in kinds]
+    assert {name for name in options(kinds[0]) if f"`{name}`" not in text} == set()
 
 
 def test_the_defaults_of_settings_are_documented():
@@ -271,17 +291,23 @@ def test_the_defaults_of_settings_are_documented():
     assert found == {place: written[place] for place in found}
 
 
-# --- Programs and settings in the how-to pages --------------------------------------------
+# --- Programs and settings in the pages --------------------------------------------------
 
 PROGRAMS = [
     (name, number)
-    for name in ("embed", "run-the-server", "serve-your-own-resources", "threads-and-gunicorn")
-    for number, _ in enumerate(blocks(page(f"how-to/{name}.md"), "python"))
+    for name in (
+        "how-to/embed",
+        "how-to/run-the-server",
+        "how-to/serve-your-own-resources",
+        "how-to/threads-and-gunicorn",
+        "tutorial/one-catalog",
+    )
+    for number, _ in enumerate(blocks(page(f"{name}.md"), "python"))
 ]
 
 
 @pytest.mark.parametrize(("name", "number"), PROGRAMS)
-def test_the_programs_of_the_how_to_pages_run(name, number, tmp_path, monkeypatch, capsys):
+def test_the_programs_of_the_pages_run(name, number, tmp_path, monkeypatch, capsys):
     """As they stand, in a folder with the settings of the reference."""
     (tmp_path / "mesh.yaml").write_text("sources: [{id: vms, kind: file, path: services.yaml}]")
     (tmp_path / "services.yaml").write_text(
@@ -289,7 +315,7 @@ def test_the_programs_of_the_how_to_pages_run(name, number, tmp_path, monkeypatc
     )
     monkeypatch.chdir(tmp_path)
     names = {"__name__": "__main__"}
-    program = blocks(page(f"how-to/{name}.md"), "python")[number]
+    program = blocks(page(f"{name}.md"), "python")[number]
     exec(compile(program, f"{name}.md", "exec"), names)
     if "post_worker_init" in names:
         worker = types.SimpleNamespace()
