@@ -8,7 +8,6 @@ objects enter and leave, history that ends.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import copy
 import itertools
 import json
@@ -17,6 +16,7 @@ from aiohttp import web
 
 _GROUPS = {"endpointslices": "discovery.k8s.io"}
 _HISTORY = 100
+_REMEMBERED = 40
 _uids = itertools.count(1)
 
 
@@ -38,7 +38,7 @@ class FakeApiServer:
 
     Attributes:
         token: the bearer that is accepted; None accepts everybody.
-        requests: the resource and query of each request, in order.
+        requests: the resource and query of the newest requests, in order.
         refusals: resource to statuses that are given instead of the next answers.
         absent: resources that this server does not know.
         is_strict: whether a watch from an unknown revision is refused by HTTP, or inside.
@@ -151,7 +151,7 @@ class FakeApiServer:
     def bookmark(self):
         """Send every watch a bookmark with the newest revision."""
         for watcher in list(self._watchers):
-            watcher.put_nowait("bookmark")
+            watcher.put_nowait((self._revision, "bookmark", None, None))
 
     async def watched(self, number):
         """Wait until so many watches are open."""
@@ -170,7 +170,6 @@ class FakeApiServer:
         self._log.append((self._revision, resource, old, new))
         if len(self._log) > _HISTORY:
             self._compacted = self._log.pop(0)[0]
-            del self.requests[:-_HISTORY]
         for watcher in list(self._watchers):
             watcher.put_nowait(self._log[-1])
 
@@ -182,6 +181,7 @@ class FakeApiServer:
         namespace = words[words.index("namespaces") + 1] if "namespaces" in words[:-1] else ""
         query = dict(request.query)
         self.requests.append((resource, query))
+        del self.requests[:-_REMEMBERED]
         if (
             self.token is not None
             and request.headers.get("Authorization") != f"Bearer {self.token}"
@@ -241,38 +241,41 @@ class FakeApiServer:
             if since < self._compacted:
                 await _send(response, "ERROR", refusal)
                 return response
-            async with asyncio.timeout(float(query["timeoutSeconds"])):
-                await self._feed(response, watcher, resource, selected)
-        except TimeoutError:
-            with contextlib.suppress(ConnectionError):
-                await self._send_bookmark(response)
+            end = asyncio.get_running_loop().time() + float(query["timeoutSeconds"])
+            await self._feed(response, watcher, resource, selected, end)
         except ConnectionError:
             pass
         finally:
             self._watchers.discard(watcher)
         return response
 
-    async def _feed(self, response, watcher, resource, selected):
+    async def _feed(self, response, watcher, resource, selected, end):
         while True:
-            entry = await watcher.get()
+            try:
+                async with asyncio.timeout_at(end):
+                    entry = await watcher.get()
+            except TimeoutError:
+                # Never before what has not been sent yet, or that would be skipped.
+                if watcher.empty():
+                    await _send_bookmark(response, self._revision)
+                return
             if entry == "end":
                 return
             if entry == "abort":
                 await response.write(b'{"type":"MODI')
                 response._req.transport.abort()
                 return
-            if entry == "bookmark":
-                await self._send_bookmark(response)
-                continue
-            _, one, old, new = entry
-            if one == resource:
+            revision, one, old, new = entry
+            if one == "bookmark":
+                await _send_bookmark(response, revision)
+            elif one == resource:
                 kind = _event(old is not None and selected(old), new is not None and selected(new))
                 if kind:
                     await _send(response, kind, new or old)
 
-    async def _send_bookmark(self, response):
-        metadata = {"resourceVersion": str(self._revision)}
-        await _send(response, "BOOKMARK", {"metadata": metadata})
+
+async def _send_bookmark(response, revision):
+    await _send(response, "BOOKMARK", {"metadata": {"resourceVersion": str(revision)}})
 
 
 async def _send(response, kind, document):

@@ -91,6 +91,7 @@ class TestConformance(RegistryConformance):
         "wipe",
         "attempts",
     )
+    latency = 15.0  # a silent watch is given up after twice its time
     changes = 2000
 
     @pytest.fixture
@@ -101,5 +102,5 @@ class TestConformance(RegistryConformance):
     def config(self, backend):
         """Impatient settings, so that tests take seconds."""
         return meshregistry_kubernetes.KubernetesConfig(
-            kubeconfig=backend.kubeconfig, watch_timeout=1.0, request_timeout=1.2, retry_max=1.0
+            kubeconfig=backend.kubeconfig, watch_timeout=5.0, request_timeout=1.2, retry_max=1.0
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from fake_api_server import FakeApiServer, endpoint, node, pod, service, slice_, status
@@ -37,7 +38,7 @@ def opened(**options):
     """A registry as the core opens it; relative paths are relative to the settings file."""
     base_path = options.pop("base_path")
     kind = meshregistry_register_registries()
-    words = {"kubeconfig": "kubeconfig", "retry_max": 0.2, **options}
+    words = {"kubeconfig": Path("kubeconfig"), "retry_max": 0.2, **options}
     return kind.open(KubernetesConfig(**words), context(clock=SystemClock(), base_path=base_path))
 
 
@@ -300,7 +301,7 @@ class TestRefusals:
         assert isinstance(error, RegistryProtocolError)
         assert "unable to parse" in str(error)
 
-    @pytest.mark.parametrize("options", [{"kubeconfig": "absent"}, {"context": "absent"}])
+    @pytest.mark.parametrize("options", [{"kubeconfig": Path("absent")}, {"context": "absent"}])
     def test_a_wrong_kubeconfig_says_what_is_missing(self, run_async, cluster, tmp_path, options):
         """And which options name it."""
         error = refused(run_async, cluster, tmp_path, lambda _: None, **options)
@@ -320,10 +321,10 @@ class TestRefusals:
 class TestConfig:
     def test_a_kubeconfig_that_is_not_there_is_found_before_anything_runs(self, tmp_path):
         """`meshregistry check` reports it."""
-        (fault,) = check(KubernetesConfig(kubeconfig="absent"), tmp_path)
+        (fault,) = check(KubernetesConfig(kubeconfig=Path("absent")), tmp_path)
         assert "there is no file 'absent'" in str(fault)
         (tmp_path / "there").touch()
-        assert [] == [*check(KubernetesConfig(kubeconfig="there"), tmp_path)]
+        assert [] == [*check(KubernetesConfig(kubeconfig=Path("there")), tmp_path)]
         assert [] == [*check(KubernetesConfig(), tmp_path)]
 
     def test_nodes_are_read_unless_namespaces_are_named(self):

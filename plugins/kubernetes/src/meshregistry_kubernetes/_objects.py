@@ -6,7 +6,6 @@ service it belongs to. Defaults of absent fields are those of the API's own type
 
 from __future__ import annotations
 
-from sys import intern
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
@@ -159,7 +158,7 @@ _MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError)
 def key_of(document: Any) -> Key:
     """Namespace and name; empty texts where the object has none."""
     metadata = _mapping(document.get("metadata") if isinstance(document, dict) else None)
-    return intern(str(metadata.get("namespace") or "")), str(metadata.get("name") or "")
+    return str(metadata.get("namespace") or ""), str(metadata.get("name") or "")
 
 
 def uid_of(document: Any) -> str:
@@ -189,7 +188,7 @@ def keep_slice(document: Any) -> KeptSlice | Broken:
         groups: tuple[Group, ...] = ()
         if document["addressType"] != "FQDN":
             ports = tuple(
-                (intern(port.get("name") or ""), _port(port["port"]) if port.get("port") else None)
+                (port.get("name") or "", _port(port["port"]) if port.get("port") else None)
                 for port in document.get("ports") or ()
             )
             endpoints = tuple(_endpoint(one) for one in document.get("endpoints") or ())
@@ -213,8 +212,8 @@ def keep_pod(document: Any) -> KeptPod | Broken:
     """Keep a ``v1.Pod``."""
     key = key_of(document)
     try:
-        account = intern(str(_mapping(document.get("spec")).get("serviceAccountName") or ""))
-        return KeptPod(key, uid_of(document), _interned(_labels(document)), account)
+        account = str(_mapping(document.get("spec")).get("serviceAccountName") or "")
+        return KeptPod(key, uid_of(document), _copied(_labels(document)), account)
     except _MALFORMED as error:
         return Broken(key, _reason("Pod", key, error), uid=uid_of(document))
 
@@ -235,7 +234,7 @@ def keep_node(document: Any) -> KeptNode | Broken:
                 str(labels.get(ZONE) or labels.get(f"{_BETA}zone") or ""),
                 str(labels.get(SUBZONE) or ""),
             ),
-            hostname=intern(str(labels.get(HOSTNAME) or key[1])),
+            hostname=str(labels.get(HOSTNAME) or key[1]),
             external_ips=tuple(at for kind, at in addresses if kind == "ExternalIP"),
             internal_ips=tuple(at for kind, at in addresses if kind == "InternalIP"),
             is_ready=ready in ([], ["True"]),
@@ -283,14 +282,14 @@ def _service(key: Key, document: Any) -> KeptService:
         external=tuple(_ingress(balancer.get("ingress") or ())),
         external_ips=tuple(spec.get("externalIPs") or ()),
         is_local=spec.get("externalTrafficPolicy") == "Local",
-        labels=_interned(_labels(document)),
+        labels=_copied(_labels(document)),
         export_to=_exported(annotations.get(_EXPORT_TO)),
     )
 
 
 def _service_port(port: Any) -> ServicePort:
     return ServicePort(
-        name=intern(port.get("name") or ""),
+        name=port.get("name") or "",
         number=_port(port["port"]),
         transport=port.get("protocol") or "TCP",
         app_protocol=port.get("appProtocol") or "",
@@ -330,11 +329,11 @@ def _endpoint(one: Any) -> SliceEndpoint:
     return SliceEndpoint(
         address=one["addresses"][0],
         health=_health(_mapping(one.get("conditions"))),
-        pod=(intern(reference["namespace"]), reference["name"]) if is_pod else None,
+        pod=(reference["namespace"], reference["name"]) if is_pod else None,
         pod_uid=str(reference.get("uid") or "") if is_pod else "",
-        node=intern(one.get("nodeName") or ""),
-        zone=intern(zone),
-        hints=tuple(sorted(intern(hint["name"]) for hint in hints)),
+        node=one.get("nodeName") or "",
+        zone=zone,
+        hints=tuple(sorted(hint["name"] for hint in hints)),
     )
 
 
@@ -352,7 +351,7 @@ def _health(conditions: Mapping[str, Any]) -> Health:
 
 def _subset(subset: Any) -> Group:
     ports = tuple(
-        (intern(port.get("name") or ""), _port(port["port"])) for port in subset.get("ports") or ()
+        (port.get("name") or "", _port(port["port"])) for port in subset.get("ports") or ()
     )
     lists = (("addresses", Health.HEALTHY), ("notReadyAddresses", Health.UNHEALTHY))
     endpoints = []
@@ -364,9 +363,9 @@ def _subset(subset: Any) -> Group:
                 SliceEndpoint(
                     address=one["ip"],
                     health=health,
-                    pod=(intern(reference["namespace"]), reference["name"]) if is_pod else None,
+                    pod=(reference["namespace"], reference["name"]) if is_pod else None,
                     pod_uid=str(reference.get("uid") or "") if is_pod else "",
-                    node=intern(one.get("nodeName") or ""),
+                    node=one.get("nodeName") or "",
                 )
             )
     return Group(ports, tuple(endpoints))
@@ -385,8 +384,8 @@ def _labels(document: Any) -> Mapping[str, str]:
     return _mapping(_mapping(document.get("metadata")).get("labels"))
 
 
-def _interned(labels: Mapping[str, str]) -> Labels:
-    return Labels({intern(str(name)): intern(str(value)) for name, value in labels.items()})
+def _copied(labels: Mapping[str, str]) -> Labels:
+    return Labels({str(name): str(value) for name, value in labels.items()})
 
 
 def _reason(kind: str, key: Key, error: Exception) -> str:
