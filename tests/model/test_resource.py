@@ -143,7 +143,7 @@ def test_two_resources_of_one_name_are_refused(make):
     st.sets(st.sampled_from(NAMES)),
 )
 def test_an_updated_group_is_the_group_built_from_scratch(before, changed, removed):
-    """Updating gives the same names, content, order and digest as building anew."""
+    """Updating gives the same names, content, order, digest and changes as building anew."""
     group = ResourceGroup.of(resource(n, c) for n, c in before.items())
     updated = group.updated({n: resource(n, c) for n, c in changed.items()}, removed)
     expected = {n: c for n, c in before.items() if n not in removed} | changed
@@ -151,6 +151,7 @@ def test_an_updated_group_is_the_group_built_from_scratch(before, changed, remov
     assert anew.listed == updated.listed
     assert list(anew.by_name) == list(updated.by_name)
     assert anew.digest == updated.digest
+    assert anew.changes_since(group) == updated.changes_since(group)
 
 
 @settings(max_examples=40)
