@@ -92,7 +92,7 @@ class TestConformance(RegistryConformance):
         "attempts",
     )
     latency = 15.0  # a silent watch is given up after twice its time
-    changes = 2000
+    changes = 6000
 
     @pytest.fixture
     def backend(self, tmp_path):
