@@ -163,6 +163,8 @@ class Etcd:
             float(line.rpartition(" ")[2])
             for line in text.splitlines()
             if line.startswith("grpc_server_msg_received_total{")
+            # Not what its own parts ask of each other, such as their health.
+            and any(f'"etcdserverpb.{one}"' in line for one in ("KV", "Watch", "Lease", "Auth"))
         ]
         return sum(counted)
 

@@ -38,7 +38,7 @@ class EtcdDouble(rpc.KVServicer, rpc.WatchServicer, rpc.LeaseServicer, rpc.AuthS
         self.tokens = set()
         self.port = 0
         self.clear()
-        self._streams = {}
+        self._streams, self.starts = {}, {}
         self._server = None
 
     def clear(self):
@@ -191,7 +191,7 @@ class EtcdDouble(rpc.KVServicer, rpc.WatchServicer, rpc.LeaseServicer, rpc.AuthS
             await context.write(opened)
             return
         await context.write(opened)
-        if create.start_revision <= self.compacted:
+        if create.start_revision < self.compacted:
             await context.write(
                 rpc.WatchResponse(
                     header=self._header(), canceled=True, compact_revision=self.compacted
@@ -202,6 +202,7 @@ class EtcdDouble(rpc.KVServicer, rpc.WatchServicer, rpc.LeaseServicer, rpc.AuthS
         for revision, events, _ in self.history:
             if revision >= create.start_revision:
                 queue.put_nowait((revision, events))
+        self.starts[queue] = create.start_revision
         reading = asyncio.ensure_future(self._requests(context, queue))
         self._streams[reading] = queue
         try:
@@ -215,14 +216,15 @@ class EtcdDouble(rpc.KVServicer, rpc.WatchServicer, rpc.LeaseServicer, rpc.AuthS
                     header.revision = what or self.revision
                     await context.write(rpc.WatchResponse(header=header, events=wanted))
         finally:
-            del self._streams[reading]
+            del self._streams[reading], self.starts[queue]
             reading.cancel()
 
     async def _requests(self, context, queue):
         while (request := await context.read()) is not grpc.aio.EOF:
             assert request == PROGRESS_REQUEST
             self.calls["progress"] += 1
-            if not self.is_silent:
+            # etcd 3.5.8 and later are silent to a watch that begins in the future.
+            if not self.is_silent and self.revision >= self.starts[queue]:
                 queue.put_nowait((0, ()))
 
     async def LeaseGrant(self, request, context):  # noqa: N802 - etcd's name

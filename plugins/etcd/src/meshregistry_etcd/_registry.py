@@ -1,4 +1,4 @@
-"""The run loop: list at one revision, watch from the next, list again after any gap."""
+"""The run loop: list at one revision, watch from there, list again after any gap."""
 
 from __future__ import annotations
 
@@ -63,7 +63,9 @@ class EtcdRegistry:
             began = clock.now()
             revision = await self._list(client, sink)
             try:
-                async with client.watch(self._folder, revision + 1) as watch:
+                # Not from the next one: etcd gives no sign of life to a watch whose first
+                # revision is still to come. What was listed already is left out below.
+                async with client.watch(self._folder, revision) as watch:
                     await self._follow(watch, revision, sink)
             except (RegistryUnavailable, RegistryAuthError) as error:
                 # A token may have ended between listing and watch: one more try tells.
@@ -98,6 +100,7 @@ class EtcdRegistry:
         raise AssertionError("the last attempt returns or raises")
 
     async def _follow(self, watch: Watch, revision: int, sink: Sink) -> None:
+        listed = revision
         while True:
             response = await watch.responses()
             if not response.events:
@@ -107,8 +110,9 @@ class EtcdRegistry:
                     raise RegistryUnavailable(f"{msg}; the keys are listed again")
                 sink.confirm()
                 continue
+            news = [one for one in response.events if one.kv.mod_revision > listed]
             revision = max(revision, response.header.revision)
-            for update in self._mirror.apply(self._changed(event) for event in response.events):
+            for update in self._mirror.apply(self._changed(event) for event in news):
                 match update:
                     case Gone(key):
                         sink.remove(key)
