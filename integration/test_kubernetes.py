@@ -156,6 +156,7 @@ def test_two_clusters_are_two_sources(run_async, tmp_path):
 
     async def main() -> None:
         async with Kubernetes(tmp_path / "k") as cluster:
+            await cluster.node("n1", **_NODE)
             await cluster.service("web", ports=_HTTP)
             await cluster.pod("web-1", "10.244.0.1", app="web")
             sources = [
