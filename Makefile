@@ -20,7 +20,7 @@ PLUGINS := $(patsubst %/pyproject.toml,./%,$(wildcard plugins/*/pyproject.toml))
 
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help lint unit test servers integration bench demo three-registries docs constraints clean
+.PHONY: help lint unit test servers integration bench bench-adapters demo three-registries docs constraints clean
 
 help:
 	@echo 'make lint         formatting, lint, types, import contracts'
@@ -28,6 +28,7 @@ help:
 	@echo 'make integration  real programs: Envoy, Consul, etcd, Kubernetes, the xDS client of gRPC'
 	@echo 'make servers      build those that are missing, outside the tree (Go; 10 to 15 minutes, once)'
 	@echo 'make bench        side by side with peers; prints a table, writes build/benchmarks.json'
+	@echo 'make bench-adapters  what each adapter costs, on real servers; writes build/adapters.json'
 	@echo 'make demo         a real Envoy follows a registry that changes under traffic'
 	@echo 'make three-registries  real Consul, etcd and Kubernetes to try meshregistry on'
 	@echo 'make docs         what the documentation promises, checked'
@@ -77,6 +78,9 @@ integration: $(ENVOY) servers
 
 bench: $(ENVOY)
 	PYTHONPATH=integration $(BIN)/python -m benchmarks --output build/benchmarks.json $(BENCH)
+
+bench-adapters: $(ENVOY) servers
+	PYTHONPATH=integration $(BIN)/python -m benchmarks.adapters $(BENCH)
 
 three-registries: $(DEV) servers
 	$(BIN)/python integration/three_registries.py
