@@ -92,6 +92,19 @@ def test_writes_in_flight_are_limited(loop):
     assert 3 == len(log)
 
 
+def test_a_large_fan_out_lets_the_loop_read_in_between(loop):
+    """Between two batches of turns, others have theirs: who asks meanwhile goes first."""
+    log: list[str] = []
+    turns = fanout(loop, max_writes=10_000, max_bytes=10_000)
+    asked = Peer("asked", log, b"1")
+    for number in range(1_000):
+        turns.want(Peer(str(number), log, b"1"), Wish.PUSH)
+    loop.call_soon(lambda: turns.want(asked, Wish.ANSWER))
+    loop.run()
+    assert 1_001 == len(log)
+    assert 0 < log.index("asked:1") < 1_000
+
+
 def test_bytes_in_flight_are_limited(loop):
     """No write starts while the limit is reached."""
     log: list[str] = []

@@ -96,7 +96,7 @@ class Session:
         True only after `next_message` had nothing more to send.
         """
         return self._offered is not None and all(
-            sub.is_settled(self._offered) for sub in self._active()
+            sub.is_settled(self._offered) for sub in self._subscriptions.values()
         )
 
     @property
