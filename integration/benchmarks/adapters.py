@@ -44,8 +44,8 @@ SERVICES, ENDPOINTS = 1000, 10
 FEW = ("web", "quiet-1", "quiet-2")
 PAUSE = 0.1
 LIMIT = 30.0
-# A new source of Consul asks for every service once more, spread over so many seconds.
-SETTLED = 32.0
+# A new source of Consul asks for every service once more, spread over 30 s.
+SETTLED = 45.0
 
 
 @frozen

@@ -45,7 +45,8 @@ COST = """- *requests/min*: what the registry's server counts itself while nothi
   is larger than that of one that knows three services, when all has been listed and garbage has
   been collected: adapter, client library and catalog, and what the first listing needed for a while
   if the system has not taken it back. No proxy is connected. Endpoints of Kubernetes are slices
-  without pods here; a pod adds about as much again.
+  without pods here; with 5,000 pods the whole process stays under 150 MB, which
+  `make integration` checks.
 - *whole process*: the same process, interpreter and libraries included.
 - *first complete catalog*: from the start of the pilot, import of the client library included.
 """

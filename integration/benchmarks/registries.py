@@ -254,14 +254,14 @@ class KubernetesSubject:
             "subjects": [{"kind": "User", "apiGroup": api, "name": _USER}],
         }
         await self._cluster.create(common | {"kind": "ClusterRoleBinding"} | binding)
+        await asyncio.sleep(1)  # the authorizer learns of new rules by a watch of its own
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._cluster.__aexit__()
 
     def source(self) -> dict[str, Any]:
-        # Two seconds are what the API server may need until it knows of the new rights.
-        return {"kind": "kubernetes", "kubeconfig": str(self._cluster.viewer), "retry_max": "2s"}
+        return {"kind": "kubernetes", "kubeconfig": str(self._cluster.viewer)}
 
     async def point(self, backend: int, port: int, service: str = "web") -> None:
         pod = POD.removesuffix("1") + str(backend)
