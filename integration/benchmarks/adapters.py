@@ -62,6 +62,7 @@ class Figures:
     """What was measured of one adapter."""
 
     changes: list[Change] = field(factory=list)
+    among_many: list[float] = field(factory=list)
     idle_few: float | None = None
     idle_many: float | None = None
     resident_few: float = 0.0
@@ -186,6 +187,23 @@ class Run:
             for name, count in (await self._counted()).items():
                 self.figures[name].idle_many = count
 
+    async def among_many(self, rounds: int) -> None:
+        """Replace an instance of a service among many; milliseconds until the catalog says so."""
+        async with Pilot(self._settings(free_port()), plugins=[LoopbackKubernetes()]) as pilot:
+            await pilot.synced(timeout=LIMIT)
+            async with asyncio.timeout(LIMIT):
+                while len(pilot.catalog) < len(self.subjects) * SERVICES:
+                    await asyncio.sleep(0.1)
+            for number in range(rounds):
+                backend = 2 - number % 2
+                for subject in self.subjects:
+                    await subject.replace(backend, 8080)
+                    accepted = time.perf_counter()
+                    await _in_catalog(pilot, subject.host, f"127.0.0.{backend}")
+                    took = (time.perf_counter() - accepted) * 1e3
+                    self.figures[subject.name].among_many.append(took)
+                    await asyncio.sleep(PAUSE)
+
     async def _processes(self, stack: AsyncExitStack, endpoints: int) -> dict[str, Any]:
         """A process with a pilot for each, started one after the other, left to idle."""
         said = {}
@@ -213,6 +231,18 @@ class Run:
         }
 
 
+async def _in_catalog(pilot: Pilot, host: str, address: str) -> None:
+    """Wait until the one endpoint of a host has this address; looks only at new catalogs."""
+    looked_at = None
+    async with asyncio.timeout(2 * LIMIT):
+        while True:
+            if (catalog := pilot.catalog) is not looked_at:
+                looked_at = catalog
+                if {one.address for one in catalog.endpoints(host)} == {address}:
+                    return
+            await asyncio.sleep(0.001)
+
+
 async def _when(holds: Callable[[], Awaitable[bool]]) -> float:
     """Ask every millisecond; when it held first."""
     while not await holds():
@@ -235,6 +265,24 @@ def freshness(figures: dict[str, Figures]) -> Benchmark:
     count = max(len(one.changes) for one in figures.values())
     return Benchmark(
         title=f"from change to catalog and to Envoy, {count} changes", rows=tuple(rows)
+    )
+
+
+def freshness_among_many(figures: dict[str, Figures]) -> Benchmark:
+    """The same with many services, and without Envoy."""
+    count = max(len(one.among_many) for one in figures.values())
+    return Benchmark(
+        title=f"from change to catalog among {SERVICES:,} services, {count} changes",
+        rows=tuple(
+            Row(
+                subject=name,
+                figures={
+                    "to catalog: p50 ms": statistics.median(one.among_many),
+                    "to catalog: worst ms": max(one.among_many),
+                },
+            )
+            for name, one in figures.items()
+        ),
     )
 
 
@@ -282,7 +330,8 @@ async def measure(folder: Path, console: Console, rounds: int, idle: float) -> l
         await run.changes(envoy, folder / "envoy", rounds)
         await run.few()
         await run.many()
-    return [freshness(run.figures), cost(run.figures)]
+        await run.among_many(max(2, rounds // 3))
+    return [freshness(run.figures), freshness_among_many(run.figures), cost(run.figures)]
 
 
 def machine() -> dict[str, Any]:

@@ -39,6 +39,9 @@ class Subject(Protocol):
     async def point(self, backend: int, port: int, service: str = "web") -> None:
         """Let the one endpoint of a service be 127.0.0.N; returns when that is accepted."""
 
+    async def replace(self, backend: int, port: int) -> None:
+        """Let 127.0.0.N be the one endpoint of ``web``, as when an instance takes another's place."""
+
     async def fill(self, services: int, endpoints: int) -> None:
         """Add so many services of so many endpoints each."""
 
@@ -77,6 +80,9 @@ class FileSubject:
         self._services[f"{service}.file.test"] = [(f"127.0.0.{backend}", port)]
         self._write()
 
+    async def replace(self, backend: int, port: int) -> None:
+        await self.point(backend, port)
+
     async def fill(self, services: int, endpoints: int) -> None:
         for number in range(services):
             places = [(address(number, index), 8080) for index in range(endpoints)]
@@ -111,6 +117,7 @@ class ConsulSubject:
     def __init__(self, binary: str, folder: Path) -> None:
         folder.mkdir()
         self._consul = Consul(binary, folder)
+        self._instance = "web"
 
     async def __aenter__(self) -> Self:
         await self._consul.start()
@@ -126,6 +133,13 @@ class ConsulSubject:
         await self._consul.register(
             service, port, address=f"127.0.0.{backend}", id=service, Meta={"protocol": "http"}
         )
+
+    async def replace(self, backend: int, port: int) -> None:
+        new = f"web-{backend}"
+        more = {"id": new, "Meta": {"protocol": "http"}}
+        await self._consul.register("web", port, address=f"127.0.0.{backend}", **more)
+        await self._consul.put(f"/v1/agent/service/deregister/{self._instance}")
+        self._instance = new
 
     async def fill(self, services: int, endpoints: int) -> None:
         for index in range(endpoints):
@@ -179,6 +193,9 @@ class EtcdSubject:
 
     async def point(self, backend: int, port: int, service: str = "web") -> None:
         await self._put([self._pair(f"{service}.etcd.test", 0, f"127.0.0.{backend}", port)])
+
+    async def replace(self, backend: int, port: int) -> None:
+        await self.point(backend, port)
 
     async def fill(self, services: int, endpoints: int) -> None:
         pairs = (
@@ -273,6 +290,9 @@ class KubernetesSubject:
         path = f"{_SLICES}/{service}-1"
         changed = {"endpoints": slice_["endpoints"], "ports": slice_["ports"]}
         await self._cluster.call("PATCH", path, changed, patch="merge-patch+json")
+
+    async def replace(self, backend: int, port: int) -> None:
+        await self.point(backend, port)
 
     async def fill(self, services: int, endpoints: int) -> None:
         await concurrently(
