@@ -256,14 +256,18 @@ def test_revisions_that_go_back_lead_to_a_new_listing(run_async, make_double, fo
     run_async(main())
 
 
+def is_watching(source):
+    """The watch is open and waits for its whole interval, and for no answer any more."""
+    return [10.0] == [round(at - source.clock.now(), 6) for at in source.clock.deadlines]
+
+
 class TestSilence:
     def test_a_silent_watch_is_asked_for_a_sign_of_life(self, run_async, make_double, following):
         """Which confirms what is known."""
 
         async def main():
             async with make_double() as double, following(double) as source:
-                await source.until(lambda: source.sink.calls and double.watches)
-                await source.clock.sleeping()
+                await source.until(lambda: source.sink.calls and is_watching(source))
                 await source.clock.advance(9.9)
                 assert 0 == double.calls["progress"]
                 await source.clock.advance(0.1)
@@ -277,9 +281,8 @@ class TestSilence:
 
         async def main():
             async with make_double() as double, following(double) as source:
-                await source.until(lambda: source.sink.calls and double.watches)
+                await source.until(lambda: source.sink.calls and is_watching(source))
                 double.is_silent = True
-                await source.clock.sleeping()
                 await source.clock.advance(10)
                 await source.until(lambda: double.calls["progress"])
                 await source.clock.sleeping()
