@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from benchmarks.encoding import change_to_bytes, response_join, sharing
+from benchmarks.encoding import change_to_bytes, response_joins, sharing
 from benchmarks.envoy_change import envoy_change
 from benchmarks.fanout import fan_out
 from benchmarks.messages import WORKLOADS
@@ -37,8 +37,9 @@ def run(only: str, rounds: int) -> Iterator[Benchmark]:
         for streams in (100, 1000):
             for key, workload in WORKLOADS.items():
                 yield asyncio.run(fan_out(key, workload, streams, rounds))
+    if only in "join":
+        yield from response_joins()
     for name, measure in (
-        ("join", response_join),
         ("change", change_to_bytes),
         ("sharing", sharing),
     ):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from envoy.service.discovery.v3 import discovery_pb2
 
-from benchmarks.messages import assignment
+from benchmarks.messages import assignment, cluster
 from benchmarks.results import Benchmark, Ratio, Row
 from meshregistry.ads import Response
 from meshregistry.generate import Pipeline, World
@@ -25,15 +25,17 @@ from meshregistry.model import (
     Proxy,
     ProxyKey,
     ProxyRole,
-    Resource,
     ResourceSet,
     Service,
     SourceId,
 )
 from meshregistry.server._codec import Encoder
+from meshregistry.server._items import resource_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from google.protobuf.message import Message
 
 SOURCE = SourceId("bench")
 
@@ -53,27 +55,21 @@ def milliseconds(work: Callable[[int], object], rounds: int) -> float:
     return statistics.median(times)
 
 
-def response_join(rounds: int = 50) -> Benchmark:
-    """A response of 1,000 assignments of 10: joined from encoded ones, or packed and serialised."""
-    messages = sorted(
-        (assignment(index, 10) for index in range(1000)), key=lambda each: each.cluster_name
-    )
-    resources = [
-        Resource(ENDPOINT, each.cluster_name, each.SerializeToString(deterministic=True))
-        for each in messages
-    ]
-    everything = ResourceSet.of(resources).resources(ENDPOINT)
+def response_join(what: str, messages: list[Message], rounds: int = 50) -> Benchmark:
+    """A response of many resources: joined from encoded ones, or packed and serialised."""
+    resources = sorted(map(resource_of, messages), key=lambda each: each.name)
+    messages = sorted(messages, key=lambda each: resource_of(each).name)
+    url = resources[0].type_url
+    everything = ResourceSet.of(resources).resources(url)
 
     def pack(number: int) -> bytes:
-        made = discovery_pb2.DiscoveryResponse(
-            version_info="v", type_url=ENDPOINT, nonce=str(number)
-        )
+        made = discovery_pb2.DiscoveryResponse(version_info="v", type_url=url, nonce=str(number))
         for each in messages:
             made.resources.add().Pack(each, deterministic=True)
         return made.SerializeToString(deterministic=True)
 
     def response(number: int) -> Response:
-        return Response(type_url=ENDPOINT, version="v", resources=everything, nonce=str(number))
+        return Response(type_url=url, version="v", resources=everything, nonce=str(number))
 
     def join(number: int) -> bytes:
         return Encoder().encode(response(number))
@@ -86,7 +82,7 @@ def response_join(rounds: int = 50) -> Benchmark:
     if parsed != discovery_pb2.DiscoveryResponse.FromString(pack(7)):
         raise AssertionError("the joined response says something else than the packed one")
     return Benchmark(
-        title=f"response of 1,000 assignments of 10, {len(join(1)) / 1e3:.0f} kB",
+        title=f"response of {what}, {len(join(1)) / 1e3:.0f} kB",
         rows=(
             Row(subject="pack and serialise messages", figures={"µs": packed * 1e3, "times": 1}),
             Row(
@@ -100,13 +96,19 @@ def response_join(rounds: int = 50) -> Benchmark:
         ),
         ratios=(
             Ratio(
-                what="1,000-resource response: pack and serialise / join",
+                what=f"response of {what}: pack and serialise / join",
                 value=packed / joined,
                 limit=100,
                 is_at_most=False,
             ),
         ),
     )
+
+
+def response_joins() -> Iterator[Benchmark]:
+    """Small resources, and larger ones: what is saved grows with the size of a message."""
+    yield response_join("1,000 clusters", [cluster(index) for index in range(1000)])
+    yield response_join("1,000 assignments of 10", [assignment(index, 10) for index in range(1000)])
 
 
 def entry(index: int, *, endpoints: int, shift: int = 0) -> CatalogEntry:
@@ -189,6 +191,7 @@ def change_to_bytes(services: int = 1000, rounds: int = 30) -> Benchmark:
     fresh = milliseconds(everything, max(3, rounds // 10))
     changed = milliseconds(change, rounds)
     return Benchmark(
+        notes=("the change begins with the merged service, after the registry and the merge",),
         title=f"one endpoint of 100 changed, {services:,} services in the set: change to bytes",
         rows=(
             Row(subject="derive and encode everything", figures={"ms": fresh, "times": 1}),

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
 
+_LIMIT = 10_000
+
+
 @define
 class Lane:
     """One Envoy with its number of clusters and its variant of xDS."""
@@ -79,7 +82,8 @@ async def envoy_change(folder: Path, rounds: int = 40) -> Benchmark:
                 start = time.perf_counter()
                 changed = resources.assignment("used", backend.port)
                 server.update(lane.group, changed=[changed])
-                await _until(http, lane.url, backend.version)
+                if (last := await _until(http, lane.url, backend.version)) != backend.version:
+                    raise TimeoutError(await _diagnosis(server, lane, backend.version, last))
                 lane.times.append((time.perf_counter() - start) * 1e3)
     return Benchmark(
         title="an endpoint changed: until a real Envoy answers from the other one",
@@ -97,13 +101,40 @@ async def envoy_change(folder: Path, rounds: int = 40) -> Benchmark:
     )
 
 
-async def _until(http: aiohttp.ClientSession, url: str, version: str) -> None:
-    limit = 10_000
-    for _ in range(limit):
-        async with http.get(url) as answer:
-            if await answer.text() == version:
-                return
-    raise TimeoutError(f"{url} does not answer {version} after {limit} requests")
+async def _until(http: aiohttp.ClientSession, url: str, version: str) -> str:
+    """Ask until a version answers, or very often; the last answer."""
+    answer = ""
+    for _ in range(_LIMIT):
+        async with http.get(url) as response:
+            answer = await response.text()
+        if answer == version:
+            break
+    return answer
+
+
+async def _diagnosis(server: XdsServer, lane: Lane, version: str, last: str) -> str:
+    """All that tells a change that was not sent from one that was not taken."""
+    known = [
+        (kind.type_url, len(kind.names), kind.version_sent, kind.version_acked, kind.state)
+        for proxy in server.proxies()
+        if proxy.group == lane.group
+        for kind in proxy.types
+    ]
+    _, listeners = await lane.proxy.ask("/listeners")
+    _, clusters = await lane.proxy.ask("/clusters")
+    used = [line for line in clusters.splitlines() if line.startswith("used::")]
+    return "\n".join(
+        [
+            (
+                f"{lane.subject}, change {len(lane.times) + 1}: {lane.url} does not answer "
+                f"{version} after {_LIMIT} requests but {last[:200]!r}"
+            ),
+            f"the server knows {known}",
+            f"Envoy listens on {listeners}",
+            *used[:8],
+            lane.proxy.process.tail(),
+        ]
+    )
 
 
 def _ratio(lanes: list[Lane], *, delta: bool) -> Ratio:

@@ -20,10 +20,11 @@ compare: compare within a table.
 
 Servers run as processes of their own. *bytes only* writes responses that were made
 beforehand on grpc.aio and looks at nothing that clients say: the floor of this transport.
-The rounds of all servers are interleaved, and times are wall clock from just before the
-change to the moment when the last stream holds the whole response. The load decodes only
-version and nonce; its own processor time stands in the table, and with the floor it shows
-that the load is not what is measured.
+The rounds of all servers are interleaved, and their times are wall clock from just before
+the change to the moment when the last stream holds the whole response. The load decodes
+only version and nonce, and its own processor time stands in the table: it shares the cores
+with the servers, alike for each. What happens within one process (responses, changes,
+sharing) is measured as processor time of one thread. Figures are medians.
 """
 
 
