@@ -256,39 +256,48 @@ def test_revisions_that_go_back_lead_to_a_new_listing(run_async, make_double, fo
     run_async(main())
 
 
-def is_watching(source):
-    """The watch is open and waits for its whole interval, and for no answer any more."""
-    return [10.0] == [round(at - source.clock.now(), 6) for at in source.clock.deadlines]
+async def is_watched(source, double, value):
+    """Wait until the watch has told of a change: before that, its silence would be another one."""
+    await source.until(lambda: source.sink.calls and double.watches)
+    double.put("watched.lab/1", value)
+    await source.until(lambda: "upsert" in source.sink.methods)
+    await source.until(
+        lambda: [10.0] == [round(at - source.clock.now(), 6) for at in source.clock.deadlines]
+    )
 
 
 class TestSilence:
-    def test_a_silent_watch_is_asked_for_a_sign_of_life(self, run_async, make_double, following):
+    def test_a_silent_watch_is_asked_for_a_sign_of_life(
+        self, run_async, make_double, following, document
+    ):
         """Which confirms what is known."""
 
         async def main():
             async with make_double() as double, following(double) as source:
-                await source.until(lambda: source.sink.calls and is_watching(source))
+                await is_watched(source, double, document(A))
                 await source.clock.advance(9.9)
                 assert 0 == double.calls["progress"]
                 await source.clock.advance(0.1)
-                await source.until(lambda: ("replace", "confirm") == source.sink.methods)
+                await source.until(lambda: "confirm" == source.sink.methods[-1])
                 assert (1, 1) == (double.calls["progress"], double.calls["Range"])
 
         run_async(main())
 
-    def test_without_one_the_connection_is_made_anew(self, run_async, make_double, following):
+    def test_without_one_the_connection_is_made_anew(
+        self, run_async, make_double, following, document
+    ):
         """A half-open connection costs the interval and the time of a question."""
 
         async def main():
             async with make_double() as double, following(double) as source:
-                await source.until(lambda: source.sink.calls and is_watching(source))
+                await is_watched(source, double, document(A))
                 double.is_silent = True
                 await source.clock.advance(10)
                 await source.until(lambda: double.calls["progress"])
                 await source.clock.sleeping()
                 await source.clock.advance(5)
                 await source.until(lambda: 2 == double.calls["Watch"])
-                assert {"replace"} == set(source.sink.methods)
+                assert {"replace", "upsert"} == set(source.sink.methods)
 
         run_async(main())
 

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 from fake_api_server import FakeApiServer, endpoint, node, pod, service, slice_, status
 
-from meshregistry.aggregate import SystemClock
 from meshregistry.errors import RegistryAuthError, RegistryProtocolError, RegistryUnavailable
-from meshregistry.testing import RecordingSink, context
+from meshregistry.testing import RecordingSink, SystemClock, context
 from meshregistry_kubernetes import KubernetesConfig, meshregistry_register_registries
 from meshregistry_kubernetes._config import check
 
