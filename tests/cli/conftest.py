@@ -53,7 +53,7 @@ def run(capsys):
     return call
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def running():
     """A pilot that serves one service from memory, in a thread."""
     settings = Settings.from_dict(
