@@ -202,7 +202,7 @@ class TestPlugins:
     def test_settings_say_which_must_be_there(self, folder, run):
         """A kind that is missing is an error with the line to type, after the list."""
         assert 0 == run("plugins", "-c", "mesh.yaml").code
-        (folder / "mesh.yaml").write_text("sources: [{id: dc1, kind: consul}]")
+        (folder / "mesh.yaml").write_text("sources: [{id: dc1, kind: eureka}]")
         ran = run("plugins", "-c", "mesh.yaml")
         assert (1, True, True) == (ran.code, "memory" in ran.out, "pip install" in ran.err)
 
