@@ -20,15 +20,18 @@ from meshregistry.documents._nodes import (
     to_plain,
 )
 from meshregistry.documents._parse import decode, parse
+from meshregistry.documents._rule_documents import DocumentKey, RuleDocument
 from meshregistry.documents._structure import attempt, structure
 from meshregistry.documents._values import Path, Seconds, Secret, format_seconds, parse_seconds
 
 __all__ = [
     "AnyNode",
     "Document",
+    "DocumentKey",
     "MappingNode",
     "Path",
     "Position",
+    "RuleDocument",
     "ScalarNode",
     "Scalars",
     "Seconds",

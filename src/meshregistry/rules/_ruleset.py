@@ -1,0 +1,87 @@
+"""The neutral routing configuration: values that know neither Envoy nor YAML."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from meshregistry.rules._destinations import DestinationPolicy
+from meshregistry.rules._gateways import Gateway, SidecarScope
+from meshregistry.rules._routes import RouteRule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    Rule = RouteRule | DestinationPolicy | Gateway | SidecarScope
+
+
+@frozen(kw_only=True)
+class RuleSet:
+    """All rules of the mesh, each sort in order of precedence: older first, then by name.
+
+    Equal rule sets generate equal configuration; where rules were written plays no part.
+
+    Attributes:
+        routes: where requests and connections go.
+        policies: how the chosen services are reached.
+        gateways: what routers listen for.
+        scopes: what sidecars see.
+    """
+
+    routes: tuple[RouteRule, ...] = ()
+    policies: tuple[DestinationPolicy, ...] = ()
+    gateways: tuple[Gateway, ...] = ()
+    scopes: tuple[SidecarScope, ...] = ()
+
+    @classmethod
+    def of(cls, rules: Iterable[Rule]) -> RuleSet:
+        """Put rules in order."""
+        routes: list[RouteRule] = []
+        policies: list[DestinationPolicy] = []
+        gateways: list[Gateway] = []
+        scopes: list[SidecarScope] = []
+        for rule in sorted(rules, key=lambda rule: (rule.created, rule.namespace, rule.name)):
+            match rule:
+                case RouteRule():
+                    routes.append(rule)
+                case DestinationPolicy():
+                    policies.append(rule)
+                case Gateway():
+                    gateways.append(rule)
+                case SidecarScope():
+                    scopes.append(rule)
+        return cls(
+            routes=tuple(routes),
+            policies=tuple(policies),
+            gateways=tuple(gateways),
+            scopes=tuple(scopes),
+        )
+
+    @cached_property
+    def by_gateway(self) -> Mapping[str, Gateway]:
+        """The gateways by ``namespace/name``."""
+        return {gateway.key: gateway for gateway in self.gateways}
+
+    def __bool__(self) -> bool:
+        return bool(self.routes or self.policies or self.gateways or self.scopes)
+
+
+def is_host_match(pattern: str, host: str) -> bool:
+    """Whether a host is the pattern's: equal, or under its ``*.suffix``; ``*`` takes all."""
+    if pattern == "*":
+        return True
+    if pattern.startswith("*"):
+        return host.endswith(pattern[1:]) and host != pattern[1:]
+    return pattern == host
+
+
+def host_rank(pattern: str) -> tuple[int, int, str]:
+    """Sorts host patterns: exact ones before wildcards, longer wildcards before shorter."""
+    return (1 if pattern.startswith("*") else 0, -len(pattern), pattern)
+
+
+def is_exported(export_to: tuple[str, ...], home: str, namespace: str) -> bool:
+    """Whether what is exported like this from its home is for proxies of a namespace."""
+    return "*" in export_to or namespace in export_to or ("." in export_to and home == namespace)
