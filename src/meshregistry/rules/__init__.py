@@ -22,10 +22,10 @@ from meshregistry.rules._gateways import (
     EgressListener,
     Gateway,
     GatewayServer,
+    GatewayTls,
+    GatewayTlsMode,
     IngressListener,
     ServerProtocol,
-    ServerTls,
-    ServerTlsMode,
     SidecarScope,
 )
 from meshregistry.rules._matches import (
@@ -38,6 +38,7 @@ from meshregistry.rules._matches import (
 )
 from meshregistry.rules._mesh import MeshSettings, OutboundTrafficPolicy, RouterSettings
 from meshregistry.rules._origin import Origin
+from meshregistry.rules._reading import FieldNote, Reading, RuleKind, Standing
 from meshregistry.rules._routes import (
     MESH,
     Abort,
@@ -46,7 +47,7 @@ from meshregistry.rules._routes import (
     Delay,
     Destination,
     DirectResponse,
-    Fault,
+    FaultInjection,
     HeaderOperations,
     HttpRoute,
     Mirror,
@@ -57,7 +58,7 @@ from meshregistry.rules._routes import (
     RouteRule,
     WeightedDestination,
 )
-from meshregistry.rules._ruleset import RuleSet, host_rank, is_exported, is_host_match
+from meshregistry.rules._ruleset import Rule, RuleSet, host_rank, is_exported, is_host_match
 
 __all__ = [
     "MESH",
@@ -76,9 +77,12 @@ __all__ = [
     "DirectResponse",
     "Distribution",
     "EgressListener",
-    "Fault",
+    "FaultInjection",
+    "FieldNote",
     "Gateway",
     "GatewayServer",
+    "GatewayTls",
+    "GatewayTlsMode",
     "HashKey",
     "HashOn",
     "HeaderOperations",
@@ -95,17 +99,19 @@ __all__ = [
     "OutboundTrafficPolicy",
     "OutlierDetection",
     "PortPolicies",
+    "Reading",
     "Redirect",
     "RedirectPort",
     "Retry",
     "Rewrite",
     "RouteRule",
     "RouterSettings",
+    "Rule",
+    "RuleKind",
     "RuleSet",
     "ServerProtocol",
-    "ServerTls",
-    "ServerTlsMode",
     "SidecarScope",
+    "Standing",
     "Subset",
     "TextMatch",
     "TextMatchKind",

@@ -11,7 +11,7 @@ from meshregistry.rules._mesh import OutboundTrafficPolicy
 from meshregistry.rules._origin import Origin
 
 
-class ServerTlsMode(enum.Enum):
+class GatewayTlsMode(enum.Enum):
     """What a gateway does with TLS; PASSTHROUGH modes do not end it."""
 
     PASSTHROUGH = "PASSTHROUGH"
@@ -23,7 +23,7 @@ class ServerTlsMode(enum.Enum):
 
 
 @frozen(kw_only=True, cache_hash=True)
-class ServerTls:
+class GatewayTls:
     """TLS of a gateway's server. Paths are those of files on the proxy's machine.
 
     Attributes:
@@ -31,7 +31,7 @@ class ServerTls:
         minimum, maximum: versions such as ``TLSV1_2``; empty: Envoy's default.
     """
 
-    mode: ServerTlsMode | None = None
+    mode: GatewayTlsMode | None = None
     is_redirect: bool = False
     server_certificate: str = ""
     private_key: str = ""
@@ -76,7 +76,7 @@ class GatewayServer:
     protocol: ServerProtocol = ServerProtocol.HTTP
     bind: str = ""
     hosts: tuple[str, ...] = ("*/*",)
-    tls: ServerTls | None = None
+    tls: GatewayTls | None = None
     name: str = ""
     origin: Origin = field(default=Origin(), eq=False)
 

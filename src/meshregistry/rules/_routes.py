@@ -154,7 +154,7 @@ class Abort:
 
 
 @frozen(kw_only=True, cache_hash=True)
-class Fault:
+class FaultInjection:
     """Faults that are injected for testing."""
 
     delay: Delay | None = None
@@ -202,7 +202,7 @@ class HttpRoute:
     rewrite: Rewrite | None = None
     timeout: Seconds | None = None
     retry: Retry | None = None
-    fault: Fault | None = None
+    fault: FaultInjection | None = None
     mirrors: tuple[Mirror, ...] = ()
     cors: Cors | None = None
     request: HeaderOperations = HeaderOperations()
@@ -234,6 +234,9 @@ class RouteRule:
         tcp: for all other connections.
         export_to: namespaces whose proxies it is for; ``*`` all, ``.`` its own.
         created: seconds since the epoch; the older document wins; 0 if unknown.
+        precedence: if given, the routes of all rules for the same host that have one are
+            tried together, those of higher precedence first (2017 rules); None: the oldest
+            rule for a host is the only one.
         origin: the document.
     """
 
@@ -246,4 +249,5 @@ class RouteRule:
     tcp: tuple[ConnectionRoute, ...] = ()
     export_to: tuple[str, ...] = ("*",)
     created: float = 0.0
+    precedence: int | None = None
     origin: Origin = field(default=Origin(), eq=False)

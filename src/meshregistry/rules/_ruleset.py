@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from attrs import frozen
 
@@ -14,7 +14,8 @@ from meshregistry.rules._routes import RouteRule
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    Rule = RouteRule | DestinationPolicy | Gateway | SidecarScope
+Rule: TypeAlias = RouteRule | DestinationPolicy | Gateway | SidecarScope
+"""One rule of any sort."""
 
 
 @frozen(kw_only=True)
