@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-if TYPE_CHECKING:
-    from meshregistry.documents import RuleDocument
-    from meshregistry.errors import ConfigError
-    from meshregistry.rules._ruleset import Rule
+from meshregistry.documents import RuleDocument
+from meshregistry.errors import ConfigError
+from meshregistry.rules._ruleset import Rule
 
 
 @frozen(kw_only=True)
