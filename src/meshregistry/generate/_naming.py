@@ -39,9 +39,9 @@ class ClusterName:
         return f"{self.direction}|{self.port}|{self.subset}|{self.host}"
 
 
-def outbound_cluster(host: str, port: int) -> str:
-    """The cluster that leads to a service's port."""
-    return f"outbound|{port}||{host}"
+def outbound_cluster(host: str, port: int, subset: str = "") -> str:
+    """The cluster that leads to a service's port, or to a subset of its endpoints."""
+    return f"outbound|{port}|{subset}|{host}"
 
 
 def inbound_cluster(port: int) -> str:
