@@ -13,20 +13,26 @@ from meshregistry.errors import GenerationError
 from meshregistry.generate import _naming
 from meshregistry.generate._endpoints import assignment
 from meshregistry.generate._output import Generated, packed, resource
-from meshregistry.model import CLUSTER, ENDPOINT, Protocol, Resolution
+from meshregistry.model import CLUSTER, ENDPOINT, Locality, Protocol, Resolution
 from meshregistry.rules import OutboundTrafficPolicy
 
 if TYPE_CHECKING:
     from meshregistry.generate._world import View
     from meshregistry.model import CatalogEntry, Resource
-    from meshregistry.rules import MeshSettings
+    from meshregistry.rules import DestinationPolicy, MeshSettings
 
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _UNLIMITED = 2**32 - 1
 _IDLE_SECONDS = 300
 
 
-def service_clusters(entry: CatalogEntry, network: str, mesh: MeshSettings) -> Generated:
+def service_clusters(
+    entry: CatalogEntry,
+    network: str,
+    mesh: MeshSettings,
+    policy: DestinationPolicy | None = None,  # noqa: ARG001
+    locality: Locality = Locality(),  # noqa: ARG001
+) -> Generated:
     """Clusters of a service with their assignments, for proxies on a network.
 
     Every port has a cluster, and every EDS cluster an assignment, possibly empty (Envoy

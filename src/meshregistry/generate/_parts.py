@@ -6,8 +6,17 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from meshregistry.generate._ruling import Policies, reads_locality
 from meshregistry.generate._world import Scope
-from meshregistry.model import Catalog, Reference, Resource, ResourcePart, ServiceKey
+from meshregistry.model import (
+    Catalog,
+    Locality,
+    Reference,
+    Resource,
+    ResourcePart,
+    ServiceKey,
+)
+from meshregistry.rules import DestinationPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,18 +35,42 @@ class Products:
     faults: Faults
 
 
+@frozen(cache_hash=True)
+class Standpoint:
+    """From where a service is looked at, as far as it plays a part.
+
+    Attributes:
+        network: of the proxy, if the service has endpoints on networks.
+        locality: of the proxy, if the policy goes by it.
+        policy: that holds for the proxy.
+    """
+
+    network: str = ""
+    locality: Locality = Locality()
+    policy: DestinationPolicy | None = None
+
+
 class OfService:
-    """A service as it is now, and what it gives, by network."""
+    """A service as it is now, and what it gives, by standpoint."""
 
     def __init__(self, entry: CatalogEntry) -> None:
         self.entry = entry
         self.is_on_networks = any(endpoint.network for endpoint in entry.endpoints)
-        self.by_network: dict[str, Products] = {}
+        self.products: dict[Standpoint, Products] = {}
 
-    def retain(self, networks: set[str]) -> None:
-        """Forget what was made for other networks."""
-        for network in self.by_network.keys() - networks - {""}:
-            del self.by_network[network]
+    def standpoint(self, network: str, locality: Locality, policies: Policies) -> Standpoint:
+        """The standpoint of proxies that go by these policies."""
+        policy = policies.of(self.entry.service)
+        return Standpoint(
+            network=network if self.is_on_networks else "",
+            locality=locality if policy is not None and reads_locality(policy) else Locality(),
+            policy=policy,
+        )
+
+    def retain(self, standpoints: set[Standpoint]) -> None:
+        """Forget what was made for other standpoints."""
+        for standpoint in self.products.keys() - standpoints:
+            del self.products[standpoint]
 
 
 @frozen(eq=False)
@@ -46,6 +79,7 @@ class Reach:
 
     catalog: Catalog
     scope: Scope
+    policies: Policies
     part: ResourcePart
     products: dict[ServiceKey, Products]
     faults: Faults
@@ -54,6 +88,7 @@ class Reach:
         self,
         catalog: Catalog,
         scope: Scope,
+        policies: Policies,
         news: dict[ServiceKey, Products],
         gone: set[ServiceKey],
     ) -> Reach:
@@ -71,10 +106,10 @@ class Reach:
         products.update(news)
         part = changed_part(self.part, lost, found)
         if not is_fault_changed:
-            return Reach(catalog, scope, part, products, self.faults)
+            return Reach(catalog, scope, policies, part, products, self.faults)
         faulty = sorted(key for key, some in products.items() if some.faults)
         faults = tuple(fault for key in faulty for fault in products[key].faults)
-        return Reach(catalog, scope, part, products, faults)
+        return Reach(catalog, scope, policies, part, products, faults)
 
 
 _NOTHING = Products((), ())

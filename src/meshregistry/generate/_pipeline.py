@@ -23,6 +23,15 @@ from meshregistry.generate._memo import Fragments, Memo
 from meshregistry.generate._output import Generated
 from meshregistry.generate._parts import OfService, Products, Reach, revised
 from meshregistry.generate._routes import outbound_routes, router_routes
+from meshregistry.generate._ruling import (
+    Audience,
+    Policies,
+    Routing,
+    policies,
+    policy_audience,
+    route_audience,
+    routing,
+)
 from meshregistry.generate._world import (
     OwnPort,
     Scope,
@@ -35,6 +44,8 @@ from meshregistry.generate._world import (
 )
 from meshregistry.model import (
     Catalog,
+    Labels,
+    Locality,
     ProxyKey,
     ProxyRole,
     Resource,
@@ -47,9 +58,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from meshregistry.model import CatalogEntry, Proxy
-    from meshregistry.rules import MeshSettings
+    from meshregistry.rules import DestinationPolicy, MeshSettings
 
-    ServiceGenerator = Callable[[CatalogEntry, str, MeshSettings], Generated]
+    ServiceGenerator = Callable[
+        [CatalogEntry, str, MeshSettings, DestinationPolicy | None, Locality], Generated
+    ]
     Faults = tuple[GenerationError, ...]
 
 
@@ -63,8 +76,8 @@ class ScopeGenerator:
 
     Attributes:
         generate: makes resources from a view, and from nothing else.
-        reads: the facts that it reads, as `View` names them: of ``scope``, ``namespace``,
-            ``own`` and ``taken``; the others are blank. Proxies that do not differ in them
+        reads: the facts that it reads, as `View` names them: of ``scope``, ``routing``,
+            ``policies``, ``namespace``, ``own`` and ``taken``; the others are blank. Proxies that do not differ in them
             share the result, and it is made again when one of them is another.
     """
 
@@ -79,12 +92,12 @@ SCOPE_GENERATORS: Mapping[ProxyRole, tuple[ScopeGenerator, ...]] = MappingProxyT
     {
         ProxyRole.ROUTER: (
             ScopeGenerator(router_listeners),
-            ScopeGenerator(router_routes),
+            ScopeGenerator(router_routes, reads=("scope", "routing", "policies")),
         ),
         ProxyRole.SIDECAR: (
             ScopeGenerator(passthrough_cluster, reads=()),
             ScopeGenerator(outbound_listeners, reads=("scope", "taken")),
-            ScopeGenerator(outbound_routes, reads=("scope", "namespace")),
+            ScopeGenerator(outbound_routes, reads=("scope", "namespace", "routing", "policies")),
             ScopeGenerator(inbound, reads=("own",)),
         ),
     }
@@ -125,23 +138,31 @@ class Pipeline:
         self._shape = object()
         self._memo = Memo()
         self._services: dict[ServiceKey, OfService] = {}
-        self._networks: set[str] = set()
-        self._held_networks: frozenset[str] = frozenset()
+        self._reached: set[tuple[str, Locality, Policies]] = set()
+        self._held: frozenset[tuple[str, Locality, Policies]] = frozenset()
         self._pool: WeakValueDictionary[tuple[str, str, str], Resource] = WeakValueDictionary()
 
     def proxy_key(self, world: World, proxy: Proxy) -> ProxyKey:
         """What of a proxy can matter in this world.
 
         A router sees the mesh from no namespace. A sidecar keeps the addresses at which the
-        world knows an endpoint; those that only call others thereby share one key.
+        world knows an endpoint; those that only call others thereby share one key. Labels
+        and locality are kept as far as some rule goes by them.
         """
+        by_route, by_policy = self._audiences(world)
+        labels = Labels({**by_route.reduced(proxy.labels), **by_policy.reduced(proxy.labels)})
+        locality = proxy.locality if by_policy.is_locality_read else Locality()
         if proxy.role is not ProxyRole.SIDECAR:
-            return ProxyKey(role=proxy.role, network=proxy.network)
+            return ProxyKey(
+                role=proxy.role, network=proxy.network, labels=labels, locality=locality
+            )
         return ProxyKey(
             role=proxy.role,
             namespace=proxy.namespace,
             addresses=tuple(a for a in proxy.addresses if world.catalog.at_address(a)),
             network=proxy.network,
+            labels=labels,
+            locality=locality,
         )
 
     def derive(self, world: World, key: ProxyKey) -> Derived:
@@ -157,8 +178,8 @@ class Pipeline:
                 )
             )
         scope = self._scope(world, key.namespace)
-        reach = self._reach(world, scope, key.network)
         facts = self._facts(world, scope, key)
+        reach = self._reach(world, scope, facts["policies"], key)
         made = [self._made(world.mesh, generator, facts) for generator in generators]
         parts = (reach.part, *(one.part for one in made))
         faults = (scope.faults, reach.faults, *(one.faults for one in made))
@@ -178,13 +199,13 @@ class Pipeline:
         if last is None or last.mesh != world.mesh or last.source_order != world.source_order:
             self._shape, self._memo = object(), Memo()
             self._services.clear()
-            self._networks.clear()
+            self._reached.clear()
             return
         self._memo.turn()
-        for service in self._services.values() if self._networks != self._held_networks else ():
-            service.retain(self._networks)
-        self._held_networks = frozenset(self._networks)
-        self._networks.clear()
+        for service in self._services.values() if self._reached != self._held else ():
+            service.retain({service.standpoint(*reached) for reached in self._reached})
+        self._held = frozenset(self._reached)
+        self._reached.clear()
         diff = self._diff(last.catalog, world.catalog)
         for key in diff.removed:
             self._services.pop(key, None)
@@ -217,6 +238,34 @@ class Pipeline:
 
         return self._memo.get(("scope", seen_from), (self._shape,), make)
 
+    def _audiences(self, world: World) -> tuple[Audience, Audience]:
+        """What the world's route rules, and its policies, ask of proxies."""
+
+        def make(_former: object) -> tuple[Audience, Audience]:
+            root = world.mesh.root_namespace
+            return route_audience(world.rules), policy_audience(world.rules, root)
+
+        return self._memo.get("audiences", (world.rules, world.mesh), make)
+
+    def _ruling(self, world: World, key: ProxyKey) -> dict[str, Routing | Policies]:
+        """The rules that hold for a proxy; the same objects as long as they say the same."""
+        by_route, by_policy = self._audiences(world)
+        caller = by_route.caller(key.namespace, key.labels)
+        client = by_policy.caller(key.namespace, key.labels)
+
+        def routes(former: Routing | None) -> Routing:
+            made = routing(world.rules, caller)
+            return former if former is not None and former.is_same(made) else made
+
+        def of_hosts(former: Policies | None) -> Policies:
+            made = policies(world.rules, client, world.mesh.root_namespace)
+            return former if former is not None and former.is_same(made) else made
+
+        return {
+            "routing": self._memo.get(("routing", caller), (world.rules,), routes),
+            "policies": self._memo.get(("policies", client), (world.rules,), of_hosts),
+        }
+
     def _facts(self, world: World, scope: Scope, key: ProxyKey) -> dict[str, Any]:
         """The facts that generators may read, reduced to what can matter."""
         places = self._memo.get(
@@ -232,6 +281,7 @@ class Pipeline:
         )
         return {
             "scope": scope,
+            **self._ruling(world, key),
             "namespace": key.namespace if key.namespace in scope.homes else "",
             "own": own,
             "taken": tuple(sorted(own_places(own) & places)),
@@ -249,43 +299,57 @@ class Pipeline:
             part = revised(former.part if former else ResourcePart(), resources)
             return _Made(part, generated.faults, fragments)
 
-        scope: Scope | None = read.get("scope")
-        if scope is None:
-            return self._memo.get((generator, *read.values()), (), make)
-        words = (fact for fact in read.values() if fact is not scope)
-        return self._memo.get((generator, scope.seen_from, *words), (scope,), make)
+        # Facts that are renewed with the world have a slot by whom they are for.
+        objects = tuple(fact for fact in read.values() if isinstance(fact, _RENEWED))
+        words = (
+            fact.seen_from
+            if isinstance(fact, Scope)
+            else fact.caller
+            if isinstance(fact, Routing | Policies)
+            else fact
+            for fact in read.values()
+        )
+        return self._memo.get((generator, *words), objects, make)
 
-    def _reach(self, world: World, scope: Scope, network: str) -> Reach:
-        """The clusters and assignments of all visible services, for proxies on a network."""
-        self._networks.add(network)
+    def _reach(self, world: World, scope: Scope, policies: Policies, key: ProxyKey) -> Reach:
+        """The clusters and assignments of all visible services, for proxies like this one."""
+        place = (key.network, key.locality, policies)
+        self._reached.add(place)
         catalog = world.catalog
 
         def make(former: Reach | None) -> Reach:
             if former is None:
-                former = Reach(Catalog(), Scope(), ResourcePart(), {}, ())
-            if former.scope is scope:
+                former = Reach(Catalog(), Scope(), policies, ResourcePart(), {}, ())
+            if former.scope is scope and former.policies is policies:
                 changed = self._diff(former.catalog, catalog).changed
                 keys = tuple(key for key in changed if key in former.products)
                 gone: set[ServiceKey] = set()
             else:
                 keys = scope.keys
                 gone = former.products.keys() - set(keys)
-            news = {key: self._service(key, world, network) for key in keys}
-            return former.updated(catalog, scope, news, gone)
+            news = {key: self._service(key, world, place) for key in keys}
+            return former.updated(catalog, scope, policies, news, gone)
 
-        return self._memo.get(("reach", scope.seen_from, network), (scope, catalog), make)
+        slot = ("reach", scope.seen_from, policies.caller, key.network, key.locality)
+        return self._memo.get(slot, (scope, catalog, policies), make)
 
-    def _service(self, key: ServiceKey, world: World, network: str) -> Products:
-        """What one service gives proxies on a network, made once for all scopes."""
+    def _service(
+        self, key: ServiceKey, world: World, place: tuple[str, Locality, Policies]
+    ) -> Products:
+        """What one service gives proxies at a place, made once for all scopes."""
         entry = world.catalog[key]
         held = self._services.get(key)
         if held is None or (held.entry is not entry and held.entry != entry):
             held = self._services[key] = OfService(entry)
-        seen_from = network if held.is_on_networks else ""
-        products = held.by_network.get(seen_from)
+        standpoint = held.standpoint(*place)
+        products = held.products.get(standpoint)
         if products is None:
-            generated = [make(entry, seen_from, world.mesh) for make in self._service_generators]
-            products = held.by_network[seen_from] = Products(
+            network, locality, policy = standpoint.network, standpoint.locality, standpoint.policy
+            generated = [
+                make(entry, network, world.mesh, policy, locality)
+                for make in self._service_generators
+            ]
+            products = held.products[standpoint] = Products(
                 tuple(self._pooled(one) for some in generated for one in some.resources),
                 tuple(fault for some in generated for fault in some.faults),
             )
@@ -295,6 +359,9 @@ class Pipeline:
         """The one object for this content, however many parts hold it."""
         key = (resource.type_url, resource.name, resource.digest)
         return self._pool.setdefault(key, resource)
+
+
+_RENEWED = (Scope, Routing, Policies)
 
 
 @frozen(eq=False)

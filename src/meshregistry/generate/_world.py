@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from attrs import field, frozen
 
 from meshregistry.errors import GenerationError
+from meshregistry.generate._ruling import Policies, Routing
 from meshregistry.model import (
     Catalog,
     Endpoint,
@@ -23,7 +24,7 @@ from meshregistry.model import (
     Service,
     SourceId,
 )
-from meshregistry.rules import MeshSettings
+from meshregistry.rules import MeshSettings, RuleSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping
@@ -48,12 +49,14 @@ class World:
     Attributes:
         catalog: all services and their endpoints.
         mesh: settings of the mesh.
+        rules: the routing configuration.
         source_order: source ids in order of precedence; sources that it does not name come
             last. It decides collisions, before the host's name does.
     """
 
     catalog: Catalog = field(factory=Catalog)
     mesh: MeshSettings = field(factory=MeshSettings)
+    rules: RuleSet = field(factory=RuleSet)
     source_order: tuple[SourceId, ...] = field(default=(), converter=_order)
 
     @cached_property
@@ -173,6 +176,8 @@ class View:
     Attributes:
         mesh: settings of the mesh.
         scope: the services that the proxy may see.
+        routing: the route rules that hold for the proxy.
+        policies: the destination policies that hold for the proxy.
         namespace: of the proxy; empty if no visible service lives there.
         own: the ports of its own workload, in order of precedence.
         taken: the addresses and ports, of those that sidecars bind for this scope, at which
@@ -182,6 +187,8 @@ class View:
 
     mesh: MeshSettings
     scope: Scope = field(factory=Scope)
+    routing: Routing = field(factory=Routing)
+    policies: Policies = field(factory=Policies)
     namespace: str = ""
     own: tuple[OwnPort, ...] = ()
     taken: tuple[Place, ...] = ()

@@ -82,6 +82,7 @@ class MeshSettings:
         access_log_file: file for access logs on the proxy, such as ``/dev/stdout``; empty
             means none.
         router: what routers listen on.
+        root_namespace: whose destination policies are the defaults of the whole mesh.
 
     Raises:
         ValueError: if a value is out of its range.
@@ -98,3 +99,4 @@ class MeshSettings:
     healthy_panic_threshold: float = field(default=0.0, validator=and_(ge(0.0), le(_ALL)))
     access_log_file: str = field(default="", validator=instance_of(str))
     router: RouterSettings = field(factory=RouterSettings, validator=instance_of(RouterSettings))
+    root_namespace: str = field(default="istio-system", validator=instance_of(str))

@@ -1,0 +1,277 @@
+"""Which rules hold for which proxies: where a rule's audience meets a caller.
+
+Route rules and destination policies are looked up apart, so that a changed weight leaves
+every cluster's policy the same object, and a changed policy every route.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from attrs import evolve, field, frozen
+
+from meshregistry.model import Labels
+from meshregistry.rules import (
+    MESH,
+    DestinationPolicy,
+    PortPolicies,
+    RouteRule,
+    RuleSet,
+    host_rank,
+    is_exported,
+    is_host_match,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from meshregistry.model import Service
+    from meshregistry.rules import CallerMatch
+
+
+@frozen(kw_only=True, cache_hash=True)
+class Caller:
+    """What of a proxy decides which rules are for it; the rest is blank.
+
+    Attributes:
+        namespace: of its workload, if some rule tells namespaces apart.
+        labels: of its workload, as far as some rule selects by them.
+    """
+
+    namespace: str = ""
+    labels: Labels = field(factory=Labels)
+
+
+@frozen(kw_only=True, eq=False)
+class Audience:
+    """What a rule set asks of proxies, to reduce them to callers.
+
+    Attributes:
+        namespaces: that some rule tells from others.
+        label_keys: that some rule selects by.
+        is_locality_read: whether the place of a caller plays a part.
+    """
+
+    namespaces: frozenset[str] = frozenset()
+    label_keys: frozenset[str] = frozenset()
+    is_locality_read: bool = False
+
+    def caller(self, namespace: str, labels: Mapping[str, str]) -> Caller:
+        """The caller that a proxy of this namespace with these labels is."""
+        return Caller(
+            namespace=namespace if namespace in self.namespaces else "",
+            labels=self.reduced(labels),
+        )
+
+    def reduced(self, labels: Mapping[str, str]) -> Labels:
+        """Only the labels that some rule selects by."""
+        return Labels({key: value for key, value in labels.items() if key in self.label_keys})
+
+
+def route_audience(rules: RuleSet) -> Audience:
+    """What the route rules and the gateways ask of proxies."""
+    namespaces: set[str] = set()
+    keys: set[str] = set()
+    for rule in rules.routes:
+        namespaces.update(_named(rule.export_to, rule.namespace))
+        for one in _caller_matches(rule):
+            namespaces.update((one.source_namespace,))
+            keys.update(one.source_labels)
+    for gateway in rules.gateways:
+        keys.update(gateway.selector.labels)
+    return Audience(namespaces=frozenset(namespaces - {""}), label_keys=frozenset(keys))
+
+
+def policy_audience(rules: RuleSet, root: str) -> Audience:
+    """What the destination policies ask of proxies."""
+    namespaces: set[str] = set()
+    keys: set[str] = set()
+    is_locality_read = False
+    for policy in rules.policies:
+        namespaces.update(_named(policy.export_to, policy.namespace))
+        if policy.namespace != root:
+            namespaces.add(policy.namespace)
+        if policy.selector is not None:
+            keys.update(policy.selector.labels)
+        is_locality_read = is_locality_read or reads_locality(policy)
+    return Audience(
+        namespaces=frozenset(namespaces - {""}),
+        label_keys=frozenset(keys),
+        is_locality_read=is_locality_read,
+    )
+
+
+def _named(export_to: tuple[str, ...], home: str) -> Iterator[str]:
+    return (home if to == "." else to for to in export_to if to != "*")
+
+
+def _caller_matches(rule: RouteRule) -> Iterator[CallerMatch]:
+    for route in rule.http:
+        yield from (match.caller for match in route.matches)
+    for connections in (*rule.tls, *rule.tcp):
+        yield from (match.caller for match in connections.matches)
+
+
+def reads_locality(policy: DestinationPolicy) -> bool:
+    """Whether a policy prefers some localities, as seen from the caller's."""
+    every = (policy.policies, *(subset.policies for subset in policy.subsets))
+    return any(
+        one.load_balancer is not None and one.load_balancer.locality is not None
+        for policies in every
+        for one in (policies.all, *(of_port for _, of_port in policies.by_port))
+    )
+
+
+@frozen(kw_only=True, eq=False)
+class Routing:
+    """The route rules that some callers are given.
+
+    Attributes:
+        caller: what the callers have in common.
+        rules: in order of precedence, for sidecars and for gateways.
+    """
+
+    caller: Caller = field(factory=Caller)
+    rules: tuple[RouteRule, ...] = ()
+
+    @cached_property
+    def _exact(self) -> Mapping[str, RouteRule]:
+        found: dict[str, RouteRule] = {}
+        for rule in self.rules:
+            for host in rule.hosts if _is_for_mesh(rule) else ():
+                found.setdefault(host, rule)
+        return found
+
+    @cached_property
+    def _patterns(self) -> tuple[tuple[str, RouteRule], ...]:
+        found = ((host, rule) for host, rule in self._exact.items() if host.startswith("*"))
+        return tuple(sorted(found, key=lambda one: host_rank(one[0])))
+
+    def rule(self, host: str) -> RouteRule | None:
+        """The rule by which sidecars call a host.
+
+        An exact one, else that of the longest wildcard; the oldest of equals.
+        """
+        exact = self._exact.get(host)
+        if exact is not None:
+            return exact
+        return next(
+            (rule for pattern, rule in self._patterns if is_host_match(pattern, host)), None
+        )
+
+    @property
+    def hosts(self) -> Iterable[str]:
+        """Every host and wildcard that some rule for sidecars names."""
+        return self._exact
+
+    def at_gateway(self, key: str) -> Iterator[RouteRule]:
+        """The rules of a gateway (``namespace/name``), in order of precedence."""
+        return (
+            rule
+            for rule in self.rules
+            if key in rule.gateways or any(key in one.gateways for one in _caller_matches(rule))
+        )
+
+    def is_same(self, other: Routing) -> bool:
+        """Whether both give the same rules to the same callers."""
+        return self.caller == other.caller and self.rules == other.rules
+
+
+def routing(rules: RuleSet, caller: Caller) -> Routing:
+    """The route rules for this caller."""
+    return Routing(
+        caller=caller,
+        rules=tuple(
+            rule
+            for rule in rules.routes
+            if is_exported(rule.export_to, rule.namespace, caller.namespace)
+        ),
+    )
+
+
+def _is_for_mesh(rule: RouteRule) -> bool:
+    return MESH in rule.gateways or any(MESH in one.gateways for one in _caller_matches(rule))
+
+
+@frozen(kw_only=True, eq=False)
+class Policies:
+    """The destination policies that some callers go by.
+
+    Attributes:
+        caller: what the callers have in common.
+        root: the namespace whose policies are the mesh's defaults.
+        policies: those that are for the callers, in order of precedence.
+    """
+
+    caller: Caller = field(factory=Caller)
+    root: str = ""
+    policies: tuple[DestinationPolicy, ...] = ()
+
+    @cached_property
+    def _by_namespace(self) -> Mapping[str, tuple[DestinationPolicy, ...]]:
+        """By home, the most specific host first."""
+        found: dict[str, list[DestinationPolicy]] = {}
+        for policy in self.policies:
+            found.setdefault(policy.namespace, []).append(policy)
+        return {
+            home: tuple(sorted(some, key=lambda policy: host_rank(policy.host)))
+            for home, some in found.items()
+        }
+
+    def of(self, service: Service) -> DestinationPolicy | None:
+        """The policy for a service (Istio's order).
+
+        The caller's own namespace comes first, then the service's, then the root namespace
+        and the policies without a namespace.
+        """
+        if not self.policies:
+            return None
+        own_homes = (self.caller.namespace, service.namespace or "")
+        homes = (*(home for home in own_homes if home not in {"", self.root}), self.root, "")
+        for home in dict.fromkeys(homes):
+            some = [one for one in self._by_namespace.get(home, ()) if self._is_for(one, service)]
+            general = next((one for one in some if one.selector is None), None)
+            own = next((one for one in some if one.selector is not None), None)
+            if own is not None:
+                return own if general is None else _completed(own, general)
+            if general is not None:
+                return general
+        return None
+
+    def _is_for(self, policy: DestinationPolicy, service: Service) -> bool:
+        if policy.selector is not None and not (
+            policy.namespace == self.caller.namespace
+            and policy.selector.is_match(self.caller.labels)
+        ):
+            return False
+        return is_host_match(policy.host, service.host)
+
+    def is_same(self, other: Policies) -> bool:
+        """Whether both give the same policies to the same callers."""
+        return (self.caller, self.root, self.policies) == (other.caller, other.root, other.policies)
+
+
+def _completed(own: DestinationPolicy, general: DestinationPolicy) -> DestinationPolicy:
+    """A policy for some workloads, with what it does not say from the one for all."""
+    return evolve(
+        own,
+        subsets=own.subsets or general.subsets,
+        policies=PortPolicies(
+            all=own.policies.all.over(general.policies.all),
+            by_port=own.policies.by_port or general.policies.by_port,
+        ),
+    )
+
+
+def policies(rules: RuleSet, caller: Caller, root: str) -> Policies:
+    """The destination policies for this caller."""
+    return Policies(
+        caller=caller,
+        root=root,
+        policies=tuple(
+            policy
+            for policy in rules.policies
+            if is_exported(policy.export_to, policy.namespace, caller.namespace)
+        ),
+    )
