@@ -19,6 +19,7 @@ from envoy.config.listener.v3 import listener_pb2
 from envoy.config.route.v3 import route_pb2
 from google.protobuf import json_format
 
+from meshregistry.documents import Document, parse, rule_document
 from meshregistry.generate import Derived, Pipeline, World, dangling_references
 from meshregistry.model import (
     Catalog,
@@ -35,7 +36,7 @@ from meshregistry.model import (
     ServiceRecord,
     type_traits,
 )
-from meshregistry.rules import MeshSettings, RouterSettings
+from meshregistry.rules import MeshSettings, RouterSettings, RuleSet, read_rules
 
 HERE = Path(__file__).parent
 CASES = sorted(path.parent.name for path in HERE.glob("*/world.yaml"))
@@ -83,7 +84,21 @@ def read_world(path: Path) -> World:
         catalog=Catalog.of(read_entry(one) for one in words["services"]),
         mesh=MeshSettings(**mesh),
         source_order=words.get("source_order", ()),
+        rules=read_rule_set(path.with_name("rules.yaml")),
     )
+
+
+def read_rule_set(path: Path) -> RuleSet:
+    """The rules of a case, which must have neither errors nor warnings."""
+    if not path.exists():
+        return RuleSet()
+    readings = [
+        read_rules(rule_document(one.root), "mesh.local")
+        for one in parse(path.read_text(), file=path.name)
+        if isinstance(one, Document)
+    ]
+    assert [] == [fault for one in readings for fault in (*one.errors, *one.warnings)]
+    return RuleSet.of(rule for one in readings for rule in one.rules)
 
 
 def shown(derived: Derived) -> dict[str, Any]:

@@ -40,14 +40,14 @@ class TestReport:
         """Every section is named as unchanged."""
         report = reloaded([ONE, TWO], [ONE, TWO])
         assert ((), ()) == (report.applied, report.needs_restart)
-        assert ("sources.one", "sources.two", "mesh", "server") == report.unchanged
+        assert ("sources.one", "sources.two", "mesh", "server", "rules") == report.unchanged
 
     def test_names_added_changed_and_removed_sources(self, reloaded):
         """By id."""
         three = {"id": "three", "kind": "memory"}
         report = reloaded([ONE, TWO], [three, {**ONE, "manual": True}])
         assert {"sources.one", "sources.two", "sources.three"} == set(report.applied)
-        assert ("mesh", "server") == report.unchanged
+        assert ("mesh", "server", "rules") == report.unchanged
 
     def test_the_order_of_sources_is_precedence(self, reloaded):
         """So another order is a change, although every source is the same."""

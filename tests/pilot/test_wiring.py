@@ -107,11 +107,17 @@ class TestFaults:
         assert "memory" in found
         assert "pip install" not in found
 
-    def test_of_rule_sources_say_that_there_are_none_yet(self, plugins):
-        """Not ignored in silence."""
-        (found,) = faults(plugins, "rules:\n  - {kind: file, path: routing/}")
+    def test_of_rule_sources_name_the_line(self, plugins):
+        """A kind that there is not, an option too many, a source that files have no use for."""
+        (found,) = faults(plugins, "rules:\n  - {kind: fil, path: routing/}")
         assert found.startswith("mesh.yaml:2:")
-        assert "no rule sources" in found
+        assert "did you mean file?" in found
+        (found,) = faults(plugins, "rules: [{kind: file, path: a, colour: red}]")
+        assert "colour" in found
+        (found,) = faults(
+            plugins, "sources: [{id: m, kind: memory}]\nrules: [{kind: file, path: a, source: m}]"
+        )
+        assert "files use no source" in found
 
     def test_of_an_id_that_is_taken(self, plugins):
         """An object of the caller must not replace a source of the settings."""
@@ -147,7 +153,7 @@ class TestCheck:
         found = [fault.message for fault in check_settings(path, plugins)]
         assert any("s.yaml:1" in one and "hots" in one for one in found)
         assert any("mesh.yaml:3" in one and "nonsense" in one for one in found)
-        assert any("mesh.yaml:5" in one and "rule sources" in one for one in found)
+        assert any("routing: cannot be read" in one for one in found)
 
     def test_stops_at_settings_that_cannot_be_read(self, tmp_path, plugins):
         """There is nothing to follow from them."""

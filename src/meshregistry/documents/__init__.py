@@ -20,7 +20,7 @@ from meshregistry.documents._nodes import (
     to_plain,
 )
 from meshregistry.documents._parse import decode, parse
-from meshregistry.documents._rule_documents import DocumentKey, RuleDocument
+from meshregistry.documents._rule_documents import DocumentKey, RuleDocument, rule_document
 from meshregistry.documents._structure import attempt, structure
 from meshregistry.documents._values import Path, Seconds, Secret, format_seconds, parse_seconds
 
@@ -47,6 +47,7 @@ __all__ = [
     "json_schema",
     "parse",
     "parse_seconds",
+    "rule_document",
     "structure",
     "suggestion",
     "to_plain",

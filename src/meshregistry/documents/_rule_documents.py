@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from attrs import field, frozen
+from typing import TYPE_CHECKING
 
-from meshregistry.documents._nodes import MappingNode
+from attrs import frozen
+
+from meshregistry.documents._nodes import MappingNode, ScalarNode
+
+if TYPE_CHECKING:
+    from meshregistry.documents._nodes import AnyNode
 
 
 @frozen(order=True, cache_hash=True)
@@ -42,4 +47,31 @@ class RuleDocument:
     key: DocumentKey
     version: str = ""
     root: MappingNode
-    created: float = field(default=0.0)
+    created: float = 0.0
+
+
+def rule_document(root: AnyNode) -> RuleDocument:
+    """Name a routing document by its ``apiVersion``, ``kind`` and ``metadata``.
+
+    Raises:
+        ConfigError: if one of them is missing.
+    """
+    if not isinstance(root, MappingNode):
+        raise root.fault(f"must be a mapping, not {root.kind}", "write apiVersion: and kind:")
+    group, slash, version = _text(root, "apiVersion", "networking.istio.io/v1").partition("/")
+    kind = _text(root, "kind", "VirtualService")
+    metadata = root.get("metadata")
+    if not isinstance(metadata, MappingNode):
+        raise (metadata or root).fault("the document has no metadata", "add metadata: {name: …}")
+    name = _text(metadata, "name", "reviews")
+    namespace = metadata.get("namespace")
+    home = namespace.text if isinstance(namespace, ScalarNode) else ""
+    key = DocumentKey(group if slash else "", kind, home, name)
+    return RuleDocument(key=key, version=version if slash else group, root=root)
+
+
+def _text(node: MappingNode, key: str, example: str) -> str:
+    found = node.get(key)
+    if not isinstance(found, ScalarNode) or not found.text:
+        raise (found or node).fault(f"{key} is missing", f"add {key}: such as {example}")
+    return found.text

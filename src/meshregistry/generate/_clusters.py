@@ -11,17 +11,19 @@ from google.protobuf.duration_pb2 import Duration
 
 from meshregistry.errors import GenerationError
 from meshregistry.generate import _naming
-from meshregistry.generate._endpoints import assignment
+from meshregistry.generate._cluster_policy import HTTP_OPTIONS, apply_policy
+from meshregistry.generate._endpoints import Assignment, assignment
 from meshregistry.generate._output import Generated, packed, resource
-from meshregistry.model import CLUSTER, ENDPOINT, Locality, Protocol, Resolution
-from meshregistry.rules import OutboundTrafficPolicy
+from meshregistry.model import CLUSTER, ENDPOINT, Locality, Port, Protocol, Resolution, Selector
+from meshregistry.rules import OutboundTrafficPolicy, TrafficPolicy
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from meshregistry.generate._world import View
     from meshregistry.model import CatalogEntry, Resource
     from meshregistry.rules import DestinationPolicy, MeshSettings
 
-_HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _UNLIMITED = 2**32 - 1
 _IDLE_SECONDS = 300
 
@@ -30,12 +32,12 @@ def service_clusters(
     entry: CatalogEntry,
     network: str,
     mesh: MeshSettings,
-    policy: DestinationPolicy | None = None,  # noqa: ARG001
-    locality: Locality = Locality(),  # noqa: ARG001
+    policy: DestinationPolicy | None = None,
+    _locality: Locality = Locality(),
 ) -> Generated:
     """Clusters of a service with their assignments, for proxies on a network.
 
-    Every port has a cluster, and every EDS cluster an assignment, possibly empty (Envoy
+    Every port has a cluster, and one for each subset of its policy; every EDS cluster an assignment, possibly empty (Envoy
     keeps a cluster warming until it has one). UDP ports and aliases have none.
 
     PASSTHROUGH means: to the address that the caller chose. Without interception no proxy
@@ -52,17 +54,10 @@ def service_clusters(
         name = _naming.outbound_cluster(entry.service.host, port.number)
         members = assignment(name, entry, port, network)
         faults.extend(members.faults)
-        cluster = _cluster(name, mesh, is_http2=port.protocol.is_http2)
-        if members.is_resolved_by_proxy:
-            cluster.type = cluster_pb2.Cluster.STRICT_DNS
-            cluster.dns_lookup_family = cluster_pb2.Cluster.V4_PREFERRED
-            cluster.load_assignment.CopyFrom(members.message)
-            resources.append(resource(CLUSTER, name, cluster))
-        else:
-            cluster.type = cluster_pb2.Cluster.EDS
-            cluster.eds_cluster_config.eds_config.CopyFrom(over_ads())
-            resources.append(resource(CLUSTER, name, cluster, [(ENDPOINT, name)]))
-            resources.append(resource(ENDPOINT, name, members.message))
+        general = TrafficPolicy() if policy is None else policy.policy(port.number)
+        resources += _cluster_of(name, port, members, mesh, general)
+        if policy is not None:
+            resources += _subsets(entry, port, network, mesh, policy)
         if entry.service.resolution is Resolution.PASSTHROUGH and not members.message.endpoints:
             faults.append(
                 GenerationError(
@@ -74,6 +69,36 @@ def service_clusters(
                 )
             )
     return Generated(resources=resources, faults=faults)
+
+
+def _subsets(
+    entry: CatalogEntry, port: Port, network: str, mesh: MeshSettings, policy: DestinationPolicy
+) -> Iterator[Resource]:
+    """A cluster for each subset, with those of the service's endpoints that have its labels."""
+    for subset in policy.subsets:
+        name = _naming.outbound_cluster(entry.service.host, port.number, subset.name)
+        members = assignment(name, entry, port, network, Selector(subset.labels))
+        own = policy.policy(port.number, subset.name)
+        yield from _cluster_of(name, port, members, mesh, own)
+
+
+def _cluster_of(
+    name: str, port: Port, members: Assignment, mesh: MeshSettings, policy: TrafficPolicy
+) -> list[Resource]:
+    """A cluster with its assignment."""
+    cluster = _cluster(name, mesh, is_http2=port.protocol.is_http2)
+    apply_policy(cluster, policy, is_http=port.protocol.is_http)
+    if members.is_resolved_by_proxy:
+        cluster.type = cluster_pb2.Cluster.STRICT_DNS
+        cluster.dns_lookup_family = cluster_pb2.Cluster.V4_PREFERRED
+        cluster.load_assignment.CopyFrom(members.message)
+        return [resource(CLUSTER, name, cluster)]
+    cluster.type = cluster_pb2.Cluster.EDS
+    cluster.eds_cluster_config.eds_config.CopyFrom(over_ads())
+    return [
+        resource(CLUSTER, name, cluster, [(ENDPOINT, name)]),
+        resource(ENDPOINT, name, members.message),
+    ]
 
 
 def passthrough_cluster(view: View) -> Generated:
@@ -88,8 +113,15 @@ def passthrough_cluster(view: View) -> Generated:
     options.use_downstream_protocol_config.http_protocol_options.SetInParent()
     options.use_downstream_protocol_config.http2_protocol_options.SetInParent()
     options.common_http_protocol_options.idle_timeout.seconds = _IDLE_SECONDS
-    cluster.typed_extension_protocol_options[_HTTP_OPTIONS].CopyFrom(packed(options))
+    cluster.typed_extension_protocol_options[HTTP_OPTIONS].CopyFrom(packed(options))
     return Generated(resources=[resource(CLUSTER, name, cluster)])
+
+
+def black_hole_cluster(mesh: MeshSettings) -> Resource:
+    """A cluster without endpoints: what is sent there is answered with 503."""
+    cluster = _cluster(_naming.BLACK_HOLE_CLUSTER, mesh, is_balanced=False)
+    cluster.type = cluster_pb2.Cluster.STATIC
+    return resource(CLUSTER, cluster.name, cluster)
 
 
 def inbound_cluster(number: int, protocol: Protocol, mesh: MeshSettings) -> Resource:
@@ -146,5 +178,5 @@ def _cluster(
         options.explicit_http_config.http2_protocol_options.CopyFrom(
             protocol_pb2.Http2ProtocolOptions()
         )
-        cluster.typed_extension_protocol_options[_HTTP_OPTIONS].CopyFrom(packed(options))
+        cluster.typed_extension_protocol_options[HTTP_OPTIONS].CopyFrom(packed(options))
     return cluster

@@ -133,6 +133,14 @@ def router_wishes(service: Service, port: Port, http_port: int) -> list[Wish]:
     return wishes
 
 
+def host_wishes(host: str, http_port: int | None = None) -> list[Wish]:
+    """The names of a host that only a rule knows; with the port that clients may add to it."""
+    wishes = [Wish(Claim.DERIVED, host)]
+    if http_port is not None:
+        wishes.append(Wish(Claim.DERIVED, f"{host}:{http_port}"))
+    return wishes
+
+
 def is_routed(port: Port) -> bool:
     """Whether a port's traffic is routed by host name."""
     return port.protocol.is_http and port.protocol is not Protocol.UDP

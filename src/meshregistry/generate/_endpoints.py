@@ -10,7 +10,7 @@ from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
 
 from meshregistry.errors import GenerationError
 from meshregistry.generate._world import is_reachable
-from meshregistry.model import ENDPOINT, AddressKind, Health, Locality, Resolution
+from meshregistry.model import ENDPOINT, AddressKind, Health, Locality, Resolution, Selector
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,8 +38,16 @@ class Assignment:
     faults: tuple[GenerationError, ...]
 
 
-def assignment(name: str, entry: CatalogEntry, port: Port, network: str) -> Assignment:
+EVERYTHING = Selector()
+"""Chooses all endpoints."""
+
+
+def assignment(
+    name: str, entry: CatalogEntry, port: Port, network: str, chosen: Selector = EVERYTHING
+) -> Assignment:
     """The assignment of a cluster for proxies on a network; possibly empty.
+
+    It has the endpoints whose labels the selector chooses.
 
     The kinds of *all* addresses of the port decide who resolves names, whatever their
     health, so that an endpoint that falls ill does not change the cluster's type.
@@ -62,7 +70,7 @@ def assignment(name: str, entry: CatalogEntry, port: Port, network: str) -> Assi
         elif not _is_text(endpoint):
             reason = _NOT_TEXT
         else:
-            if endpoint.is_sent:
+            if endpoint.is_sent and chosen.is_match(endpoint.labels):
                 by_locality.setdefault(endpoint.locality, []).append(endpoint)
             continue
         left_out.setdefault(reason, []).append(endpoint)

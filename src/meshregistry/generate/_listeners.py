@@ -10,6 +10,8 @@ from envoy.config.core.v3 import base_pb2
 from envoy.config.listener.v3 import listener_pb2
 from envoy.config.route.v3 import route_components_pb2, route_pb2
 from envoy.extensions.access_loggers.file.v3 import file_pb2
+from envoy.extensions.filters.http.cors.v3 import cors_pb2
+from envoy.extensions.filters.http.fault.v3 import fault_pb2
 from envoy.extensions.filters.http.router.v3 import router_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import (
     http_connection_manager_pb2 as hcm_pb2,
@@ -22,6 +24,7 @@ from meshregistry.generate import _naming
 from meshregistry.generate._bindings import router_bindings, sidecar_bindings
 from meshregistry.generate._clusters import inbound_cluster, over_ads
 from meshregistry.generate._output import Generated, packed, resource
+from meshregistry.generate._route_filters import CORS, FAULT
 from meshregistry.generate._world import LOCALHOST, Place
 from meshregistry.model import CLUSTER, LISTENER, ROUTE
 
@@ -40,7 +43,7 @@ _OUTBOUND = base_pb2.OUTBOUND
 def router_listeners(view: View) -> Generated:
     """A router's HTTP listener, and one for each TCP port of the mesh if it is to have them."""
     router = view.mesh.router
-    connections = _http(view.mesh, f"router_{router.http_port}")
+    connections = http_connections(view.mesh, f"router_{router.http_port}")
     connections.use_remote_address.value = True
     http = _with_routes(
         connections,
@@ -206,17 +209,20 @@ def _with_routes(
     return resource(LISTENER, message.name, message, [(ROUTE, routes)])
 
 
-def _http(mesh: MeshSettings, prefix: str) -> hcm_pb2.HttpConnectionManager:
+def http_connections(mesh: MeshSettings, prefix: str) -> hcm_pb2.HttpConnectionManager:
     """What all HTTP listeners have in common: websockets pass, paths are normalised."""
+    filters = (
+        (FAULT, fault_pb2.HTTPFault()),
+        (CORS, cors_pb2.Cors()),
+        ("envoy.filters.http.router", router_pb2.Router()),
+    )
     connections = hcm_pb2.HttpConnectionManager(
         stat_prefix=prefix,
         http_filters=[
-            hcm_pb2.HttpFilter(
-                name="envoy.filters.http.router", typed_config=packed(router_pb2.Router())
-            )
+            hcm_pb2.HttpFilter(name=name, typed_config=packed(config)) for name, config in filters
         ],
         upgrade_configs=[hcm_pb2.HttpConnectionManager.UpgradeConfig(upgrade_type="websocket")],
-        access_log=_access_log(mesh),
+        access_log=access_log(mesh),
     )
     connections.normalize_path.value = True
     return connections
@@ -224,7 +230,7 @@ def _http(mesh: MeshSettings, prefix: str) -> hcm_pb2.HttpConnectionManager:
 
 def _sidecar_http(mesh: MeshSettings, prefix: str) -> hcm_pb2.HttpConnectionManager:
     """Between workloads streams may be idle for as long as they like (Envoy: 5 minutes)."""
-    connections = _http(mesh, prefix)
+    connections = http_connections(mesh, prefix)
     connections.use_remote_address.value = False
     connections.stream_idle_timeout.CopyFrom(Duration())
     return connections
@@ -232,12 +238,13 @@ def _sidecar_http(mesh: MeshSettings, prefix: str) -> hcm_pb2.HttpConnectionMana
 
 def _tcp_filter(mesh: MeshSettings, cluster: str) -> tuple[str, Message]:
     proxy = tcp_proxy_pb2.TcpProxy(
-        stat_prefix=cluster, cluster=cluster, access_log=_access_log(mesh)
+        stat_prefix=cluster, cluster=cluster, access_log=access_log(mesh)
     )
     return ("envoy.filters.network.tcp_proxy", proxy)
 
 
-def _access_log(mesh: MeshSettings) -> list[accesslog_pb2.AccessLog]:
+def access_log(mesh: MeshSettings) -> list[accesslog_pb2.AccessLog]:
+    """Where a proxy writes what it did, if the mesh says so."""
     if not mesh.access_log_file:
         return []
     log = file_pb2.FileAccessLog(path=mesh.access_log_file)

@@ -18,11 +18,12 @@ from attrs import field, frozen
 from meshregistry.errors import GenerationError
 from meshregistry.generate._bindings import sidecar_bindings
 from meshregistry.generate._clusters import passthrough_cluster, service_clusters
-from meshregistry.generate._listeners import inbound, outbound_listeners, router_listeners
+from meshregistry.generate._edge import edge_listeners, edge_routes
+from meshregistry.generate._listeners import inbound, outbound_listeners
 from meshregistry.generate._memo import Fragments, Memo
 from meshregistry.generate._output import Generated
 from meshregistry.generate._parts import OfService, Products, Reach, revised
-from meshregistry.generate._routes import outbound_routes, router_routes
+from meshregistry.generate._routes import outbound_routes
 from meshregistry.generate._ruling import (
     Audience,
     Policies,
@@ -77,7 +78,7 @@ class ScopeGenerator:
     Attributes:
         generate: makes resources from a view, and from nothing else.
         reads: the facts that it reads, as `View` names them: of ``scope``, ``routing``,
-            ``policies``, ``namespace``, ``own`` and ``taken``; the others are blank. Proxies that do not differ in them
+            ``policies``, ``gateways``, ``namespace``, ``own`` and ``taken``; the others are blank. Proxies that do not differ in them
             share the result, and it is made again when one of them is another.
     """
 
@@ -91,8 +92,8 @@ SERVICE_GENERATORS: tuple[ServiceGenerator, ...] = (service_clusters,)
 SCOPE_GENERATORS: Mapping[ProxyRole, tuple[ScopeGenerator, ...]] = MappingProxyType(
     {
         ProxyRole.ROUTER: (
-            ScopeGenerator(router_listeners),
-            ScopeGenerator(router_routes, reads=("scope", "routing", "policies")),
+            ScopeGenerator(edge_listeners, reads=("scope", "routing", "policies", "gateways")),
+            ScopeGenerator(edge_routes, reads=("scope", "routing", "policies", "gateways")),
         ),
         ProxyRole.SIDECAR: (
             ScopeGenerator(passthrough_cluster, reads=()),
@@ -282,6 +283,11 @@ class Pipeline:
         return {
             "scope": scope,
             **self._ruling(world, key),
+            "gateways": tuple(
+                gateway
+                for gateway in world.rules.gateways
+                if key.role is ProxyRole.ROUTER and gateway.selector.is_match(key.labels)
+            ),
             "namespace": key.namespace if key.namespace in scope.homes else "",
             "own": own,
             "taken": tuple(sorted(own_places(own) & places)),

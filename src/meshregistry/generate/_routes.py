@@ -17,19 +17,29 @@ from google.protobuf.duration_pb2 import Duration
 from meshregistry.errors import GenerationError
 from meshregistry.generate import _naming
 from meshregistry.generate._bindings import sidecar_bindings
-from meshregistry.generate._domains import allot, is_routed, router_wishes, sidecar_wishes
+from meshregistry.generate._clusters import black_hole_cluster
+from meshregistry.generate._domains import (
+    allot,
+    host_wishes,
+    is_routed,
+    router_wishes,
+    sidecar_wishes,
+)
 from meshregistry.generate._output import Generated, encoded, packed
-from meshregistry.model import CLUSTER, ROUTE, Resource
-from meshregistry.rules import OutboundTrafficPolicy
+from meshregistry.generate._resolution import Resolved, destinations, resolved
+from meshregistry.generate._route_messages import route_messages
+from meshregistry.model import CLUSTER, ROUTE, Port, Resource, Service
+from meshregistry.rules import OutboundTrafficPolicy, RouteRule
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from meshregistry.generate._domains import Wish
     from meshregistry.generate._world import View
-    from meshregistry.model import Port, Service
+    from meshregistry.rules import Destination
 
 _RETRY_ON = "connect-failure,refused-stream,reset-before-request,unavailable,cancelled"
+_PLAIN_HTTP = 80
 _NOT_FOUND, _BAD_GATEWAY, _UNAVAILABLE = 404, 502, 503
 
 
@@ -41,25 +51,54 @@ class HostRoute:
         name: of the virtual host.
         domains: the host names that it answers to.
         cluster: where its requests go; None answers with `status` instead.
-        status: the HTTP status of a direct answer.
+        status: the HTTP status of a direct answer; 0 with no cluster: there is no route
+            beside those of `ruled`.
+        ruled: what rules do with its requests before that.
+        is_tls_required: whether plain requests are sent to https (301).
     """
 
     name: str
     domains: tuple[str, ...]
     cluster: str | None = None
     status: int = 0
+    ruled: Resolved | None = None
+    is_tls_required: bool = False
+
+    @property
+    def clusters(self) -> Iterator[str]:
+        """Every cluster that its requests may go to."""
+        if self.cluster:
+            yield self.cluster
+        if self.ruled is not None:
+            yield from self.ruled.used
+
+
+@frozen
+class _Claim:
+    """Who wants a virtual host: a service's port, or a host that only a rule knows."""
+
+    host: str
+    port: int
+    target: tuple[Service, Port] | None = None
+    rule: RouteRule | None = None
+
+    @classmethod
+    def of(cls, view: View, service: Service, port: Port) -> _Claim:
+        return cls(service.host, port.number, (service, port), view.routing.rule(service.host))
 
 
 def router_routes(view: View) -> Generated:
     """All HTTP services by host name, in the one route configuration of a router."""
     http_port = view.mesh.router.http_port
-    claims = [
+    services = [
         (service, port)
         for service in view.scope.services
         for port in service.ports
         if is_routed(port)
     ]
-    wishes = [router_wishes(service, port, http_port) for service, port in claims]
+    claims = [_Claim.of(view, *one) for one in services] + _other_hosts(view, http_port)
+    wishes = [router_wishes(service, port, http_port) for service, port in services]
+    wishes += [host_wishes(claim.host, http_port) for claim in claims[len(services) :]]
     last = HostRoute(name=f"unknown:{http_port}", domains=("*",), status=_NOT_FOUND)
     return _configuration(
         view, _naming.router_routes(http_port), claims, wishes, last, ignore_port=False
@@ -72,37 +111,92 @@ def outbound_routes(view: View) -> Generated:
         last = HostRoute("allow_any", ("*",), cluster=_naming.PASSTHROUGH_CLUSTER)
     else:
         last = HostRoute("block_all", ("*",), status=_BAD_GATEWAY)
-    parts = [
-        _configuration(
-            view,
-            _naming.outbound_routes(number),
-            claims,
-            [sidecar_wishes(service, view.namespace, view.mesh.domain) for service, _ in claims],
-            last,
-            ignore_port=True,
-        )
-        for number, claims in sidecar_bindings(view.scope).http.items()
-    ]
+    parts = []
+    for number, services in sidecar_bindings(view.scope).http.items():
+        others = _other_hosts(view, number) if number == _PLAIN_HTTP else []
+        wishes = [
+            *(sidecar_wishes(service, view.namespace, view.mesh.domain) for service, _ in services),
+            *(host_wishes(claim.host) for claim in others),
+        ]
+        claims = [*(_Claim.of(view, *one) for one in services), *others]
+        name = _naming.outbound_routes(number)
+        parts.append(_configuration(view, name, claims, wishes, last, ignore_port=True))
     return Generated(
         resources=(one for part in parts for one in part.resources),
         faults=(fault for part in parts for fault in part.faults),
     )
 
 
+def _other_hosts(view: View, port: int) -> list[_Claim]:
+    """The hosts that rules route although no service has them, as of one port."""
+    return [
+        _Claim(host, port, rule=rule)
+        for host in view.routing.hosts
+        if host not in view.scope.by_host and host != "*"
+        if (rule := view.routing.rule(host)) is not None and rule.http
+    ]
+
+
 def _host_route(
-    name: str, domains: tuple[str, ...], target: tuple[Service, Port] | None
-) -> HostRoute:
-    """The words of a virtual host: to the target's cluster, or 503 if there is no target."""
+    view: View, claim: _Claim, domains: tuple[str, ...], faults: list[GenerationError], name: str
+) -> HostRoute | None:
+    """The words of a virtual host: what rules say of it, else its service's cluster.
+
+    As in Istio, a rule stands for its host as a whole: what none of its routes matches is
+    not found. Only the rules of 2017 (with a precedence) leave that to the service. A
+    service without a target is answered with 503. None: nobody says anything of the host.
+    """
+    host = _naming.outbound_host(claim.host, claim.port)
+    ruled = None if claim.rule is None else resolved(view, claim.rule, claim.port)
+    if ruled is not None:
+        faults += missing(view, ruled, name)
+        if claim.rule is not None and claim.rule.precedence is None:
+            return HostRoute(host, domains, ruled=ruled)
+    if claim.target is None:
+        return None if ruled is None else HostRoute(host, domains, ruled=ruled)
+    service, port = claim.target
+    target = view.scope.target(service, port)
     if target is None:
-        return HostRoute(name, domains, status=_UNAVAILABLE)
-    service, port = target
-    return HostRoute(name, domains, cluster=_naming.outbound_cluster(service.host, port.number))
+        text = (
+            f"{service.host}:{port.number} stands for {service.alias_of}, where no such "
+            "port is found, and is answered with 503; correct the alias"
+        )
+        faults.append(GenerationError(text, type_url=ROUTE, name=name))
+        return HostRoute(host, domains, status=_UNAVAILABLE, ruled=ruled)
+    cluster = _naming.outbound_cluster(target[0].host, target[1].number)
+    return HostRoute(host, domains, cluster=cluster, ruled=ruled)
+
+
+def missing(view: View, ruled: Resolved, name: str) -> Iterator[GenerationError]:
+    """A fault for each destination that is not there, once."""
+    gone = {destination for destination, cluster in ruled.clusters if cluster is None}
+    for route in ruled.routes:
+        for destination in destinations(route):
+            if destination in gone:
+                gone.discard(destination)
+                yield GenerationError(
+                    f"{route.origin} leads to {destination}, which is not there, and "
+                    f"is answered with 503; {_remedy(view, destination)}",
+                    type_url=ROUTE,
+                    name=name,
+                )
+
+
+def _remedy(view: View, destination: Destination) -> str:
+    service = view.scope.by_host.get(destination.host)
+    if service is None:
+        return "correct the host, or add the service to a source"
+    if destination.port not in {None, *(port.number for port in service.ports)}:
+        return f"its ports are {', '.join(str(port.number) for port in service.ports)}"
+    if destination.subset:
+        return "define the subset in a DestinationRule of the host"
+    return "name one of its ports"
 
 
 def _configuration(
     view: View,
     name: str,
-    claims: Sequence[tuple[Service, Port]],
+    claims: Sequence[_Claim],
     wishes: Sequence[Sequence[Wish]],
     last: HostRoute,
     *,
@@ -112,39 +206,42 @@ def _configuration(
     allotted, collisions = allot(wishes)
     faults = [
         GenerationError(
-            f"the domain {domain!r} leads to {claims[winner][0].host} and not to "
-            f"{claims[loser][0].host}, which claims it, too; call that one by its whole host name",
+            f"the domain {domain!r} leads to {claims[winner].host} and not to "
+            f"{claims[loser].host}, which claims it, too; call that one by its whole host name",
             type_url=ROUTE,
             name=name,
         )
         for domain, winner, loser in collisions
-        if claims[winner][0].host != claims[loser][0].host
+        if claims[winner].host != claims[loser].host
     ]
     routes = []
-    for (service, port), domains in zip(claims, allotted, strict=True):
-        target = view.scope.target(service, port)
-        if target is None:
-            faults.append(
-                GenerationError(
-                    f"{service.host}:{port.number} stands for {service.alias_of}, where no such "
-                    "port is found, and is answered with 503; correct the alias",
-                    type_url=ROUTE,
-                    name=name,
-                )
-            )
-        # Never empty: nobody else can have a whole host, which is among every claim's wishes.
-        routes.append(
-            _host_route(_naming.outbound_host(service.host, port.number), domains, target)
-        )
+    for claim, domains in zip(claims, allotted, strict=True):
+        # A whole host is among every service's wishes, and nobody else can have it; a host
+        # that only a rule knows may be another's short name.
+        route = _host_route(view, claim, domains, faults, name) if domains else None
+        if route is not None:
+            routes.append(route)
     if not any("*" in route.domains for route in routes):
         routes.append(last)
+    resources = joined(view, name, routes, ignore_port=ignore_port)
+    return Generated(resources=resources, faults=faults)
+
+
+def joined(
+    view: View, name: str, routes: Sequence[HostRoute], *, ignore_port: bool
+) -> list[Resource]:
+    """Join a route configuration from its virtual hosts, encoding those that are new.
+
+    With it comes the cluster without endpoints, if a route leads there.
+    """
     head = encoded(route_pb2.RouteConfiguration(name=name))
     tail = encoded(route_pb2.RouteConfiguration(ignore_port_in_host_matching=ignore_port))
     content = b"".join((head, *(view.keep(route, fragment) for route in routes), tail))
-    references = [(CLUSTER, route.cluster) for route in routes if route.cluster]
-    return Generated(
-        resources=[Resource(ROUTE, name, content, references=references)], faults=faults
-    )
+    references = dict.fromkeys((CLUSTER, one) for route in routes for one in route.clusters)
+    resources = [Resource(ROUTE, name, content, references=list(references))]
+    if (CLUSTER, _naming.BLACK_HOLE_CLUSTER) in references:
+        resources.append(black_hole_cluster(view.mesh))
+    return resources
 
 
 def fragment(route: HostRoute) -> bytes:
@@ -160,6 +257,15 @@ def virtual_host(words: HostRoute) -> route_components_pb2.VirtualHost:
     reached its endpoint is tried again elsewhere.
     """
     host = route_components_pb2.VirtualHost(name=words.name, domains=words.domains)
+    if words.is_tls_required:
+        host.require_tls = route_components_pb2.VirtualHost.ALL
+    if words.ruled is not None:
+        clusters = dict(words.ruled.clusters)
+        keys = dict(words.ruled.hash_keys)
+        for one in words.ruled.routes:
+            host.routes.extend(route_messages(one, clusters.__getitem__, hash_keys=keys.get))
+    if words.cluster is None and not words.status:
+        return host
     route = host.routes.add()
     route.match.prefix = "/"
     if words.cluster is None:

@@ -24,7 +24,7 @@ from meshregistry.model import (
     Service,
     SourceId,
 )
-from meshregistry.rules import MeshSettings, RuleSet
+from meshregistry.rules import Gateway, MeshSettings, RuleSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping
@@ -178,6 +178,7 @@ class View:
         scope: the services that the proxy may see.
         routing: the route rules that hold for the proxy.
         policies: the destination policies that hold for the proxy.
+        gateways: that select the proxy, in order of precedence; only routers have some.
         namespace: of the proxy; empty if no visible service lives there.
         own: the ports of its own workload, in order of precedence.
         taken: the addresses and ports, of those that sidecars bind for this scope, at which
@@ -189,6 +190,7 @@ class View:
     scope: Scope = field(factory=Scope)
     routing: Routing = field(factory=Routing)
     policies: Policies = field(factory=Policies)
+    gateways: tuple[Gateway, ...] = ()
     namespace: str = ""
     own: tuple[OwnPort, ...] = ()
     taken: tuple[Place, ...] = ()

@@ -11,6 +11,7 @@ from meshregistry.pilot._documents import (
 from meshregistry.pilot._pilot import Pilot
 from meshregistry.pilot._registration import registered
 from meshregistry.pilot._reload import ReloadReport
+from meshregistry.pilot._rule_book import RuleStatus
 from meshregistry.pilot._threaded import ThreadedPilot
 from meshregistry.pilot._wiring import check_documents, check_settings
 
@@ -18,6 +19,7 @@ __all__ = [
     "CatalogChanges",
     "Pilot",
     "ReloadReport",
+    "RuleStatus",
     "ThreadedPilot",
     "catalog_document",
     "check_documents",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from meshregistry.errors import GenerationError
     from meshregistry.generate import Derived
     from meshregistry.model import Catalog, Proxy, ProxyKey, Resource, ResourceSet, SourceId
-    from meshregistry.rules import MeshSettings
+    from meshregistry.rules import MeshSettings, RuleSet
 
 
 class Derivation:
@@ -33,10 +33,14 @@ class Derivation:
         self._world = World()
 
     def renew(
-        self, catalog: Catalog, mesh: MeshSettings, source_order: tuple[SourceId, ...]
+        self,
+        catalog: Catalog,
+        mesh: MeshSettings,
+        source_order: tuple[SourceId, ...],
+        rules: RuleSet,
     ) -> None:
         """Make another world current."""
-        self._world = World(catalog=catalog, mesh=mesh, source_order=source_order)
+        self._world = World(catalog=catalog, mesh=mesh, source_order=source_order, rules=rules)
 
     def key(self, proxy: Proxy) -> ProxyKey:
         """What may influence the configuration of this proxy, in the current world."""

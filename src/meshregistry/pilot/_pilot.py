@@ -16,10 +16,12 @@ from meshregistry.pilot._changes import CatalogChanges
 from meshregistry.pilot._documents import about, explain_document
 from meshregistry.pilot._publisher import Publisher
 from meshregistry.pilot._reload import ReloadReport, compare, in_force
+from meshregistry.pilot._rule_sources import RuleSources
 from meshregistry.pilot._statistics import source_metrics
 from meshregistry.pilot._threaded import ThreadedPilot
 from meshregistry.pilot._waiting import Waiting
 from meshregistry.pilot._wiring import Wiring, load_plugins
+from meshregistry.rules import RuleSet
 from meshregistry.spi import Condition
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from meshregistry.errors import PilotFailed, RegistryError
     from meshregistry.loader import Plugins
     from meshregistry.model import Catalog, MergePolicy, Metric, ServiceKey, SourceId
+    from meshregistry.pilot._rule_book import RuleStatus
     from meshregistry.pilot._serving import Serving
     from meshregistry.registries import MemoryRegistry
     from meshregistry.settings import Settings
@@ -85,6 +88,7 @@ class Pilot:
         self._thread = 0
         self._supervisor: Supervisor | None = None
         self._publisher: Publisher | None = None
+        self._rules: RuleSources | None = None
         self._serving: Serving | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting = Waiting(self._news, self.unsynced)
@@ -139,6 +143,13 @@ class Pilot:
             on_change=self._changed,
             on_condition=self._condition_changed,
         )
+        self._rules = RuleSources(
+            self._settings,
+            clock=self._clock,
+            random=self._random,
+            user_agent=self._wiring.user_agent,
+            changed=self._rules_changed,
+        )
         self._publisher = Publisher(
             clock=self._clock,
             debouncer=Debouncer(),
@@ -152,7 +163,19 @@ class Pilot:
             self._serving = Serving(self, self._settings.server, self._plugins, Derivation())
             await self._serving.start()
         self._spawn(self._supervisor.run(), "supervisor")
-        self._spawn(self._publisher.run(self._supervisor.opened), "publisher")
+        if self._settings.rules:
+            self._spawn(self._rules.run(), "rules")
+        self._spawn(self._publisher.run(self._opened), "publisher")
+
+    async def _opened(self) -> None:
+        """The start gate: every source and every rule source."""
+        if self._supervisor is not None and self._rules is not None:
+            await self._supervisor.opened()
+            await self._rules.synced()
+
+    def _rules_changed(self) -> None:
+        if self._publisher is not None:
+            self._publisher.invalidate()
 
     async def _end(self) -> None:
         if self._waiting.is_left:
@@ -277,8 +300,18 @@ class Pilot:
         return tuple(status.id for status in self.sources())
 
     def unsynced(self) -> tuple[str, ...]:
-        """The sources that have not synced yet, required or not."""
-        return tuple(str(one.id) for one in self.sources() if not one.is_synced)
+        """The sources and rule sources that have not synced yet, required or not."""
+        rules = () if self._rules is None else self._rules.book.unsynced
+        return (*(str(one.id) for one in self.sources() if not one.is_synced), *rules)
+
+    @property
+    def rules(self) -> RuleSet:
+        """The routing configuration in force, from the rule sources of the settings."""
+        return RuleSet() if self._rules is None else self._rules.book.rules
+
+    def rule_sources(self) -> tuple[RuleStatus, ...]:
+        """What each rule source has, and what is wrong with it."""
+        return () if self._rules is None else self._rules.book.statuses()
 
     def _news(self) -> Awaitable[bool]:
         return self._parts()[1].news()
@@ -349,7 +382,7 @@ class Pilot:
         )
 
         derivation = Derivation()
-        derivation.renew(self.merged, self._settings.mesh, self.source_order())
+        derivation.renew(self.merged, self._settings.mesh, self.source_order(), self.rules)
         derived = derivation.derive(derivation.key(self._proxy(node_id)))
         return resources_document(derived.resources, derived.faults, type_name)
 
@@ -442,7 +475,8 @@ class Pilot:
 
     def _publish(self, catalog: Catalog) -> None:
         if self._serving is not None:
-            self._serving.publish(catalog, self._settings.mesh, self.source_order())
+            mesh, order = self._settings.mesh, self.source_order()
+            self._serving.publish(catalog, mesh, order, self.rules)
         _log.debug("generation %d: %d services", catalog.generation, len(catalog))
 
     def _condition_changed(

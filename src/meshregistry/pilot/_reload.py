@@ -29,10 +29,11 @@ class ReloadReport:
 def in_force(old: Settings, new: Settings) -> Settings:
     """The new settings, but for what only a restart brings into force.
 
-    Listeners are bound once, and adapters were told the domain.
+    Listeners are bound once, rule sources run from start to end, and adapters were told
+    the domain.
     """
     mesh = evolve(new.mesh, domain=old.mesh.domain)
-    return evolve(new, server=old.server, mesh=mesh)
+    return evolve(new, server=old.server, mesh=mesh, rules=old.rules)
 
 
 def compare(old: Settings, new: Settings, done: Reconfigured) -> ReloadReport:
@@ -53,11 +54,12 @@ def compare(old: Settings, new: Settings, done: Reconfigured) -> ReloadReport:
         "mesh": evolve(new.mesh, domain=old.mesh.domain) != old.mesh,
         "mesh.domain": old.mesh.domain != new.mesh.domain,
         "server": old.server != new.server,
+        "rules": [one.fingerprint for one in old.rules] != [one.fingerprint for one in new.rules],
     }
-    needs_restart = [name for name in ("mesh.domain", "server") if differs[name]]
+    needs_restart = [name for name in ("mesh.domain", "server", "rules") if differs[name]]
     applied += [name for name in ("sync_timeout", "mesh") if differs[name]]
     unchanged = [f"sources.{one}" for one in done.unchanged]
-    unchanged += [name for name in ("mesh", "server") if not differs[name]]
+    unchanged += [name for name in ("mesh", "server", "rules") if not differs[name]]
     return ReloadReport(
         applied=tuple(applied), needs_restart=tuple(needs_restart), unchanged=tuple(unchanged)
     )

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from meshregistry.model import Catalog, Node, Peer, Proxy, ResourceSet, SourceId
     from meshregistry.pilot._derivation import Derivation
     from meshregistry.pilot._pilot import Pilot
-    from meshregistry.rules import MeshSettings
+    from meshregistry.rules import MeshSettings, RuleSet
     from meshregistry.server import Stream
     from meshregistry.settings import ServerSettings
 
@@ -111,10 +111,14 @@ class Serving:
     # --- Streams and worlds -------------------------------------------------------
 
     def publish(
-        self, catalog: Catalog, mesh: MeshSettings, source_order: tuple[SourceId, ...]
+        self,
+        catalog: Catalog,
+        mesh: MeshSettings,
+        source_order: tuple[SourceId, ...],
+        rules: RuleSet,
     ) -> None:
         """Make a world current: every live stream's key is found anew, every set derived."""
-        self._derivation.renew(catalog, mesh, source_order)
+        self._derivation.renew(catalog, mesh, source_order, rules)
         self._hub.reassign(lambda stream: self._derivation.key(stream.proxy))
         for key in self._hub.keys():  # noqa: SIM118 - a hub is no mapping
             if isinstance(key, ProxyKey):

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from meshregistry.model import Catalog, CatalogDiff, Metric
     from meshregistry.pilot._pilot import Pilot
     from meshregistry.pilot._reload import ReloadReport
+    from meshregistry.pilot._rule_book import RuleStatus
     from meshregistry.registries import MemoryRegistry
+    from meshregistry.rules import RuleSet
     from meshregistry.settings import Settings
 
 T = TypeVar("T")
@@ -158,6 +160,15 @@ class ThreadedPilot:
     def sources(self) -> tuple[SourceStatus, ...]:
         """Condition, age, counts and last error of each source."""
         return self._call(self._pilot.sources)
+
+    @property
+    def rules(self) -> RuleSet:
+        """The routing configuration in force."""
+        return self._call(lambda: self._pilot.rules)
+
+    def rule_sources(self) -> tuple[RuleStatus, ...]:
+        """What each rule source has, and what is wrong with it."""
+        return self._call(self._pilot.rule_sources)
 
     def unsynced(self) -> tuple[str, ...]:
         """The sources that have not synced yet."""

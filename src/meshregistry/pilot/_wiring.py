@@ -13,6 +13,7 @@ from meshregistry.documents import structure
 from meshregistry.errors import ConfigError, PluginError, UnknownKindError
 from meshregistry.loader import Plugins
 from meshregistry.model import SourceId
+from meshregistry.pilot._rule_sources import file_configs, rule_faults
 from meshregistry.registries import Memories, document_faults
 from meshregistry.settings import Settings
 
@@ -102,7 +103,10 @@ class Wiring:
             for settings in self._settings.sources
             if (source := self._source(settings, plugins, faults)) is not None
         ]
-        faults += _rules(self._settings)
+        try:
+            file_configs(self._settings)
+        except ConfigError as error:
+            faults.extend(error.faults)
         taken = {settings.id for settings in self._settings.sources}
         for name, registry in self._registries.items():
             if name in taken:
@@ -153,13 +157,6 @@ def _structured(
     return kind, config
 
 
-def _rules(settings: Settings) -> list[ConfigError]:
-    return [
-        one.place.fault("this version knows no rule sources", "take it out; routing comes later")
-        for one in settings.rules
-    ]
-
-
 def _the_same(registry: Registry, _context: object) -> Registry:
     return registry
 
@@ -185,7 +182,7 @@ def check_settings(path: Path, plugins: Plugins | None = None) -> Iterator[Confi
             kind, config = structured
             if kind.check is not None:
                 yield from kind.check(config, settings.base_path)
-    yield from _rules(settings)
+    yield from rule_faults(settings)
 
 
 def check_documents(path: Path) -> Iterator[ConfigError]:

@@ -1,7 +1,10 @@
 """The registry kinds that come with the core."""
 
-from meshregistry.registries._file import FileConfig, FileRegistry, document_faults
+from meshregistry.registries._file import FileRegistry, document_faults
+from meshregistry.registries._file_follow import Round
+from meshregistry.registries._file_loop import FileConfig
 from meshregistry.registries._memory import Memories, MemoryConfig, MemoryRegistry
+from meshregistry.registries._rule_files import RuleFiles, RuleListing, rule_documents
 
 __all__ = [
     "FileConfig",
@@ -9,5 +12,9 @@ __all__ = [
     "Memories",
     "MemoryConfig",
     "MemoryRegistry",
+    "Round",
+    "RuleFiles",
+    "RuleListing",
     "document_faults",
+    "rule_documents",
 ]

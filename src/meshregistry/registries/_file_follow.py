@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import watchfiles
 from attrs import frozen
 
-from meshregistry.registries._file_documents import FileDocuments, Listing
 from meshregistry.registries._file_scan import EMPTY, Scanner
 
 if TYPE_CHECKING:
@@ -21,8 +20,28 @@ _READY_AFTER = 200
 _QUIET = 50
 
 
+L_co = TypeVar("L_co", covariant=True)
+L = TypeVar("L")
+
+
+class Contents(Protocol[L_co]):
+    """Takes what is in files, and says what they say together."""
+
+    def put(self, file: str, content: bytes) -> None:
+        """Take a new version of a file."""
+
+    def unreadable(self, file: str, reason: str) -> None:
+        """Note that a file is there and cannot be read."""
+
+    def drop(self, file: str) -> None:
+        """Forget a file that is gone."""
+
+    def listing(self) -> L_co:
+        """What all files say."""
+
+
 @frozen
-class Round:
+class Round(Generic[L]):
     """The outcome of one round.
 
     Attributes:
@@ -33,12 +52,12 @@ class Round:
     """
 
     folders: tuple[tuple[Path, int], ...]
-    listing: Listing | None = None
+    listing: L | None = None
     deadline: float | None = None
     missing: str | None = None
 
 
-class Follower:
+class Follower(Generic[L]):
     """Follows a file, or the documents of a folder, round by round.
 
     Args:
@@ -48,7 +67,7 @@ class Follower:
     """
 
     def __init__(
-        self, path: Path, documents: FileDocuments, shown: Callable[[Path], str] = str
+        self, path: Path, documents: Contents[L], shown: Callable[[Path], str] = str
     ) -> None:
         self._path = path
         self._documents = documents
@@ -57,7 +76,7 @@ class Follower:
         self._was_file = False
         self._has_listed = False
 
-    def round(self, now: float) -> Round:
+    def round(self, now: float) -> Round[L]:
         """Look once.
 
         A folder that is not there, or a file that was never seen, is a failed look and
@@ -76,7 +95,7 @@ class Follower:
 
     def _compared(
         self, now: float, contents: Mapping[str, bytes | OSError]
-    ) -> tuple[Listing | None, float | None]:
+    ) -> tuple[L | None, float | None]:
         listing = {file: _digest(content) for file, content in contents.items()}
         changes = self._scanner.observe(now, listing)
         for file in changes.gone:

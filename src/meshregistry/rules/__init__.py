@@ -28,6 +28,7 @@ from meshregistry.rules._gateways import (
     ServerProtocol,
     SidecarScope,
 )
+from meshregistry.rules._kinds import RULE_KINDS, read_rules
 from meshregistry.rules._matches import (
     CallerMatch,
     ConnectionMatch,
@@ -62,6 +63,7 @@ from meshregistry.rules._ruleset import Rule, RuleSet, host_rank, is_exported, i
 
 __all__ = [
     "MESH",
+    "RULE_KINDS",
     "Abort",
     "Balancing",
     "CallerMatch",
@@ -121,4 +123,5 @@ __all__ = [
     "host_rank",
     "is_exported",
     "is_host_match",
+    "read_rules",
 ]

@@ -67,7 +67,7 @@ class CallerMatch:
     port: int | None = None
     source_labels: Labels = field(factory=Labels)
     source_namespace: str = ""
-    gateways: tuple[str, ...] = field(default=(), converter=tuple)
+    gateways: tuple[str, ...] = ()
 
 
 @frozen(kw_only=True, cache_hash=True)
@@ -118,6 +118,6 @@ class ConnectionMatch:
         caller: which proxies it is for.
     """
 
-    server_names: tuple[str, ...] = field(default=(), converter=tuple)
-    destination_subnets: tuple[str, ...] = field(default=(), converter=tuple)
+    server_names: tuple[str, ...] = ()
+    destination_subnets: tuple[str, ...] = ()
     caller: CallerMatch = CallerMatch()

@@ -32,5 +32,5 @@ class Origin:
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}" if self.line is not None else self.file
-        document = f"{self.kind} {self.namespace}/{self.name}".rstrip("/")
+        document = f"{self.kind} {self.namespace}/{self.name}".strip(" /")
         return f"{document} ({where})" if where else document

@@ -1,0 +1,70 @@
+"""Every kind of routing document, and the door to all of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from meshregistry.documents import suggestion
+from meshregistry.rules._forms import field_notes
+from meshregistry.rules._istio_destination_rule import destination_rule
+from meshregistry.rules._istio_forms import VirtualServiceForm
+from meshregistry.rules._istio_gateway import GatewayForm, gateway
+from meshregistry.rules._istio_policy_forms import DestinationRuleForm
+from meshregistry.rules._istio_virtual_service import virtual_service
+from meshregistry.rules._reading import Reading, RuleKind
+
+if TYPE_CHECKING:
+    from meshregistry.documents import RuleDocument
+
+_NETWORKING = "networking.istio.io"
+_VERSIONS = ("v1", "v1beta1", "v1alpha3")
+
+RULE_KINDS: tuple[RuleKind, ...] = tuple(
+    RuleKind(
+        group=_NETWORKING,
+        kind=kind,
+        versions=_VERSIONS,
+        read=read,
+        fields=tuple(field_notes(form)),
+    )
+    for kind, read, form in (
+        ("VirtualService", virtual_service, VirtualServiceForm),
+        ("DestinationRule", destination_rule, DestinationRuleForm),
+        ("Gateway", gateway, GatewayForm),
+    )
+)
+"""The kinds that are read, with their fields."""
+
+_ELSEWHERE = {
+    "ServiceEntry": "put it into a source of the kind file: it describes services",
+    "WorkloadEntry": "put it into a source of the kind file: it describes services",
+    "EnvoyFilter": "write a plugin with a resource patch",
+    "Sidecar": "leave it out: what sidecars see cannot be narrowed yet",
+    "PeerAuthentication": "leave it out: it would not be enforced",
+    "RequestAuthentication": "leave it out: it would not be enforced",
+    "AuthorizationPolicy": "leave it out: it would not be enforced",
+}
+
+
+def read_rules(document: RuleDocument, domain: str) -> Reading:
+    """Understand a routing document; never raises for what is in it.
+
+    Args:
+        document: the document.
+        domain: of the mesh, with which short host names are completed.
+    """
+    key = document.key
+    known = next(
+        (one for one in RULE_KINDS if (one.group, one.kind) == (key.group, key.kind)), None
+    )
+    if known is None:
+        place = document.root.get("kind") or document.root
+        remedy = _ELSEWHERE.get(key.kind) or suggestion(key.kind, [one.kind for one in RULE_KINDS])
+        reason = f"{key.kind} of {key.group or 'no API group'} is not a routing document"
+        return Reading(errors=(place.fault(reason, remedy),))
+    if document.version not in known.versions:
+        place = document.root.get("apiVersion") or document.root
+        reason = f"the version {document.version!r} of {key.kind} is not known"
+        remedy = f"write {known.group}/{known.versions[0]}"
+        return Reading(errors=(place.fault(reason, remedy),))
+    return known.read(document, domain)
