@@ -20,13 +20,12 @@ PLUGINS := $(patsubst %/pyproject.toml,./%,$(wildcard plugins/*/pyproject.toml))
 
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help lint unit test servers integration adapters bench bench-adapters demo three-registries docs constraints clean
+.PHONY: help lint unit test servers integration bench bench-adapters demo three-registries docs constraints clean
 
 help:
 	@echo 'make lint         formatting, lint, types, import contracts'
 	@echo 'make test         lint, then the unit tests with coverage (test-3.12: tests on that Python)'
-	@echo 'make integration  real programs: Envoy, the xDS client of gRPC, three registries at once'
-	@echo 'make adapters     every adapter on real servers and against the whole kit (half an hour)'
+	@echo 'make integration  real programs: Envoy, Consul, etcd, Kubernetes, the xDS client of gRPC'
 	@echo 'make servers      build those that are missing, outside the tree (Go; 10 to 15 minutes, once)'
 	@echo 'make bench        side by side with peers; prints a table, writes build/benchmarks.json'
 	@echo 'make bench-adapters  what each adapter costs, on real servers; writes build/adapters.json'
@@ -63,9 +62,9 @@ lint: $(DEV)
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
+# The kit's rule about memory takes minutes for all adapters, hence `make integration`.
 unit: $(DEV)
-	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered \
-		-k 'not memory_stays_flat' --ignore-glob='$(CURDIR)/plugins/*/tests/test_conformance.py'
+	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered -k 'not memory_stays_flat'
 
 test: lint unit
 
@@ -75,17 +74,10 @@ test-%:
 servers: $(DEV)
 	$(BIN)/python integration/servers/build-go-servers
 
-ADAPTER_TESTS := $(patsubst %,integration/test_%.py,consul etcd kubernetes)
-
 integration: $(ENVOY) servers
-	$(BIN)/python -m pytest --durations=5 integration $(ADAPTER_TESTS:%=--ignore=%)
-
-# What takes minutes for each adapter: what operators do to real servers, the whole kit on
-# doubles and on real servers, and the kit's rule about memory everywhere.
-adapters: $(ENVOY) servers
-	$(BIN)/python -m pytest --durations=5 plugins/*/tests/test_conformance.py
-	$(BIN)/python -m pytest --durations=5 tests/testing docs/how-to/example_plugin -k memory_stays_flat
-	$(BIN)/python -m pytest --durations=5 $(ADAPTER_TESTS)
+	$(BIN)/python -m pytest --durations=10 -rs integration
+	$(BIN)/python -m pytest --durations=5 -k memory_stays_flat \
+		tests/testing docs/how-to/example_plugin plugins/*/tests/test_conformance.py
 
 bench: $(ENVOY)
 	PYTHONPATH=integration $(BIN)/python -m benchmarks --output build/benchmarks.json $(BENCH)

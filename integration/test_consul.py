@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-import tracemalloc
 from contextlib import AsyncExitStack, asynccontextmanager
 from statistics import median
 from typing import TYPE_CHECKING, Any, Self
@@ -310,45 +309,7 @@ class TestOperators:
 
 
 class TestSize:
-    """A thousand services."""
-
-    def test_a_thousand_services_of_ten(self, run_async, consul_binary: str, tmp_path: Path, asked):
-        """Swept, not watched: a few requests a minute when idle, and flips are seen at once."""
-
-        async def main() -> None:
-            async with Consul(consul_binary, tmp_path) as consul:
-                await _fill(consul, services=1000, each=10)
-                async with AsyncExitStack() as stack:
-                    tracemalloc.start()
-                    before = tracemalloc.get_traced_memory()[0]
-                    began = time.perf_counter()
-                    seen = await stack.enter_async_context(following(consul))
-                    took = time.perf_counter() - began
-                    memory = tracemalloc.get_traced_memory()[0] - before
-                    tracemalloc.stop()
-                    endpoints = sum(len(entry.endpoints) for entry in seen.pilot.catalog)
-                    assert 10_000 == endpoints
-                    await seen.until(lambda: Condition.SYNCED is seen.condition, "SYNCED")
-                    # The round that follows a listing has to end before the source is idle.
-                    await asyncio.sleep(35)
-                    asked.clear()
-                    await asyncio.sleep(20)
-                    idle = 3 * len(asked)
-                    seen.times.clear()
-                    for number in range(10):
-                        await consul.write(_check(f"s{number}", "critical"))
-                        await seen.until(
-                            lambda number=number: _is_unhealthy(seen, f"s{number}"),
-                            "a flip",
-                        )
-                        await asyncio.sleep(1.5)
-                    print(
-                        f"\nconsul, 1,000 services x 10: listed in {took:.1f} s (traced), "
-                        f"{memory / 1e6:.0f} MB, {idle} requests a minute when idle"
-                    )
-                    seen.print_times("sweeping, flips of health")
-
-        run_async(main(), timeout=240)
+    """What many services cost; `make bench-adapters` measures a thousand of them."""
 
     def test_idle_costs_few_requests(self, run_async, consul_binary: str, tmp_path: Path, asked):
         """Fifty services, each watched: what is asked in a minute."""
@@ -359,11 +320,11 @@ class TestSize:
                 async with following(consul):
                     await asyncio.sleep(1)
                     asked.clear()
-                    await asyncio.sleep(62)
+                    await asyncio.sleep(20)
                     print(
-                        f"\nconsul, 50 services watched: {len(asked)} requests a minute when idle"
+                        f"\nconsul, 50 services watched: {len(asked)} requests in 20 s when idle"
                     )
-                    assert len(asked) <= 30
+                    assert len(asked) <= 10
 
         run_async(main(), timeout=120)
 

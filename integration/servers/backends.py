@@ -46,6 +46,23 @@ class Backend:
         return web.Response(text=self.version)
 
 
+class Echo(Backend):
+    """Answers with what it was asked, as JSON: version, path and query, headers.
+
+    Attributes:
+        seen: the number of requests so far.
+    """
+
+    seen = 0
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        self.seen += 1
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        return web.json_response(
+            {"version": self.version, "path": request.path_qs, "headers": headers}
+        )
+
+
 class Traffic:
     """Requests on a few connections, one after the other on each, until the context is left.
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
+import struct
 import time
 from contextlib import asynccontextmanager
 
@@ -160,3 +163,36 @@ def test_it_says_when_it_does_not_listen():
     """Its port is known once it has been entered."""
     with pytest.raises(RuntimeError, match="enter it with `async with`"):
         _ = TcpProxy("127.0.0.1", 1).port
+
+
+def test_a_client_that_resets_leaves_nothing_open(run_async):
+    """The backend's side of the connection ends with the client's, though it says nothing."""
+
+    async def main():
+        ended = asyncio.Event()
+
+        async def hold(reader, writer):
+            # Never answers; learns of the end by the reset or by the end of the stream.
+            with contextlib.suppress(ConnectionError):
+                await reader.read()
+            ended.set()
+            writer.close()
+
+        async with await asyncio.start_server(hold, "127.0.0.1", 0) as server:
+            async with TcpProxy("127.0.0.1", server.sockets[0].getsockname()[1]) as proxy:
+                _, writer = await asyncio.open_connection(proxy.host, proxy.port)
+                writer.write(b"x")
+                async with asyncio.timeout(2):
+                    while proxy.bytes_up == 0:
+                        await asyncio.sleep(0)
+                linger = struct.pack("ii", 1, 0)
+                writer.get_extra_info("socket").setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER, linger
+                )
+                writer.transport.abort()
+                async with asyncio.timeout(2):
+                    await ended.wait()
+                    while proxy.open_connections:
+                        await asyncio.sleep(0)
+
+    run_async(main())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -140,8 +139,10 @@ class TcpProxy:
         connection.backend = requests
         if connection.is_aborted:
             return
-        up = _pump(reader, requests, lambda data: self._up(connection, data))
-        down = _pump(answers, connection.client, lambda data: self._down(connection, data))
+        up = _pump(reader, requests, lambda data: self._up(connection, data), connection.abort)
+        down = _pump(
+            answers, connection.client, lambda data: self._down(connection, data), connection.abort
+        )
         # One half may close first and the other go on; an abort ends both.
         await asyncio.gather(up, down)
 
@@ -198,9 +199,10 @@ async def _pump(
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
     through: Callable[[bytes], Awaitable[bytes]],
+    abort: Callable[[], None],
 ) -> None:
-    """Copy until the end, and pass the end on; a reset ends it quietly."""
-    with contextlib.suppress(OSError, RuntimeError):
+    """Copy until the end, and pass the end on; a reset of one side resets the other, too."""
+    try:
         while data := await reader.read(_CHUNK):
             passed = await through(data)
             if passed:
@@ -208,3 +210,5 @@ async def _pump(
                 await writer.drain()
         if writer.can_write_eof():
             writer.write_eof()
+    except (OSError, RuntimeError):
+        abort()
