@@ -169,30 +169,27 @@ def test_a_client_that_resets_leaves_nothing_open(run_async):
     """The backend's side of the connection ends with the client's, though it says nothing."""
 
     async def main():
-        ended = asyncio.Event()
+        arrived, ended = asyncio.Event(), asyncio.Event()
 
         async def hold(reader, writer):
             # Never answers; learns of the end by the reset or by the end of the stream.
             with contextlib.suppress(ConnectionError):
+                await reader.readexactly(1)
+                arrived.set()
                 await reader.read()
             ended.set()
             writer.close()
 
-        async with await asyncio.start_server(hold, "127.0.0.1", 0) as server:
-            async with TcpProxy("127.0.0.1", server.sockets[0].getsockname()[1]) as proxy:
-                _, writer = await asyncio.open_connection(proxy.host, proxy.port)
-                writer.write(b"x")
-                async with asyncio.timeout(2):
-                    while proxy.bytes_up == 0:
-                        await asyncio.sleep(0)
-                linger = struct.pack("ii", 1, 0)
-                writer.get_extra_info("socket").setsockopt(
-                    socket.SOL_SOCKET, socket.SO_LINGER, linger
-                )
-                writer.transport.abort()
-                async with asyncio.timeout(2):
-                    await ended.wait()
-                    while proxy.open_connections:
-                        await asyncio.sleep(0)
+        server = await asyncio.start_server(hold, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        async with server, TcpProxy("127.0.0.1", port) as proxy, asyncio.timeout(2):
+            _, writer = await asyncio.open_connection(proxy.host, proxy.port)
+            writer.write(b"x")
+            await arrived.wait()
+            # With a linger time of nothing, closing is a reset.
+            linger = struct.pack("ii", 1, 0)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            writer.transport.abort()
+            await ended.wait()
 
     run_async(main())
