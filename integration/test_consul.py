@@ -321,9 +321,7 @@ class TestSize:
                     await asyncio.sleep(1)
                     asked.clear()
                     await asyncio.sleep(20)
-                    print(
-                        f"\nconsul, 50 services watched: {len(asked)} requests in 20 s when idle"
-                    )
+                    print(f"\nconsul, 50 services watched: {len(asked)} requests in 20 s when idle")
                     assert len(asked) <= 10
 
         run_async(main(), timeout=120)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from typing import Any
 
-from attrs import field, frozen
+from attrs import NOTHING, field, frozen
 from attrs.validators import and_, ge, gt, le, min_len, optional
 
 from meshregistry.documents import Seconds
@@ -279,7 +279,9 @@ class ConnectionForm:
 class VirtualServiceForm:
     """VirtualService."""
 
-    hosts: tuple[str, ...] = works("of services or of gateways", validator=min_len(1), default=())
+    hosts: tuple[str, ...] = works(
+        "of services or of gateways", validator=min_len(1), default=NOTHING
+    )
     gateways: tuple[str, ...] = works("default: mesh (sidecars)", default=())
     http: tuple[Any, ...] = works("the first match decides", form=RouteForm, default=())
     tls: tuple[Any, ...] = works("gateways only", form=ConnectionForm, default=())
