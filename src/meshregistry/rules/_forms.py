@@ -81,19 +81,29 @@ class Reader:
     def form(self, node: AnyNode, cls: type[T]) -> T | None:
         """A piece of the document; None if it is wrong, which has been noted."""
         before = len(self.errors)
-        if isinstance(node, MappingNode):
-            for one in attrs.fields(cls):  # type: ignore[arg-type]  # every form is an attrs class
-                place = node.get(one.alias or one.name)
-                standing = one.metadata.get("standing")
-                if place is None or standing in {None, Standing.SUPPORTED}:
-                    continue
-                note = one.metadata["note"]
-                if standing is Standing.IGNORED:
-                    self.warn(place, f"has no effect: {note}", "take it out, or do not rely on it")
-                else:
-                    self.fail(place, note, one.metadata["remedy"])
+        self._check(node, cls)
         made = attempt(node, cls, self.errors, scalars=_SCALARS)
         return made if len(self.errors) == before else None
+
+    def _check(self, node: AnyNode, cls: type[Any]) -> None:
+        """Note fields without effect, and refused ones, here and in what is read with it."""
+        if not isinstance(node, MappingNode):
+            return
+        hints = typing.get_type_hints(cls)
+        for one in attrs.fields(cls):
+            place = node.get(one.alias or one.name)
+            if place is None:
+                continue
+            standing = one.metadata.get("standing", Standing.SUPPORTED)
+            if standing is Standing.IGNORED:
+                note = one.metadata["note"]
+                self.warn(place, f"has no effect: {note}", "take it out, or do not rely on it")
+            elif standing is Standing.REFUSED:
+                self.fail(place, one.metadata["note"], one.metadata["remedy"])
+            elif Any not in {hints[one.name], *typing.get_args(hints[one.name])}:
+                inner = one.metadata.get("form")
+                if inner is not None:
+                    self._check(place, inner)
 
     def forms(self, nodes: Iterable[AnyNode], cls: type[T]) -> list[tuple[AnyNode, T]]:
         """Pieces of the document with their places; wrong ones are noted and left out."""

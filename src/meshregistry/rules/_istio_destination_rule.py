@@ -42,10 +42,8 @@ def destination_rule(document: RuleDocument, domain: str) -> Reading:
     form = reader.form(spec, forms.DestinationRuleForm)
     if form is None or not isinstance(spec, MappingNode):
         return reader.result(tuple)
-    if not form.host:
-        reader.fail(spec, "the host is missing", "add host:")
     place = spec.get("host") or spec
-    host = "*" if form.host == "*" else reader.host(place, form.host) if form.host else None
+    host = "*" if form.host == "*" else reader.host(place, form.host)
     policies = _policies(reader, form.policy)
     subsets = _subsets(reader, form)
     key = document.key

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
-from attrs import field, frozen
+from attrs import NOTHING, field, frozen
 from attrs.validators import and_, ge, in_, le, min_len
 
 from meshregistry.documents import MappingNode
@@ -88,7 +88,7 @@ class GatewayForm:
     """Gateway."""
 
     selector: dict[str, str] | None = works("labels of the proxies; none: every router")
-    servers: tuple[Any, ...] = works("", form=ServerForm, validator=min_len(1), default=())
+    servers: tuple[Any, ...] = works("", form=ServerForm, validator=min_len(1), default=NOTHING)
 
 
 def gateway(document: RuleDocument, domain: str) -> Reading:
@@ -102,8 +102,6 @@ def gateway(document: RuleDocument, domain: str) -> Reading:
     if form is None:
         return reader.result(tuple)
     servers = [_server(reader, *one) for one in reader.forms(form.servers, ServerForm)]
-    if not form.servers:
-        reader.fail(spec, "the gateway has no servers", "add servers:")
     key = document.key
     return reader.result(
         lambda: (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import field, frozen
+from attrs import NOTHING, field, frozen
 from attrs.validators import and_, ge, gt, in_, le, min_len, optional
 
 from meshregistry.documents import Seconds
@@ -222,7 +222,9 @@ class SelectorForm:
 class DestinationRuleForm:
     """DestinationRule."""
 
-    host: str = works("short names get the document's namespace", validator=min_len(1), default="")
+    host: str = works(
+        "short names get the document's namespace", validator=min_len(1), default=NOTHING
+    )
     policy: Any = works("", form=PolicyForm, alias="trafficPolicy")
     subsets: tuple[Any, ...] = works("", form=SubsetForm, default=())
     export_to: tuple[str, ...] = works("default: all", default=("*",), alias="exportTo")
