@@ -76,7 +76,7 @@ class TestBroken:
         assert {"file", "line", "column", "field", "reason", "remedy"} == set(fault)
         assert (1, 2, "mesh.a") == (ran.code, fault["line"], fault["field"])
         (folder / "mesh.yaml").write_text("mesh: {}")
-        assert {"faults": []} == json.loads(run("check", "-o", "json").out)
+        assert {"faults": [], "warnings": []} == json.loads(run("check", "-o", "json").out)
 
 
 class TestSchema:

@@ -11,7 +11,7 @@ import click
 from meshregistry.cli._exits import Exit
 from meshregistry.cli._options import config_option
 from meshregistry.errors import ConfigError
-from meshregistry.pilot import check_documents, check_settings
+from meshregistry.pilot import check_documents, check_settings, check_warnings
 from meshregistry.settings import Settings
 
 _SUFFIXES = {".yaml", ".yml", ".json"}
@@ -34,6 +34,7 @@ def check(paths: tuple[str, ...], config: str | None, schema: bool, output: str)
 
     Without PATH it checks the settings file and what that points to. A PATH is a settings
     file, or a file or folder of service documents; in a folder, settings files count too.
+    Routing documents are checked with the settings that name them. Warnings alone exit 0.
 
     Example: meshregistry check services/ mesh.yaml
     """
@@ -47,13 +48,21 @@ def check(paths: tuple[str, ...], config: str | None, schema: bool, output: str)
             places.insert(0, Settings.find(config, environ=os.environ, cwd=Path.cwd()))
         except ConfigError as error:
             faults.extend(error.faults)
+    warnings: list[ConfigError] = []
     for place in places:
         faults.extend(_faults(place))
+        warnings.extend(_warnings(place))
     if output == "json":
-        click.echo(json.dumps({"faults": [_document(fault) for fault in faults]}, indent=2))
+        document = {
+            "faults": [_document(fault) for fault in faults],
+            "warnings": [_document(warning) for warning in warnings],
+        }
+        click.echo(json.dumps(document, indent=2))
     else:
         for fault in faults:
             click.echo(fault.message)
+        for warning in warnings:
+            click.echo(f"warning: {warning.message}")
         checked = ", ".join(str(place) for place in places)
         noun = "fault" if len(faults) == 1 else "faults"
         click.echo(f"{len(faults) or 'no'} {noun} in {checked or 'nothing'}", err=True)
@@ -74,6 +83,11 @@ def _faults(place: Path) -> tuple[ConfigError, ...]:
     if Settings.is_settings(place):
         return tuple(check_settings(place))
     return tuple(check_documents(place))
+
+
+def _warnings(place: Path) -> list[ConfigError]:
+    files = _documents(place) if place.is_dir() else [place] if place.exists() else []
+    return [one for file in files if Settings.is_settings(file) for one in check_warnings(file)]
 
 
 def _documents(folder: Path) -> list[Path]:

@@ -13,7 +13,7 @@ from meshregistry.pilot._registration import registered
 from meshregistry.pilot._reload import ReloadReport
 from meshregistry.pilot._rule_book import RuleStatus
 from meshregistry.pilot._threaded import ThreadedPilot
-from meshregistry.pilot._wiring import check_documents, check_settings
+from meshregistry.pilot._wiring import check_documents, check_settings, check_warnings
 
 __all__ = [
     "CatalogChanges",
@@ -24,6 +24,7 @@ __all__ = [
     "catalog_document",
     "check_documents",
     "check_settings",
+    "check_warnings",
     "endpoints_document",
     "explain_document",
     "plugins_document",

@@ -13,7 +13,7 @@ from meshregistry.errors import ConfigError
 from meshregistry.model import SourceId
 from meshregistry.pilot._rule_book import RuleBook
 from meshregistry.registries import FileConfig, RuleFiles, rule_documents
-from meshregistry.rules import read_rules
+from meshregistry.rules import Reading, read_rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -146,15 +146,23 @@ def file_configs(settings: Settings) -> dict[str, FileConfig]:
     return found
 
 
+def rule_readings(settings: Settings) -> Iterator[Reading]:
+    """What becomes of every document of the rule sources, on this machine and now.
+
+    Raises:
+        ConfigError: if a rule source is configured wrongly.
+    """
+    for config in file_configs(settings).values():
+        listing = rule_documents(settings.base_path / config.path)
+        yield Reading(errors=listing.faults)
+        for document in listing.documents:
+            yield read_rules(document, settings.mesh.domain)
+
+
 def rule_faults(settings: Settings) -> Iterator[ConfigError]:
     """Everything that is wrong with the rule sources of settings and with their documents."""
     try:
-        configs = file_configs(settings)
+        for reading in rule_readings(settings):
+            yield from reading.errors
     except ConfigError as error:
         yield from error.faults
-        return
-    for config in configs.values():
-        listing = rule_documents(settings.base_path / config.path)
-        yield from listing.faults
-        for document in listing.documents:
-            yield from read_rules(document, settings.mesh.domain).errors
