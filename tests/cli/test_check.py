@@ -84,3 +84,37 @@ class TestSchema:
         """No settings are needed."""
         schema = json.loads(run("check", "--schema").out)
         assert {"sources", "rules", "mesh", "server", "sync_timeout"} == set(schema["properties"])
+
+
+class TestRouting:
+    """Files of routing documents, as a pre-commit hook names them."""
+
+    GOOD = (
+        "apiVersion: networking.istio.io/v1\nkind: DestinationRule\n"
+        "metadata: {name: a}\nspec: {host: a.example, subsets: [{name: v1}]}\n"
+    )
+
+    def test_warnings_alone_are_no_fault(self, folder, run):
+        """They are printed, and the exit code is 0."""
+        (folder / "routing.yaml").write_text(self.GOOD)
+        ran = run("check", "routing.yaml")
+        assert (ran.code, "no faults in routing.yaml\n") == (0, ran.err)
+        assert ran.out.startswith("warning: routing.yaml:4")
+
+    def test_faults_have_their_place(self, folder, run):
+        """Beside service documents in one file, and in a folder with settings."""
+        broken = self.GOOD.replace("host", "hots")
+        (folder / "both.yaml").write_text(f"services: []\n---\n{broken}")
+        for place in ("both.yaml", "."):
+            ran = run("check", place)
+            assert ran.code == 1
+            assert "both.yaml:6" in ran.out
+            assert "did you mean host?" in ran.out
+            assert "is not read here" not in ran.out
+
+    def test_kinds_that_nobody_reads_stay_faults(self, folder, run):
+        """With what to do."""
+        (folder / "routing.yaml").write_text(self.GOOD.replace("DestinationRule", "Sidecar"))
+        ran = run("check", "routing.yaml")
+        assert ran.code == 1
+        assert "Sidecar is not read here" in ran.out

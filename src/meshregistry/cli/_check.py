@@ -33,8 +33,8 @@ def check(paths: tuple[str, ...], config: str | None, schema: bool, output: str)
     """Validate settings and documents; print every fault with its place and a remedy.
 
     Without PATH it checks the settings file and what that points to. A PATH is a settings
-    file, or a file or folder of service documents; in a folder, settings files count too.
-    Routing documents are checked with the settings that name them. Warnings alone exit 0.
+    file, or a file or folder of service and routing documents; in a folder, settings files
+    count too. Warnings alone exit 0.
 
     Example: meshregistry check services/ mesh.yaml
     """
@@ -86,8 +86,11 @@ def _faults(place: Path) -> tuple[ConfigError, ...]:
 
 
 def _warnings(place: Path) -> list[ConfigError]:
-    files = _documents(place) if place.is_dir() else [place] if place.exists() else []
-    return [one for file in files if Settings.is_settings(file) for one in check_warnings(file)]
+    if not place.exists():
+        return []
+    files = _documents(place) if place.is_dir() else []
+    settings = [one for one in files if Settings.is_settings(one)]
+    return [one for path in (place, *settings) for one in check_warnings(path)]
 
 
 def _documents(folder: Path) -> list[Path]:

@@ -1,6 +1,7 @@
 """The composition root: everything together, to embed or to run."""
 
 from meshregistry.pilot._changes import CatalogChanges
+from meshregistry.pilot._checks import check_documents, check_warnings
 from meshregistry.pilot._documents import (
     catalog_document,
     endpoints_document,
@@ -13,7 +14,7 @@ from meshregistry.pilot._registration import registered
 from meshregistry.pilot._reload import ReloadReport
 from meshregistry.pilot._rule_book import RuleStatus
 from meshregistry.pilot._threaded import ThreadedPilot
-from meshregistry.pilot._wiring import check_documents, check_settings, check_warnings
+from meshregistry.pilot._wiring import check_settings
 
 __all__ = [
     "CatalogChanges",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from functools import partial
 from importlib.metadata import version
@@ -14,8 +13,8 @@ from meshregistry.documents import structure
 from meshregistry.errors import ConfigError, PluginError, UnknownKindError
 from meshregistry.loader import Plugins
 from meshregistry.model import SourceId
-from meshregistry.pilot._rule_sources import file_configs, rule_faults, rule_readings
-from meshregistry.registries import Memories, document_faults
+from meshregistry.pilot._rule_sources import file_configs, rule_faults
+from meshregistry.registries import Memories
 from meshregistry.settings import Settings
 
 if TYPE_CHECKING:
@@ -184,15 +183,3 @@ def check_settings(path: Path, plugins: Plugins | None = None) -> Iterator[Confi
             if kind.check is not None:
                 yield from kind.check(config, settings.base_path)
     yield from rule_faults(settings)
-
-
-def check_warnings(path: Path) -> Iterator[ConfigError]:
-    """What the routing documents of a settings file say to no effect; empty if it is wrong."""
-    with contextlib.suppress(ConfigError):
-        for reading in rule_readings(Settings.load(path)):
-            yield from reading.warnings
-
-
-def check_documents(path: Path) -> Iterator[ConfigError]:
-    """Every fault of a file or folder of service documents."""
-    yield from document_faults(path)

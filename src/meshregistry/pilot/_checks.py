@@ -1,0 +1,54 @@
+"""What is wrong with documents, found without running anything."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from meshregistry.errors import ConfigError
+from meshregistry.pilot._rule_sources import rule_readings
+from meshregistry.registries import document_faults, rule_documents
+from meshregistry.rules import RULE_KINDS, MeshSettings, read_rules
+from meshregistry.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from meshregistry.documents import Position, RuleDocument
+    from meshregistry.rules import Reading
+
+
+def check_warnings(path: Path) -> Iterator[ConfigError]:
+    """What routing documents say to no effect: those of a settings file, or of a path."""
+    with contextlib.suppress(ConfigError):
+        if path.is_file() and Settings.is_settings(path):
+            for reading in rule_readings(Settings.load(path)):
+                yield from reading.warnings
+        else:
+            for _, reading in _readings(path):
+                yield from reading.warnings
+
+
+def check_documents(path: Path) -> Iterator[ConfigError]:
+    """Every fault of a file or folder of service documents and routing documents."""
+    readings = list(_readings(path))
+    # What is no service document may be a routing document.
+    kinds = {_place(document.root.get("kind")) for document, _ in readings}
+    for fault in document_faults(path):
+        if fault.field != "kind" or (fault.file, fault.line) not in kinds:
+            yield fault
+    for _, reading in readings:
+        yield from reading.errors
+
+
+def _place(node: Position | None) -> tuple[str | None, int | None]:
+    return (None, None) if node is None else (node.file, node.line)
+
+
+def _readings(path: Path) -> Iterator[tuple[RuleDocument, Reading]]:
+    """The routing documents of a path, of the kinds that are read."""
+    known = {(kind.group, kind.kind) for kind in RULE_KINDS}
+    for document in rule_documents(path).documents:
+        if (document.key.group, document.key.kind) in known:
+            yield document, read_rules(document, MeshSettings().domain)
