@@ -33,6 +33,7 @@ from meshregistry.rules import (
     HttpRoute,
     LoadBalancer,
     LocalityBalancing,
+    Origin,
     PortPolicies,
     Redirect,
     RouteRule,
@@ -351,3 +352,13 @@ def test_a_generator_is_given_the_rules_that_it_reads(entry_of: EntryOf, world_o
     )
     pipeline.derive(world(entry_of, world_of, SUBSETS, split(5)), SIDECAR)
     assert [len(view.routing.rules) for view in seen] == [1, 0]
+
+
+def test_two_rules_for_one_host_are_reported(entry_of: EntryOf, world_of: WorldOf) -> None:
+    """Sidecars go by one; nobody is left to wonder why the other does nothing."""
+    made = world(
+        entry_of, world_of, SUBSETS, split(5), evolve(split(50), name="z", origin=Origin(name="z"))
+    )
+    for key in (SIDECAR, ProxyKey(role=ProxyRole.ROUTER)):
+        (fault,) = Pipeline().derive(made, key).faults
+        assert "z has no say over the host a.shop" in str(fault)

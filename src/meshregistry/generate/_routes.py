@@ -100,9 +100,9 @@ def router_routes(view: View) -> Generated:
     wishes = [router_wishes(service, port, http_port) for service, port in services]
     wishes += [host_wishes(claim.host, http_port) for claim in claims[len(services) :]]
     last = HostRoute(name=f"unknown:{http_port}", domains=("*",), status=_NOT_FOUND)
-    return _configuration(
-        view, _naming.router_routes(http_port), claims, wishes, last, ignore_port=False
-    )
+    name = _naming.router_routes(http_port)
+    made = _configuration(view, name, claims, wishes, last, ignore_port=False)
+    return Generated(resources=made.resources, faults=(*made.faults, *_ignored(view)))
 
 
 def outbound_routes(view: View) -> Generated:
@@ -123,8 +123,19 @@ def outbound_routes(view: View) -> Generated:
         parts.append(_configuration(view, name, claims, wishes, last, ignore_port=True))
     return Generated(
         resources=(one for part in parts for one in part.resources),
-        faults=(fault for part in parts for fault in part.faults),
+        faults=(*(fault for part in parts for fault in part.faults), *_ignored(view)),
     )
+
+
+def _ignored(view: View) -> Iterator[GenerationError]:
+    """A fault for each host of a rule that another rule has already."""
+    for host, loser, winner in view.routing.losers:
+        yield GenerationError(
+            f"{loser.origin} has no say over the host {host}, which {winner.origin} has already; "
+            "write the routes into one document",
+            type_url=ROUTE,
+            name=host,
+        )
 
 
 def _other_hosts(view: View, port: int) -> list[_Claim]:

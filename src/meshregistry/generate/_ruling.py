@@ -143,6 +143,14 @@ class Routing:
                 found.setdefault(host, rule)
         return found
 
+    @property
+    def losers(self) -> Iterator[tuple[str, RouteRule, RouteRule]]:
+        """Every host that two rules for sidecars claim: the host, the loser, the winner."""
+        for rule in self.rules:
+            for host in dict.fromkeys(rule.hosts if _is_for_mesh(rule) else ()):
+                if self._exact[host] is not rule:
+                    yield host, rule, self._exact[host]
+
     @cached_property
     def _patterns(self) -> tuple[tuple[str, RouteRule], ...]:
         found = ((host, rule) for host, rule in self._exact.items() if host.startswith("*"))
