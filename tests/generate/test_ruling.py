@@ -166,3 +166,12 @@ def test_a_policy_for_some_workloads_is_completed_by_the_one_for_all(entry_of: E
     assert policy.load_balancer is not None
     assert policy.load_balancer.balancing is Balancing.ROUND_ROBIN
     assert policy.connection_pool == ConnectionPool(max_connections=1)
+
+
+def test_an_exact_host_beats_wildcards_and_a_longer_one_a_shorter(entry_of: EntryOf) -> None:
+    """Of the policies of one namespace."""
+    some = tuple(DestinationPolicy(name=host, host=host) for host in ("*", "a.shop", "*.shop"))
+    found = [
+        Policies(policies=some).of(entry_of(host).service) for host in ("a.shop", "b.shop", "c.pay")
+    ]
+    assert [policy.name for policy in found if policy] == ["a.shop", "*.shop", "*"]

@@ -217,11 +217,20 @@ class Policies:
     policies: tuple[DestinationPolicy, ...] = ()
 
     @cached_property
-    def _by_namespace(self) -> Mapping[str, tuple[DestinationPolicy, ...]]:
-        """By home, the most specific host first."""
+    def _exact(self) -> Mapping[tuple[str, str], tuple[DestinationPolicy, ...]]:
+        """By home and host, in order of precedence."""
+        found: dict[tuple[str, str], list[DestinationPolicy]] = {}
+        for policy in self.policies:
+            found.setdefault((policy.namespace, policy.host), []).append(policy)
+        return {place: tuple(some) for place, some in found.items()}
+
+    @cached_property
+    def _patterns(self) -> Mapping[str, tuple[DestinationPolicy, ...]]:
+        """Those for wildcards by home, the most specific first."""
         found: dict[str, list[DestinationPolicy]] = {}
         for policy in self.policies:
-            found.setdefault(policy.namespace, []).append(policy)
+            if policy.host.startswith("*"):
+                found.setdefault(policy.namespace, []).append(policy)
         return {
             home: tuple(sorted(some, key=lambda policy: host_rank(policy.host)))
             for home, some in found.items()
@@ -238,7 +247,9 @@ class Policies:
         own_homes = (self.caller.namespace, service.namespace or "")
         homes = (*(home for home in own_homes if home not in {"", self.root}), self.root, "")
         for home in dict.fromkeys(homes):
-            some = [one for one in self._by_namespace.get(home, ()) if self._is_for(one, service)]
+            own_host = self._exact.get((home, service.host), ())
+            every = (*own_host, *self._patterns.get(home, ()))
+            some = [one for one in every if self._is_for(one, service)]
             general = next((one for one in some if one.selector is None), None)
             own = next((one for one in some if one.selector is not None), None)
             if own is not None:
