@@ -249,7 +249,7 @@ def test_what_is_answered_at_once(spec, text, field, value):
         (
             "{hosts: [a], http: [{match: [{uri: {regex: 'a(?=b)'}}], route: [%s]}]}",
             "spec.http[0].match[0].uri",
-            "looks around",
+            "looks around or back",
         ),
         (
             "{hosts: [a], http: [{match: [{headers: {X-A: {exact: b}}}], route: [%s]}]}",
@@ -333,11 +333,39 @@ def test_what_is_answered_at_once(spec, text, field, value):
         ),
         ("{hosts: [a], gateways: [g], tcp: [{}]}", "spec.tcp[0]", "leads nowhere"),
         ("{hosts: [a], htp: []}", "spec.htp", "http"),
+        (
+            "{hosts: [a], http: [{headers: {request: {set: {x: 100%}}}, route: [{destination: {host: a}}]}]}",
+            "spec.http[0]",
+            "lone percent sign",
+        ),
+        (
+            "{hosts: [a], http: [{headers: {request: {add: {'x y': z}}}, route: [{destination: {host: a}}]}]}",
+            "spec.http[0]",
+            "not a header name",
+        ),
+        (
+            "{hosts: [a], http: [{headers: {response: {remove: [Host]}}, route: [{destination: {host: a}}]}]}",
+            "spec.http[0]",
+            "cannot be removed",
+        ),
+        (
+            '{hosts: [a], http: [{rewrite: {uri: "/a\\nb"}, route: [{destination: {host: a}}]}]}',
+            "spec.http[0].rewrite",
+            "control character",
+        ),
+        (
+            (
+                "{hosts: [a], http: [{rewrite: {uriRegexRewrite: {match: a, rewrite: '\\1'}}, "
+                "route: [{destination: {host: a}}]}]}"
+            ),
+            "spec.http[0].rewrite",
+            "refers to no group",
+        ),
     ],
 )
 def test_what_is_wrong_has_a_place_and_no_rules(spec, text, place, reason):
     """File, line, field and reason; a document with an error says nothing at all."""
-    reading = spec("VirtualService", text % A if "%s" in text else text)
+    reading = spec("VirtualService", text.replace("%s", A))
     assert () == reading.rules
     found = {(error.field, error.line): error.message for error in reading.errors}
     assert any(field == place and reason in text for (field, _), text in found.items()), found

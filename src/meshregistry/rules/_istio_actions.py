@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from meshregistry.documents import MappingNode
@@ -22,6 +21,13 @@ from meshregistry.rules._routes import (
     Retry,
     Rewrite,
     WeightedDestination,
+)
+from meshregistry.rules._wire import (
+    expression_fault,
+    header_name_fault,
+    header_value_fault,
+    substitution_fault,
+    text_fault,
 )
 
 if TYPE_CHECKING:
@@ -49,9 +55,10 @@ _GRPC_CODES = [
 ]
 _REDIRECTS = (301, 302, 303, 307, 308)
 _ALL = 100.0
+_AUTHORITY = ":authority"
 
 
-def actions(reader: Reader, form: forms.RouteForm) -> dict[str, Any]:
+def actions(reader: Reader, node: AnyNode, form: forms.RouteForm) -> dict[str, Any]:
     """The arguments of an `HttpRoute` that say what is done with its requests."""
     headers = form.headers or forms.HeadersForm()
     return {
@@ -62,8 +69,8 @@ def actions(reader: Reader, form: forms.RouteForm) -> dict[str, Any]:
         "fault": _fault(reader, form.fault),
         "mirrors": tuple(_mirrors(reader, form)),
         "cors": _cors(reader, form.cors),
-        "request": operations(headers.request),
-        "response_headers": operations(headers.response),
+        "request": operations(reader, node, headers.request),
+        "response_headers": operations(reader, node, headers.response),
     }
 
 
@@ -87,6 +94,8 @@ def text_match(reader: Reader, node: AnyNode, *, is_path: bool = False) -> TextM
     kind, value = given[0]
     if kind is TextMatchKind.REGEX and not is_expression(reader, node, value):
         return None
+    if refused(reader, node, text_fault(value)):
+        return None
     if is_path and not value:
         reader.fail(node, "the path is empty", "write a path such as /")
         return None
@@ -95,21 +104,30 @@ def text_match(reader: Reader, node: AnyNode, *, is_path: bool = False) -> TextM
 
 def is_expression(reader: Reader, node: AnyNode, text: str) -> bool:
     """Whether a text is an expression; what RE2 lacks is refused, too."""
-    try:
-        re.compile(text)
-    except re.error as error:
-        reader.fail(node, f"the expression {text!r} is wrong: {error.msg}", "correct it")
+    return not refused(reader, node, expression_fault(text))
+
+
+def refused(reader: Reader, node: AnyNode, fault: str) -> bool:
+    """Note a fault, if it is one."""
+    if not fault:
         return False
-    if re.search(r"(?<!\\)\(\?(?:[=!]|<[=!])", text):
-        reader.fail(node, f"the expression {text!r} looks around", "RE2 cannot; write it without")
-        return False
+    reason, _, remedy = fault.rpartition(": ")
+    reader.fail(node, reason, remedy)
     return True
 
 
-def operations(form: forms.HeaderForm | None) -> HeaderOperations:
+def operations(reader: Reader, node: AnyNode, form: forms.HeaderForm | None) -> HeaderOperations:
     """Changes of headers."""
     if form is None:
         return HeaderOperations()
+    for name, value in (*(form.set or {}).items(), *(form.add or {}).items()):
+        refused(reader, node, "" if name == _AUTHORITY else header_name_fault(name))
+        refused(reader, node, header_value_fault(value))
+    for name in form.remove:
+        fault = header_name_fault(name)
+        if name.lower() == "host":
+            fault = "the Host header cannot be removed: rewrite the authority"
+        refused(reader, node, fault)
     return HeaderOperations(
         set=tuple((form.set or {}).items()),
         add=tuple((form.add or {}).items()),
@@ -147,8 +165,8 @@ def share_of(
     return WeightedDestination(
         destination=target,
         weight=weight,
-        request=operations(headers.request),
-        response=operations(headers.response),
+        request=operations(reader, node, headers.request),
+        response=operations(reader, node, headers.response),
     )
 
 
@@ -159,6 +177,8 @@ def _redirect(reader: Reader, node: AnyNode | None) -> Redirect | None:
     if form.code not in _REDIRECTS:
         reader.fail(node, f"{form.code} is not a redirect", "write 301, 302, 303, 307 or 308")
         return None
+    for text in (form.uri or "", form.authority, form.scheme):
+        refused(reader, node, text_fault(text))
     if form.port is not None and form.derive_port is not None:
         reader.fail(node, "port and derivePort exclude each other", "keep one")
     derived = RedirectPort(form.derive_port.value) if form.derive_port else None
@@ -187,8 +207,10 @@ def _rewrite(reader: Reader, node: AnyNode | None) -> Rewrite | None:
         reader.fail(node, "uri and uriRegexRewrite exclude each other", "keep one")
     if form.uri is None and form.regex is None and not form.authority:
         reader.fail(node, "nothing is rewritten", "write uri, uriRegexRewrite or authority")
-    if form.regex is not None:
-        is_expression(reader, node, form.regex.match)
+    for text in (form.uri or "", form.authority):
+        refused(reader, node, text_fault(text))
+    if form.regex is not None and is_expression(reader, node, form.regex.match):
+        refused(reader, node, substitution_fault(form.regex.match, form.regex.rewrite))
     return Rewrite(
         path=form.uri,
         authority=form.authority,

@@ -8,7 +8,7 @@ from meshregistry.documents import MappingNode, ScalarNode
 from meshregistry.model import Labels
 from meshregistry.rules import _istio_forms as forms
 from meshregistry.rules._forms import Reader, texts
-from meshregistry.rules._istio_actions import actions, share_of, text_match
+from meshregistry.rules._istio_actions import actions, refused, share_of, text_match
 from meshregistry.rules._matches import (
     CallerMatch,
     ConnectionMatch,
@@ -18,6 +18,7 @@ from meshregistry.rules._matches import (
     TextMatchKind,
 )
 from meshregistry.rules._routes import MESH, ConnectionRoute, HttpRoute, RouteRule
+from meshregistry.rules._wire import header_name_fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,7 +96,7 @@ def _http_route(reader: Reader, node: AnyNode, form: forms.RouteForm) -> HttpRou
             f"a route has exactly one way to go, and this one has {says}",
             "write one of route, redirect and directResponse",
         )
-    values = actions(reader, form)
+    values = actions(reader, node, form)
     if len(reader.errors) > before:
         return None
     return HttpRoute(
@@ -178,6 +179,8 @@ def _named(
         reader.fail(node, f"must be a mapping, not {node.kind}", "write name: {exact: value}")
         return
     for key, below in node.entries:
+        if is_header:
+            refused(reader, key, header_name_fault(key.text, is_pseudo_allowed=True))
         if is_header and key.text != key.text.lower():
             reader.fail(key, f"the header {key.text!r} is not in lower case", "write it so")
         is_empty = (isinstance(below, MappingNode) and not len(below)) or (
