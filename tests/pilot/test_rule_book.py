@@ -7,11 +7,11 @@ from meshregistry.pilot._rule_book import RuleBook
 from meshregistry.rules import DestinationPolicy
 
 
-def documents(*names, host="a.example", extra=""):
-    """One destination rule for each name."""
+def documents(*names, host="", extra=""):
+    """One destination rule for each name, of a host of its own."""
     text = "\n---\n".join(
         "apiVersion: networking.istio.io/v1\nkind: DestinationRule\n"
-        f"metadata: {{name: {name}}}\nspec: {{host: {host}{extra}}}"
+        f"metadata: {{name: {name}}}\nspec: {{host: {host or name + '.example'}{extra}}}"
         for name in names
     )
     return [
