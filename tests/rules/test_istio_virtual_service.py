@@ -205,8 +205,13 @@ def test_what_is_answered_at_once(spec, text, field, value):
 @pytest.mark.parametrize(
     ("text", "place", "reason"),
     [
-        ("{http: [{route: [%s]}]}", "spec.hosts", "hosts"),
-        ("{hosts: [], http: [{route: [%s]}]}", "spec.hosts", "hosts"),
+        ("{gateways: [g], http: [{route: [%s]}]}", "spec", "without hosts"),
+        ("{tcp: [{route: [%s]}]}", "spec", "without hosts"),
+        (
+            "{hosts: [a], http: [{route: [%s], delegate: {name: b}}]}",
+            "spec.http[0]",
+            "route and delegate",
+        ),
         ("{hosts: ['a_b!'], http: [{route: [%s]}]}", "spec.hosts[0]", "not a host name"),
         ("{hosts: [a]}", "spec", "there is no route"),
         ("{hosts: [a], http: [{}]}", "spec.http[0]", "this one has nothing"),
@@ -398,3 +403,14 @@ def test_what_has_no_effect_is_said(spec):
     )
     (warning,) = reading.warnings
     assert "no effect on a regex" in warning.message
+
+
+def test_a_route_is_handed_to_another_document(spec):
+    """In the same namespace, unless it says another; the other one has no hosts."""
+    (rule,) = spec(
+        "VirtualService",
+        "{hosts: [a], http: [{delegate: {name: b}}, {delegate: {name: c, namespace: pay}}]}",
+    ).rules
+    assert [route.delegate for route in rule.http] == ["shop/b", "pay/c"]
+    (other,) = spec("VirtualService", f"{{http: [{{route: [{A}]}}]}}").rules
+    assert other.hosts == ()

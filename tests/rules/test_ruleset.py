@@ -8,17 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshregistry.rules import (
-    Balancing,
     DestinationPolicy,
     Gateway,
-    LoadBalancer,
     Origin,
-    PortPolicies,
     RouteRule,
     RuleSet,
     SidecarScope,
     Subset,
-    TrafficPolicy,
     host_rank,
     is_exported,
     is_host_match,
@@ -29,7 +25,12 @@ if TYPE_CHECKING:
 
 RULES = st.lists(
     st.one_of(
-        st.builds(RouteRule, name=st.text("ab"), created=st.sampled_from([0.0, 1.0])),
+        st.builds(
+            RouteRule,
+            name=st.text("ab"),
+            hosts=st.just(("h",)),
+            created=st.sampled_from([0.0, 1.0]),
+        ),
         st.builds(
             DestinationPolicy,
             name=st.text("ab"),
@@ -73,29 +74,9 @@ def test_joining_twice_is_joining_once(rules: list) -> None:
     }
 
 
-def test_the_oldest_policy_counts_and_the_subsets_of_all() -> None:
-    """Of one host and audience; other audiences are kept apart."""
-    random_one = PortPolicies(
-        all=TrafficPolicy(load_balancer=LoadBalancer(balancing=Balancing.RANDOM))
-    )
-    old = DestinationPolicy(name="b", host="a", created=1.0, subsets=(Subset(name="v1"),))
-    new = DestinationPolicy(
-        name="a",
-        host="a",
-        created=2.0,
-        policies=random_one,
-        subsets=(Subset(name="v1", policies=random_one), Subset(name="v2")),
-    )
-    other = DestinationPolicy(name="c", host="a", export_to=(".",), created=3.0)
-    joined, apart = RuleSet.of([new, other, old]).policies
-    assert (joined.name, joined.policies) == ("b", PortPolicies())
-    assert joined.subsets == (Subset(name="v1"), Subset(name="v2"))
-    assert apart == other
-
-
 def test_where_a_rule_was_written_plays_no_part() -> None:
     """A document that moved by a line says the same."""
-    one, two = (RouteRule(origin=Origin(file="a", line=line)) for line in (1, 2))
+    one, two = (RouteRule(hosts=("a",), origin=Origin(file="a", line=line)) for line in (1, 2))
     assert RuleSet.of([one]) == RuleSet.of([two])
     assert hash(one) == hash(two)
     assert not RuleSet()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from typing import Any
 
-from attrs import NOTHING, field, frozen
+from attrs import field, frozen
 from attrs.validators import and_, ge, gt, le, min_len, optional
 
 from meshregistry.documents import Seconds
@@ -217,6 +217,14 @@ class CorsForm:
 
 
 @frozen(kw_only=True)
+class DelegateForm:
+    """Delegate."""
+
+    name: str = field(validator=min_len(1))
+    namespace: str = works("default: the document's", default="")
+
+
+@frozen(kw_only=True)
 class RouteForm:
     """HTTPRoute."""
 
@@ -225,9 +233,7 @@ class RouteForm:
     route: tuple[Any, ...] = works("", form=ShareForm, default=())
     redirect: Any = works("", form=RedirectForm)
     response: Any = works("", form=ResponseForm, alias="directResponse")
-    delegate: Any = refused(
-        "routes cannot be delegated yet", "write the routes of the other document here"
-    )
+    delegate: DelegateForm | None = works("to a document without hosts", form=DelegateForm)
     rewrite: Any = works("", form=RewriteForm)
     timeout: Seconds | None = works("default: none", validator=optional(ge(0.0)))
     retries: Any = works("default: 2, of what never arrived", form=RetryForm)
@@ -280,7 +286,7 @@ class VirtualServiceForm:
     """VirtualService."""
 
     hosts: tuple[str, ...] = works(
-        "of services or of gateways", validator=min_len(1), default=NOTHING
+        "of services or of gateways; none: others delegate to it", default=()
     )
     gateways: tuple[str, ...] = works("default: mesh (sidecars)", default=())
     http: tuple[Any, ...] = works("the first match decides", form=RouteForm, default=())

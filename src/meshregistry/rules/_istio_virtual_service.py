@@ -46,6 +46,8 @@ def virtual_service(document: RuleDocument, domain: str) -> Reading:
         _connections(reader, *one, False) for one in reader.forms(form.tcp, forms.ConnectionForm)
     ]
     gateways = tuple(gateway_name(name, document.key.namespace) for name in form.gateways)
+    if not form.hosts and (form.gateways or form.tls or form.tcp):
+        reader.fail(spec, "a document without hosts only has http routes for others", "add hosts:")
     if not (form.http or form.tls or form.tcp):
         reader.fail(spec, "there is no route", "add http:, tls: or tcp:")
     if (form.tls or form.tcp) and MESH in (gateways or (MESH,)):
@@ -94,7 +96,7 @@ def _http_route(reader: Reader, node: AnyNode, form: forms.RouteForm) -> HttpRou
         reader.fail(
             node,
             f"a route has exactly one way to go, and this one has {says}",
-            "write one of route, redirect and directResponse",
+            "write one of route, redirect, directResponse and delegate",
         )
     values = actions(reader, node, form)
     if len(reader.errors) > before:
@@ -103,10 +105,19 @@ def _http_route(reader: Reader, node: AnyNode, form: forms.RouteForm) -> HttpRou
         name=form.name,
         matches=tuple(matches),
         destinations=tuple(shares),
+        delegate=_delegate(reader, form),
         timeout=form.timeout or None,
         origin=reader.origin(node),
         **values,
     )
+
+
+def _delegate(reader: Reader, form: forms.RouteForm) -> str:
+    """``namespace/name`` of the document that takes over; empty: none."""
+    if form.delegate is None:
+        return ""
+    home = form.delegate.namespace or reader.document.key.namespace
+    return f"{home}/{form.delegate.name}"
 
 
 def _ways(form: forms.RouteForm) -> Iterator[tuple[str, Any]]:

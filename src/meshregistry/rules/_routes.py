@@ -186,9 +186,11 @@ class Cors:
 class HttpRoute:
     """What happens to requests that one of the matches takes (none given: all requests).
 
-    Exactly one of destinations, redirect and response is given.
+    Exactly one of destinations, redirect, response and delegate is given.
 
     Attributes:
+        delegate: ``namespace/name`` of a rule without hosts that takes over; a `RuleSet`
+            has none.
         timeout: seconds for the whole answer; None: none (Istio's default).
         is_websocket: whether upgrades are asked for explicitly (2017 rules); they always
             pass.
@@ -199,6 +201,7 @@ class HttpRoute:
     destinations: tuple[WeightedDestination, ...] = ()
     redirect: Redirect | None = None
     response: DirectResponse | None = None
+    delegate: str = ""
     rewrite: Rewrite | None = None
     timeout: Seconds | None = None
     retry: Retry | None = None
@@ -227,7 +230,8 @@ class RouteRule:
     Attributes:
         namespace: of the document; short names were completed with it.
         name: of the document.
-        hosts: whole host names, ``*.suffix`` or ``*``; not only of services.
+        hosts: whole host names, ``*.suffix`` or ``*``; not only of services. None: its
+            routes are for rules that hand over to it.
         gateways: ``namespace/name`` of gateways, or `MESH`.
         http: in order; the first that matches decides.
         tls: for connections that stay encrypted, by server name.

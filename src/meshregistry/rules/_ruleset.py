@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from meshregistry.rules._destinations import DestinationPolicy
 from meshregistry.rules._gateways import Gateway, SidecarScope
+from meshregistry.rules._joining import joined_policies, joined_routes
 from meshregistry.rules._routes import RouteRule
 
 if TYPE_CHECKING:
@@ -38,11 +39,7 @@ class RuleSet:
 
     @classmethod
     def of(cls, rules: Iterable[Rule]) -> RuleSet:
-        """Put rules in order, and join the policies of one host and the same audience.
-
-        As in Istio: the oldest one's settings count, and the subsets of all; of two subsets
-        of one name the older.
-        """
+        """Put rules in order, older ones first, and join those that speak of one host."""
         routes: list[RouteRule] = []
         policies: list[DestinationPolicy] = []
         gateways: list[Gateway] = []
@@ -58,8 +55,8 @@ class RuleSet:
                 case SidecarScope():
                     scopes.append(rule)
         return cls(
-            routes=tuple(routes),
-            policies=tuple(_merged(policies)),
+            routes=tuple(joined_routes(routes)),
+            policies=tuple(joined_policies(policies)),
             gateways=tuple(gateways),
             scopes=tuple(scopes),
         )
@@ -71,20 +68,6 @@ class RuleSet:
 
     def __bool__(self) -> bool:
         return bool(self.routes or self.policies or self.gateways or self.scopes)
-
-
-def _merged(policies: Iterable[DestinationPolicy]) -> Iterable[DestinationPolicy]:
-    found: dict[tuple[object, ...], DestinationPolicy] = {}
-    for policy in policies:
-        audience = (policy.namespace, policy.host, policy.selector, policy.export_to)
-        first = found.get(audience)
-        if first is None:
-            found[audience] = policy
-            continue
-        names = {subset.name for subset in first.subsets}
-        more = tuple(subset for subset in policy.subsets if subset.name not in names)
-        found[audience] = evolve(first, subsets=first.subsets + more)
-    return found.values()
 
 
 def is_host_match(pattern: str, host: str) -> bool:
