@@ -28,12 +28,12 @@ def read() -> Callable[[str], Reading]:
 
 
 @pytest.fixture
-def spec(read: Callable[[str], Reading]) -> Callable[[str, str], Reading]:
+def spec(read: Callable[[str], Reading]) -> Callable[..., Reading]:
     """Reads a document of a kind with this spec, in the namespace shop."""
 
-    def reading(kind: str, text: str) -> Reading:
+    def reading(kind: str, text: str, api: str = "networking.istio.io/v1") -> Reading:
         return read(
-            f"apiVersion: networking.istio.io/v1\nkind: {kind}\n"
+            f"apiVersion: {api}\nkind: {kind}\n"
             f"metadata: {{name: a, namespace: shop}}\nspec: {text}\n"
         )
 

@@ -67,7 +67,7 @@ def test_the_reader_does_what_the_table_says(spec, kind, note):
         needed = REQUIRED.get(container, "")
         others = f", {needed}" if needed and f"{bare}: {{" not in needed else ""
         text = f"{{{bare}: {below}{others}}}"
-    reading = spec(kind.kind, text)
+    reading = spec(kind.kind, text, f"{kind.group}/{kind.versions[0]}")
     place = note.path.replace("[]", "[0]")
     told = reading.errors if note.standing is Standing.REFUSED else reading.warnings
     assert any(one.field == place and note.note in one.message for one in told), told

@@ -52,7 +52,8 @@ def service_clusters(
         if port.protocol is Protocol.UDP:
             continue
         name = _naming.outbound_cluster(entry.service.host, port.number)
-        members = assignment(name, entry, port, network)
+        apart = [Selector(labels) for labels in policy.set_apart] if policy else ()
+        members = assignment(name, entry, port, network, apart=apart)
         faults.extend(members.faults)
         general = TrafficPolicy() if policy is None else policy.policy(port.number)
         resources += _cluster_of(name, port, members, mesh, general)
@@ -77,7 +78,10 @@ def _subsets(
     """A cluster for each subset, with those of the service's endpoints that have its labels."""
     for subset in policy.subsets:
         name = _naming.outbound_cluster(entry.service.host, port.number, subset.name)
-        members = assignment(name, entry, port, network, Selector(subset.labels))
+        apart = [Selector(labels) for labels in policy.set_apart if labels != subset.labels]
+        members = assignment(
+            name, entry, port, network, chosen=Selector(subset.labels), apart=apart
+        )
         own = policy.policy(port.number, subset.name)
         yield from _cluster_of(name, port, members, mesh, own)
 

@@ -13,7 +13,7 @@ from meshregistry.generate._world import is_reachable
 from meshregistry.model import ENDPOINT, AddressKind, Health, Locality, Resolution, Selector
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from meshregistry.model import CatalogEntry, Endpoint, Port
 
@@ -43,11 +43,18 @@ EVERYTHING = Selector()
 
 
 def assignment(
-    name: str, entry: CatalogEntry, port: Port, network: str, chosen: Selector = EVERYTHING
+    name: str,
+    entry: CatalogEntry,
+    port: Port,
+    network: str,
+    *,
+    chosen: Selector = EVERYTHING,
+    apart: Sequence[Selector] = (),
 ) -> Assignment:
     """The assignment of a cluster for proxies on a network; possibly empty.
 
-    It has the endpoints whose labels the selector chooses.
+    It has the endpoints whose labels the selector chooses, without those that are set
+    apart.
 
     The kinds of *all* addresses of the port decide who resolves names, whatever their
     health, so that an endpoint that falls ill does not change the cluster's type.
@@ -70,7 +77,9 @@ def assignment(
         elif not _is_text(endpoint):
             reason = _NOT_TEXT
         else:
-            if endpoint.is_sent and chosen.is_match(endpoint.labels):
+            labels = endpoint.labels
+            is_apart = any(selector.is_match(labels) for selector in apart)
+            if endpoint.is_sent and chosen.is_match(labels) and not is_apart:
                 by_locality.setdefault(endpoint.locality, []).append(endpoint)
             continue
         left_out.setdefault(reason, []).append(endpoint)

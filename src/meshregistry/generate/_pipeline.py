@@ -19,6 +19,7 @@ from meshregistry.errors import GenerationError
 from meshregistry.generate._bindings import sidecar_bindings
 from meshregistry.generate._clusters import passthrough_cluster, service_clusters
 from meshregistry.generate._edge import edge_listeners, edge_routes
+from meshregistry.generate._isolation import Isolation, present
 from meshregistry.generate._listeners import inbound, outbound_listeners
 from meshregistry.generate._memo import Fragments, Memo
 from meshregistry.generate._output import Generated
@@ -253,19 +254,41 @@ class Pipeline:
         by_route, by_policy = self._audiences(world)
         caller = by_route.caller(key.namespace, key.labels)
         client = by_policy.caller(key.namespace, key.labels)
+        isolation = self._isolation(world)
 
         def routes(former: Routing | None) -> Routing:
-            made = routing(world.rules, caller)
+            made = routing(world.rules, caller, isolation)
             return former if former is not None and former.is_same(made) else made
 
         def of_hosts(former: Policies | None) -> Policies:
-            made = policies(world.rules, client, world.mesh.root_namespace)
+            made = policies(world.rules, client, world.mesh.root_namespace, isolation)
             return former if former is not None and former.is_same(made) else made
 
         return {
-            "routing": self._memo.get(("routing", caller), (world.rules,), routes),
-            "policies": self._memo.get(("policies", client), (world.rules,), of_hosts),
+            "routing": self._memo.get(("routing", caller), (world.rules, isolation), routes),
+            "policies": self._memo.get(("policies", client), (world.rules, isolation), of_hosts),
         }
+
+    def _isolation(self, world: World) -> Isolation:
+        """The test environments; the same object as long as they have the same hosts."""
+        environments = world.rules.environments
+
+        def of_service(key: ServiceKey) -> frozenset[tuple[str, str]]:
+            entry = world.catalog[key]
+            return self._memo.get(
+                ("present", key, environments),
+                (entry,),
+                lambda _: frozenset(present(environments, (entry,))),
+            )
+
+        def make(former: Isolation | None) -> Isolation:
+            keys = world.catalog.by_key if environments else ()
+            there = frozenset(pair for key in keys for pair in of_service(key))
+            made = Isolation(environments=environments, present=there)
+            return former if former == made else made
+
+        slot_facts = (world.rules, world.catalog) if environments else (world.rules,)
+        return self._memo.get("isolation", slot_facts, make)
 
     def _facts(self, world: World, scope: Scope, key: ProxyKey) -> dict[str, Any]:
         """The facts that generators may read, reduced to what can matter."""

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, field, frozen
 
-from meshregistry.model import Labels
+from meshregistry.generate._isolation import NOTHING_APART, Isolation
+from meshregistry.model import Labels, ServiceKey
 from meshregistry.rules import (
     MESH,
     DestinationPolicy,
@@ -130,10 +131,12 @@ class Routing:
     Attributes:
         caller: what the callers have in common.
         rules: in order of precedence, for sidecars and for gateways.
+        isolation: the test environments, which the rules know already.
     """
 
     caller: Caller = field(factory=Caller)
     rules: tuple[RouteRule, ...] = ()
+    isolation: Isolation = field(factory=Isolation)
 
     @cached_property
     def _exact(self) -> Mapping[str, RouteRule]:
@@ -159,14 +162,14 @@ class Routing:
     def rule(self, host: str) -> RouteRule | None:
         """The rule by which sidecars call a host.
 
-        An exact one, else that of the longest wildcard; the oldest of equals.
+        An exact one, else that of the longest wildcard; the oldest of equals. A host that
+        has none may be in test environments.
         """
         exact = self._exact.get(host)
         if exact is not None:
             return exact
-        return next(
-            (rule for pattern, rule in self._patterns if is_host_match(pattern, host)), None
-        )
+        matching = (rule for pattern, rule in self._patterns if is_host_match(pattern, host))
+        return next(matching, None) or self.isolation.rule_of(host)
 
     @property
     def hosts(self) -> Iterable[str]:
@@ -183,15 +186,20 @@ class Routing:
 
     def is_same(self, other: Routing) -> bool:
         """Whether both give the same rules to the same callers."""
-        return self.caller == other.caller and self.rules == other.rules
+        return (self.caller, self.rules, self.isolation) == (
+            other.caller,
+            other.rules,
+            other.isolation,
+        )
 
 
-def routing(rules: RuleSet, caller: Caller) -> Routing:
+def routing(rules: RuleSet, caller: Caller, isolation: Isolation = NOTHING_APART) -> Routing:
     """The route rules for this caller."""
     return Routing(
         caller=caller,
+        isolation=isolation,
         rules=tuple(
-            rule
+            isolation.rule(rule)
             for rule in rules.routes
             if is_exported(rule.export_to, rule.namespace, caller.namespace)
         ),
@@ -210,11 +218,14 @@ class Policies:
         caller: what the callers have in common.
         root: the namespace whose policies are the mesh's defaults.
         policies: those that are for the callers, in order of precedence.
+        isolation: the test environments, whose endpoints are set apart.
     """
 
     caller: Caller = field(factory=Caller)
     root: str = ""
     policies: tuple[DestinationPolicy, ...] = ()
+    isolation: Isolation = field(factory=Isolation)
+    _found: dict[ServiceKey, DestinationPolicy | None] = field(factory=dict, init=False)
 
     @cached_property
     def _exact(self) -> Mapping[tuple[str, str], tuple[DestinationPolicy, ...]]:
@@ -242,6 +253,14 @@ class Policies:
         The caller's own namespace comes first, then the service's, then the root namespace
         and the policies without a namespace.
         """
+        if not self.isolation.present:
+            return self._of(service)
+        # The one that is made for a host stays the same object.
+        if service.key not in self._found:
+            self._found[service.key] = self.isolation.policy(service.host, self._of(service))
+        return self._found[service.key]
+
+    def _of(self, service: Service) -> DestinationPolicy | None:
         if not self.policies:
             return None
         own_homes = (self.caller.namespace, service.namespace or "")
@@ -268,7 +287,12 @@ class Policies:
 
     def is_same(self, other: Policies) -> bool:
         """Whether both give the same policies to the same callers."""
-        return (self.caller, self.root, self.policies) == (other.caller, other.root, other.policies)
+        return (self.caller, self.root, self.policies, self.isolation) == (
+            other.caller,
+            other.root,
+            other.policies,
+            other.isolation,
+        )
 
 
 def _completed(own: DestinationPolicy, general: DestinationPolicy) -> DestinationPolicy:
@@ -283,10 +307,13 @@ def _completed(own: DestinationPolicy, general: DestinationPolicy) -> Destinatio
     )
 
 
-def policies(rules: RuleSet, caller: Caller, root: str) -> Policies:
+def policies(
+    rules: RuleSet, caller: Caller, root: str, isolation: Isolation = NOTHING_APART
+) -> Policies:
     """The destination policies for this caller."""
     return Policies(
         caller=caller,
+        isolation=isolation,
         root=root,
         policies=tuple(
             policy

@@ -1,5 +1,6 @@
 """What operators say about the mesh: settings of the whole, and the neutral rule set."""
 
+from meshregistry.rules._delegation import narrowed
 from meshregistry.rules._destinations import (
     Balancing,
     ClientTls,
@@ -18,6 +19,7 @@ from meshregistry.rules._destinations import (
     TrafficPolicy,
     Warmup,
 )
+from meshregistry.rules._environments import Environment
 from meshregistry.rules._gateways import (
     EgressListener,
     Gateway,
@@ -79,6 +81,7 @@ __all__ = [
     "DirectResponse",
     "Distribution",
     "EgressListener",
+    "Environment",
     "FaultInjection",
     "FieldNote",
     "Gateway",
@@ -123,5 +126,6 @@ __all__ = [
     "host_rank",
     "is_exported",
     "is_host_match",
+    "narrowed",
     "read_rules",
 ]

@@ -254,6 +254,7 @@ class DestinationPolicy:
         host: a whole host name, ``*.suffix`` or ``*``.
         selector: the calling workloads that it is for, in its own namespace; None: all.
         export_to: namespaces whose proxies it is for; ``*`` all, ``.`` its own.
+        set_apart: endpoints with these labels are only in subsets of just these labels.
         created: seconds since the epoch; 0 if unknown.
     """
 
@@ -264,6 +265,7 @@ class DestinationPolicy:
     subsets: tuple[Subset, ...] = ()
     selector: Selector | None = None
     export_to: tuple[str, ...] = ("*",)
+    set_apart: tuple[Labels, ...] = ()
     created: float = 0.0
     origin: Origin = field(default=Origin(), eq=False)
 

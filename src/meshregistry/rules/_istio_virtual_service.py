@@ -162,10 +162,10 @@ def _match(reader: Reader, node: AnyNode, form: forms.MatchForm) -> HttpMatch:
         method=text(form.method),
         authority=text(form.authority),
         headers=(
-            *_named(reader, form.headers, is_header=True),
-            *_named(reader, form.without_headers, is_header=True, is_inverted=True),
+            *named_matches(reader, form.headers, is_header=True),
+            *named_matches(reader, form.without_headers, is_header=True, is_inverted=True),
         ),
-        query=tuple(_named(reader, form.query_params)),
+        query=tuple(named_matches(reader, form.query_params)),
         caller=_caller(reader, form),
         stat_prefix=form.stat_prefix,
     )
@@ -181,9 +181,10 @@ def _caller(reader: Reader, form: forms.MatchForm | forms.ConnectionMatchForm) -
     )
 
 
-def _named(
+def named_matches(
     reader: Reader, node: Any, *, is_header: bool = False, is_inverted: bool = False
 ) -> Iterator[NamedMatch]:
+    """Conditions on headers or query parameters by name; what is wrong is noted."""
     if node is None:
         return
     if not isinstance(node, MappingNode):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from meshregistry.documents import suggestion
+from meshregistry.rules._environment_documents import EnvironmentForm, environment
 from meshregistry.rules._forms import field_notes
 from meshregistry.rules._istio_destination_rule import destination_rule
 from meshregistry.rules._istio_forms import VirtualServiceForm
@@ -14,24 +15,29 @@ from meshregistry.rules._istio_virtual_service import virtual_service
 from meshregistry.rules._reading import Reading, RuleKind
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from meshregistry.documents import RuleDocument
 
-_NETWORKING = "networking.istio.io"
-_VERSIONS = ("v1", "v1beta1", "v1alpha3")
+_ISTIO = ("v1", "v1beta1", "v1alpha3")
 
-RULE_KINDS: tuple[RuleKind, ...] = tuple(
-    RuleKind(
-        group=_NETWORKING,
-        kind=kind,
-        versions=_VERSIONS,
-        read=read,
-        fields=tuple(field_notes(form)),
-    )
-    for kind, read, form in (
-        ("VirtualService", virtual_service, VirtualServiceForm),
-        ("DestinationRule", destination_rule, DestinationRuleForm),
-        ("Gateway", gateway, GatewayForm),
-    )
+
+def _kind(
+    group: str,
+    kind: str,
+    read: Callable[[RuleDocument, str], Reading],
+    form: type[Any],
+    versions: tuple[str, ...],
+) -> RuleKind:
+    fields = tuple(field_notes(form))
+    return RuleKind(group=group, kind=kind, versions=versions, read=read, fields=fields)
+
+
+RULE_KINDS: tuple[RuleKind, ...] = (
+    _kind("networking.istio.io", "VirtualService", virtual_service, VirtualServiceForm, _ISTIO),
+    _kind("networking.istio.io", "DestinationRule", destination_rule, DestinationRuleForm, _ISTIO),
+    _kind("networking.istio.io", "Gateway", gateway, GatewayForm, _ISTIO),
+    _kind("meshregistry.dev", "Environment", environment, EnvironmentForm, ("v1",)),
 )
 """The kinds that are read, with their fields."""
 

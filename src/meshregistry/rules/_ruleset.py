@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from attrs import frozen
 
 from meshregistry.rules._destinations import DestinationPolicy
+from meshregistry.rules._environments import Environment
 from meshregistry.rules._gateways import Gateway, SidecarScope
 from meshregistry.rules._joining import joined_policies, joined_routes
 from meshregistry.rules._routes import RouteRule
@@ -15,7 +16,7 @@ from meshregistry.rules._routes import RouteRule
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-Rule: TypeAlias = RouteRule | DestinationPolicy | Gateway | SidecarScope
+Rule: TypeAlias = RouteRule | DestinationPolicy | Gateway | SidecarScope | Environment
 """One rule of any sort."""
 
 
@@ -30,12 +31,14 @@ class RuleSet:
         policies: how the chosen services are reached.
         gateways: what routers listen for.
         scopes: what sidecars see.
+        environments: whose requests and endpoints are kept apart.
     """
 
     routes: tuple[RouteRule, ...] = ()
     policies: tuple[DestinationPolicy, ...] = ()
     gateways: tuple[Gateway, ...] = ()
     scopes: tuple[SidecarScope, ...] = ()
+    environments: tuple[Environment, ...] = ()
 
     @classmethod
     def of(cls, rules: Iterable[Rule]) -> RuleSet:
@@ -44,6 +47,7 @@ class RuleSet:
         policies: list[DestinationPolicy] = []
         gateways: list[Gateway] = []
         scopes: list[SidecarScope] = []
+        environments: list[Environment] = []
         for rule in sorted(rules, key=lambda rule: (rule.created, rule.namespace, rule.name)):
             match rule:
                 case RouteRule():
@@ -54,11 +58,14 @@ class RuleSet:
                     gateways.append(rule)
                 case SidecarScope():
                     scopes.append(rule)
+                case Environment():
+                    environments.append(rule)
         return cls(
             routes=tuple(joined_routes(routes)),
             policies=tuple(joined_policies(policies)),
             gateways=tuple(gateways),
             scopes=tuple(scopes),
+            environments=tuple(environments),
         )
 
     @cached_property
@@ -67,7 +74,10 @@ class RuleSet:
         return {gateway.key: gateway for gateway in self.gateways}
 
     def __bool__(self) -> bool:
-        return bool(self.routes or self.policies or self.gateways or self.scopes)
+        return self != _NOTHING
+
+
+_NOTHING = RuleSet()
 
 
 def is_host_match(pattern: str, host: str) -> bool:
