@@ -9,8 +9,8 @@ from envoy.config.cluster.v3 import cluster_pb2
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 
 from meshregistry.generate._clusters import inbound_cluster, passthrough_cluster, service_clusters
-from meshregistry.generate._world import Scope, View
-from meshregistry.model import CLUSTER, ENDPOINT, Protocol, Reference, Resolution
+from meshregistry.generate._world import OwnPort, Scope, View
+from meshregistry.model import CLUSTER, ENDPOINT, Hostname, Port, Protocol, Reference, Resolution
 from meshregistry.rules import MeshSettings
 
 if TYPE_CHECKING:
@@ -128,7 +128,9 @@ def test_what_is_unknown_passes_only_if_the_mesh_allows_it(policy: str, names: l
 
 def test_inbound_leads_to_the_workload_on_loopback() -> None:
     """The cluster of an own port is its number on 127.0.0.1, by its protocol."""
-    one = inbound_cluster(8080, Protocol.GRPC, MESH)
+    port = Port("grpc", 80, Protocol.GRPC)
+    own = OwnPort(address="10.0.0.1", number=8080, host=Hostname("a.shop"), port=port)
+    one = inbound_cluster(own, MESH)
     cluster = cluster_pb2.Cluster.FromString(one.bytes)
     address = cluster.load_assignment.endpoints[0].lb_endpoints[0].endpoint.address.socket_address
     assert one.name == "inbound|8080||"

@@ -15,7 +15,6 @@ from meshregistry.rules import RULE_KINDS, Standing
         ("apiVersion: networking.istio.io/v1\nkind: VirtualServise", "did you mean VirtualService"),
         ("apiVersion: networking.istio.io/v2\nkind: Gateway", "the version 'v2'"),
         ("apiVersion: networking.istio.io/v1\nkind: ServiceEntry", "a source of the kind file"),
-        ("apiVersion: security.istio.io/v1\nkind: PeerAuthentication", "would not be enforced"),
         ("apiVersion: v1\nkind: VirtualService", "no API group"),
     ],
 )
@@ -42,6 +41,8 @@ REQUIRED = {
     "VirtualService": "hosts: [a]",
     "DestinationRule": "host: a",
     "servers[]": "port: {number: 80, protocol: HTTP}",
+    "ingress[]": "port: {number: 80}",
+    "egress[]": "hosts: ['*/*']",
     "port": "number: 80, protocol: HTTP",
     "subsets[]": "name: v",
     "portLevelSettings[]": "port: {number: 80}",

@@ -14,18 +14,20 @@ from meshregistry.generate import _naming
 from meshregistry.generate._cluster_policy import HTTP_OPTIONS, apply_policy
 from meshregistry.generate._endpoints import Assignment, assignment
 from meshregistry.generate._output import Generated, packed, resource
+from meshregistry.generate._world import LOCALHOST
 from meshregistry.model import CLUSTER, ENDPOINT, Locality, Port, Protocol, Resolution, Selector
 from meshregistry.rules import OutboundTrafficPolicy, TrafficPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from meshregistry.generate._world import View
+    from meshregistry.generate._world import OwnPort, View
     from meshregistry.model import CatalogEntry, Resource
     from meshregistry.rules import DestinationPolicy, MeshSettings
 
 _UNLIMITED = 2**32 - 1
 _IDLE_SECONDS = 300
+_SOCKET = "unix://"
 
 
 def service_clusters(
@@ -128,17 +130,19 @@ def black_hole_cluster(mesh: MeshSettings) -> Resource:
     return resource(CLUSTER, cluster.name, cluster)
 
 
-def inbound_cluster(number: int, protocol: Protocol, mesh: MeshSettings) -> Resource:
-    """The cluster from a sidecar to its own workload on 127.0.0.1."""
-    name = _naming.inbound_cluster(number)
-    cluster = _cluster(name, mesh, is_http2=protocol.is_http2)
+def inbound_cluster(own: OwnPort, mesh: MeshSettings) -> Resource:
+    """The cluster from a sidecar to its own workload."""
+    name = _naming.inbound_cluster(own.number)
+    cluster = _cluster(name, mesh, is_http2=own.port.protocol.is_http2)
     cluster.type = cluster_pb2.Cluster.STATIC
     cluster.load_assignment.cluster_name = name
-    address = (
-        cluster.load_assignment.endpoints.add().lb_endpoints.add().endpoint.address.socket_address
-    )
-    address.address = "127.0.0.1"
-    address.port_value = number
+    address = cluster.load_assignment.endpoints.add().lb_endpoints.add().endpoint.address
+    if own.target.startswith(_SOCKET):
+        address.pipe.path = own.target.removeprefix(_SOCKET)
+    else:
+        host, _, number = own.target.rpartition(":")
+        address.socket_address.address = host.strip("[]") or LOCALHOST
+        address.socket_address.port_value = int(number or own.number)
     return resource(CLUSTER, name, cluster)
 
 

@@ -112,7 +112,7 @@ def inbound(view: View) -> Generated:
                 )
             )
         if (LISTENER, name) not in resources:
-            cluster = inbound_cluster(own.number, winner.port.protocol, view.mesh)
+            cluster = inbound_cluster(winner, view.mesh)
             resources[CLUSTER, cluster.name] = cluster
             here = evolve(winner, address=own.address)
             resources[LISTENER, name] = _inbound_listener(view.mesh, here, name, cluster.name)

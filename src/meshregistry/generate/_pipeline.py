@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from meshregistry.errors import GenerationError
 from meshregistry.generate._bindings import sidecar_bindings
@@ -34,6 +34,8 @@ from meshregistry.generate._ruling import (
     route_audience,
     routing,
 )
+from meshregistry.generate._said_ports import said_ports
+from meshregistry.generate._sight import Sight, sight
 from meshregistry.generate._world import (
     OwnPort,
     Scope,
@@ -152,7 +154,10 @@ class Pipeline:
         and locality are kept as far as some rule goes by them.
         """
         by_route, by_policy = self._audiences(world)
-        labels = Labels({**by_route.reduced(proxy.labels), **by_policy.reduced(proxy.labels)})
+        by_scope = {key: proxy.labels[key] for key in self._scope_keys(world) & proxy.labels.keys()}
+        labels = Labels(
+            {**by_route.reduced(proxy.labels), **by_policy.reduced(proxy.labels), **by_scope}
+        )
         locality = proxy.locality if by_policy.is_locality_read else Locality()
         if proxy.role is not ProxyRole.SIDECAR:
             return ProxyKey(
@@ -179,10 +184,12 @@ class Pipeline:
                     ),
                 )
             )
-        scope = self._scope(world, key.namespace)
-        facts = self._facts(world, scope, key)
+        own_sight = self._sight(world, key)
+        scope = self._scope(world, key.namespace, own_sight)
+        facts = self._facts(world, scope, key, own_sight)
+        mesh = self._mesh(world, own_sight)
         reach = self._reach(world, scope, facts["policies"], key)
-        made = [self._made(world.mesh, generator, facts) for generator in generators]
+        made = [self._made(mesh, generator, facts) for generator in generators]
         parts = (reach.part, *(one.part for one in made))
         faults = (scope.faults, reach.faults, *(one.faults for one in made))
         return self._memo.get(
@@ -227,8 +234,50 @@ class Pipeline:
 
         return self._memo.get("diff", (older, newer), make)
 
-    def _scope(self, world: World, namespace: str) -> Scope:
+    def _scope_keys(self, world: World) -> frozenset[str]:
+        """The label keys that some scope selects workloads by."""
+        return self._memo.get(
+            "scope keys",
+            (world.rules,),
+            lambda _: frozenset(
+                key
+                for scope in world.rules.scopes
+                if scope.selector is not None
+                for key in scope.selector.labels
+            ),
+        )
+
+    @staticmethod
+    def _sight(world: World, key: ProxyKey) -> Sight | None:
+        """What narrows the sight of a sidecar."""
+        if key.role is not ProxyRole.SIDECAR:
+            return None
+        return sight(world.rules.scopes, key.namespace, key.labels, world.mesh.root_namespace)
+
+    def _mesh(self, world: World, own_sight: Sight | None) -> MeshSettings:
+        """The settings of the mesh, with what a scope says instead."""
+        outbound = None if own_sight is None else own_sight.scope.outbound
+        if outbound is None or outbound is world.mesh.outbound_traffic_policy:
+            return world.mesh
+        return self._memo.get(
+            ("mesh", outbound),
+            (world.mesh,),
+            lambda _: evolve(world.mesh, outbound_traffic_policy=outbound),
+        )
+
+    def _scope(self, world: World, namespace: str, own_sight: Sight | None) -> Scope:
         """What proxies of a namespace may see; one object for all that see the same."""
+        whole = self._whole_scope(world, namespace)
+        if own_sight is None or not own_sight.scope.egress:
+            return whole
+
+        def make(former: Scope | None) -> Scope:
+            scope = own_sight.narrowed(whole, world.rules.routes)
+            return former if former is not None and former.is_same(scope) else scope
+
+        return self._memo.get(("seen", own_sight), (whole, world.rules), make)
+
+    def _whole_scope(self, world: World, namespace: str) -> Scope:
         deciding = self._memo.get(
             "deciding", (self._shape,), lambda _: deciding_namespaces(world.catalog.by_key.values())
         )
@@ -249,12 +298,17 @@ class Pipeline:
 
         return self._memo.get("audiences", (world.rules, world.mesh), make)
 
-    def _ruling(self, world: World, key: ProxyKey) -> dict[str, Routing | Policies]:
+    def _ruling(
+        self, world: World, key: ProxyKey, own_sight: Sight | None
+    ) -> dict[str, Routing | Policies]:
         """The rules that hold for a proxy; the same objects as long as they say the same."""
         by_route, by_policy = self._audiences(world)
         caller = by_route.caller(key.namespace, key.labels)
         client = by_policy.caller(key.namespace, key.labels)
         isolation = self._isolation(world)
+
+        if own_sight is not None and own_sight.scope.egress:
+            caller = evolve(caller, sight=own_sight)
 
         def routes(former: Routing | None) -> Routing:
             made = routing(world.rules, caller, isolation)
@@ -290,10 +344,12 @@ class Pipeline:
         slot_facts = (world.rules, world.catalog) if environments else (world.rules,)
         return self._memo.get("isolation", slot_facts, make)
 
-    def _facts(self, world: World, scope: Scope, key: ProxyKey) -> dict[str, Any]:
+    def _facts(
+        self, world: World, scope: Scope, key: ProxyKey, own_sight: Sight | None
+    ) -> dict[str, Any]:
         """The facts that generators may read, reduced to what can matter."""
         places = self._memo.get(
-            ("places", scope.seen_from), (scope,), lambda _: sidecar_bindings(scope).places
+            ("places", scope.name), (scope,), lambda _: sidecar_bindings(scope).places
         )
         at = tuple(
             entry for address in key.addresses for entry in world.catalog.at_address(address)
@@ -303,9 +359,11 @@ class Pipeline:
             at,
             lambda _: own_ports(world, key.addresses, key.network),
         )
+        if own_sight is not None:
+            own = said_ports(own_sight.scope, key.addresses, own)
         return {
             "scope": scope,
-            **self._ruling(world, key),
+            **self._ruling(world, key, own_sight),
             "gateways": tuple(
                 gateway
                 for gateway in world.rules.gateways
@@ -331,14 +389,15 @@ class Pipeline:
         # Facts that are renewed with the world have a slot by whom they are for.
         objects = tuple(fact for fact in read.values() if isinstance(fact, _RENEWED))
         words = (
-            fact.seen_from
+            fact.name
             if isinstance(fact, Scope)
             else fact.caller
             if isinstance(fact, Routing | Policies)
             else fact
             for fact in read.values()
         )
-        return self._memo.get((generator, *words), objects, make)
+        outbound = mesh.outbound_traffic_policy
+        return self._memo.get((generator, outbound, *words), (*objects, mesh), make)
 
     def _reach(self, world: World, scope: Scope, policies: Policies, key: ProxyKey) -> Reach:
         """The clusters and assignments of all visible services, for proxies like this one."""
@@ -359,7 +418,7 @@ class Pipeline:
             news = {key: self._service(key, world, place) for key in keys}
             return former.updated(catalog, scope, policies, news, gone)
 
-        slot = ("reach", scope.seen_from, policies.caller, key.network, key.locality)
+        slot = ("reach", scope.name, policies.caller, key.network, key.locality)
         return self._memo.get(slot, (scope, catalog, policies), make)
 
     def _service(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve, field, frozen
 
 from meshregistry.generate._isolation import NOTHING_APART, Isolation
+from meshregistry.generate._sight import Sight
 from meshregistry.model import Labels, ServiceKey
 from meshregistry.rules import (
     MESH,
@@ -38,10 +39,12 @@ class Caller:
     Attributes:
         namespace: of its workload, if some rule tells namespaces apart.
         labels: of its workload, as far as some rule selects by them.
+        sight: what narrows the hosts that it sees; None: nothing.
     """
 
     namespace: str = ""
     labels: Labels = field(factory=Labels)
+    sight: Sight | None = None
 
 
 @frozen(kw_only=True, eq=False)
@@ -195,12 +198,13 @@ class Routing:
 
 def routing(rules: RuleSet, caller: Caller, isolation: Isolation = NOTHING_APART) -> Routing:
     """The route rules for this caller."""
+    routes = rules.routes if caller.sight is None else caller.sight.rules(rules.routes)
     return Routing(
         caller=caller,
         isolation=isolation,
         rules=tuple(
             isolation.rule(rule)
-            for rule in rules.routes
+            for rule in routes
             if is_exported(rule.export_to, rule.namespace, caller.namespace)
         ),
     )

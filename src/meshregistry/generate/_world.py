@@ -79,13 +79,20 @@ class Scope:
 
     Attributes:
         seen_from: the namespace that decided what is visible; None: any other.
+        sight: what else narrowed it, as a word; empty: nothing.
         services: in order of precedence.
         faults: hosts that were decided against, because two namespaces have them.
     """
 
     seen_from: str | None = None
+    sight: str = ""
     services: tuple[Service, ...] = ()
     faults: tuple[GenerationError, ...] = ()
+
+    @property
+    def name(self) -> tuple[str | None, str]:
+        """Tells scopes of one world apart."""
+        return (self.seen_from, self.sight)
 
     @cached_property
     def homes(self) -> frozenset[str]:
@@ -148,12 +155,15 @@ class OwnPort:
         number: the port that the workload listens on.
         host: the service that the endpoint belongs to.
         port: the service's port that it serves.
+        target: where the workload listens, as ``address:port`` or ``unix:///path``; empty:
+            at the same port of 127.0.0.1.
     """
 
     address: str
     number: int
     host: Hostname
     port: Port
+    target: str = ""
 
 
 class Keep(typing.Protocol):

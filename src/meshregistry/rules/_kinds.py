@@ -11,6 +11,15 @@ from meshregistry.rules._istio_destination_rule import destination_rule
 from meshregistry.rules._istio_forms import VirtualServiceForm
 from meshregistry.rules._istio_gateway import GatewayForm, gateway
 from meshregistry.rules._istio_policy_forms import DestinationRuleForm
+from meshregistry.rules._istio_security import (
+    AuthorizationPolicyForm,
+    PeerAuthenticationForm,
+    RequestAuthenticationForm,
+    authorization_policy,
+    peer_authentication,
+    request_authentication,
+)
+from meshregistry.rules._istio_sidecar import SidecarForm, sidecar
 from meshregistry.rules._istio_virtual_service import virtual_service
 from meshregistry.rules._reading import Reading, RuleKind
 
@@ -37,6 +46,15 @@ RULE_KINDS: tuple[RuleKind, ...] = (
     _kind("networking.istio.io", "VirtualService", virtual_service, VirtualServiceForm, _ISTIO),
     _kind("networking.istio.io", "DestinationRule", destination_rule, DestinationRuleForm, _ISTIO),
     _kind("networking.istio.io", "Gateway", gateway, GatewayForm, _ISTIO),
+    _kind("networking.istio.io", "Sidecar", sidecar, SidecarForm, _ISTIO),
+    *(
+        _kind("security.istio.io", kind, read, form, ("v1", "v1beta1"))
+        for kind, read, form in (
+            ("PeerAuthentication", peer_authentication, PeerAuthenticationForm),
+            ("RequestAuthentication", request_authentication, RequestAuthenticationForm),
+            ("AuthorizationPolicy", authorization_policy, AuthorizationPolicyForm),
+        )
+    ),
     _kind("meshregistry.dev", "Environment", environment, EnvironmentForm, ("v1",)),
 )
 """The kinds that are read, with their fields."""
@@ -45,10 +63,6 @@ _ELSEWHERE = {
     "ServiceEntry": "put it into a source of the kind file: it describes services",
     "WorkloadEntry": "put it into a source of the kind file: it describes services",
     "EnvoyFilter": "write a plugin with a resource patch",
-    "Sidecar": "leave it out: what sidecars see cannot be narrowed yet",
-    "PeerAuthentication": "leave it out: it would not be enforced",
-    "RequestAuthentication": "leave it out: it would not be enforced",
-    "AuthorizationPolicy": "leave it out: it would not be enforced",
 }
 
 
