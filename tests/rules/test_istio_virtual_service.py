@@ -377,8 +377,8 @@ def test_what_is_wrong_has_a_place_and_no_rules(spec, text, place, reason):
     assert all(error.file == "rules.yaml" and error.line for error in reading.errors)
 
 
-def test_routes_of_connections_are_for_gateways(spec):
-    """They are read with names and ports; for sidecars there is a warning."""
+def test_routes_of_connections(spec):
+    """They are read with names and ports."""
     text = (
         "{hosts: [a.example], gateways: [%s], "
         f"tls: [{{match: [{{sniHosts: [a.example], port: 443}}], route: [{A}]}}], "
@@ -390,8 +390,6 @@ def test_routes_of_connections_are_for_gateways(spec):
     assert rule.tls[0].matches[0].server_names == ("a.example",)
     assert rule.tls[0].matches[0].caller.port == 443
     assert rule.tcp[0].matches == ()
-    (warning,) = spec("VirtualService", text % "mesh").warnings
-    assert "sidecars" in warning.message
 
 
 def test_what_has_no_effect_is_said(spec):

@@ -6,17 +6,15 @@ from typing import TYPE_CHECKING
 
 from envoy.config.core.v3 import base_pb2
 from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
-from envoy.extensions.filters.listener.tls_inspector.v3 import tls_inspector_pb2
-from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
 from envoy.extensions.transport_sockets.tls.v3 import common_pb2, tls_pb2
 
-from meshregistry.errors import GenerationError
 from meshregistry.generate import _naming
 from meshregistry.generate._clusters import over_ads
+from meshregistry.generate._connections import clusters_of, routes_at, tcp_proxy
 from meshregistry.generate._gateway_plan import Manner, gateway_plan, shared_host
-from meshregistry.generate._listeners import access_log, http_connections
+from meshregistry.generate._listeners import TCP, access_log, add_tls_inspector, http_connections
 from meshregistry.generate._output import Generated, packed, resource
-from meshregistry.generate._resolution import find
+from meshregistry.generate._route_match import CalledAt
 from meshregistry.model import CLUSTER, LISTENER, ROUTE
 from meshregistry.rules import GatewayTlsMode, ServerProtocol, is_host_match
 
@@ -25,6 +23,7 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
+    from meshregistry.errors import GenerationError
     from meshregistry.generate._gateway_plan import Opening, Served
     from meshregistry.generate._world import View
     from meshregistry.model import Resource
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     References = list[tuple[str, str]]
 
 _HTTP = "envoy.filters.network.http_connection_manager"
-_TCP = "envoy.filters.network.tcp_proxy"
 
 
 def gateway_listeners(view: View) -> Generated:
@@ -50,10 +48,7 @@ def gateway_listeners(view: View) -> Generated:
         for chain in _chains(view, opening, references, faults):
             message.filter_chains.append(chain)
         if opening.manner is Manner.TLS:
-            inspector = packed(tls_inspector_pb2.TlsInspector())
-            message.listener_filters.add(
-                name="envoy.filters.listener.tls_inspector"
-            ).typed_config.CopyFrom(inspector)
+            add_tls_inspector(message)
         if message.filter_chains:
             resources.append(resource(LISTENER, name, message, references))
     return Generated(resources=resources, faults=faults)
@@ -103,26 +98,27 @@ def _connection_chains(
     tls = served.server.tls
     is_by_name = served.server.protocol is ServerProtocol.TLS
     seen: set[str] = set()
+    caller = view.routing.caller
+    place = CalledAt(
+        port=served.server.port,
+        namespace=caller.namespace,
+        labels=caller.labels,
+        gateway=served.gateway.key,
+    )
     for rule in view.routing.at_gateway(served.gateway.key):
-        for route in rule.tls if is_by_name and _is_passed(tls) else rule.tcp:
+        routes = rule.tls if is_by_name and _is_passed(tls) else rule.tcp
+        for route in routes_at(place, rule, routes):
             names = _server_names(served, rule, route) if is_by_name else ()
             fresh = [name for name in names if name not in seen]
             if (is_by_name and not fresh) or (not is_by_name and seen):
                 continue
-            clusters = _clusters(view, served, route, faults)
+            clusters = clusters_of(view, route, served.server.port, faults)
             if not clusters:
                 continue
             seen.update(fresh or ("",))
-            proxy = tcp_proxy_pb2.TcpProxy(
-                stat_prefix=clusters[0][0], access_log=access_log(view.mesh)
-            )
-            if len(clusters) == 1:
-                proxy.cluster = clusters[0][0]
-            else:
-                for cluster, weight in clusters:
-                    proxy.weighted_clusters.clusters.add(name=cluster, weight=weight)
+            proxy = tcp_proxy(clusters, access_log(view.mesh))
             references += ((CLUSTER, cluster) for cluster, _ in clusters)
-            chain = _chain(_TCP, proxy)
+            chain = _chain(TCP, proxy)
             chain.filter_chain_match.server_names.extend(one for one in fresh if one != "*")
             if is_by_name and tls is not None and not _is_passed(tls):
                 chain.transport_socket.CopyFrom(_ended(tls, is_http=False))
@@ -143,27 +139,6 @@ def _server_names(served: Served, rule: RouteRule, route: ConnectionRoute) -> li
         for own in served.server.hosts
     )
     return list(dict.fromkeys(name for name in found if name is not None))
-
-
-def _clusters(
-    view: View, served: Served, route: ConnectionRoute, faults: list[GenerationError]
-) -> list[tuple[str, int]]:
-    """The clusters of a route with their weights; one that is not there takes its share along."""
-    found = []
-    for one in route.destinations:
-        target = find(view, one.destination, served.server.port)
-        if target is None:
-            faults.append(
-                GenerationError(
-                    f"{route.origin} leads to {one.destination}, which is not there, and is left "
-                    "out; correct the destination, or add the service to a source",
-                    type_url=LISTENER,
-                )
-            )
-        elif one.weight:
-            service, port, subset = target
-            found.append((_naming.outbound_cluster(service.host, port.number, subset), one.weight))
-    return found
 
 
 _VERSIONS: dict[str, str] = {

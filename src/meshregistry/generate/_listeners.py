@@ -13,18 +13,20 @@ from envoy.extensions.access_loggers.file.v3 import file_pb2
 from envoy.extensions.filters.http.cors.v3 import cors_pb2
 from envoy.extensions.filters.http.fault.v3 import fault_pb2
 from envoy.extensions.filters.http.router.v3 import router_pb2
+from envoy.extensions.filters.listener.tls_inspector.v3 import tls_inspector_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import (
     http_connection_manager_pb2 as hcm_pb2,
 )
-from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
 from google.protobuf.duration_pb2 import Duration
 
 from meshregistry.errors import GenerationError
 from meshregistry.generate import _naming
 from meshregistry.generate._bindings import router_bindings, sidecar_bindings
 from meshregistry.generate._clusters import inbound_cluster, over_ads
+from meshregistry.generate._connections import sidecar_connections, tcp_proxy
 from meshregistry.generate._output import Generated, packed, resource
 from meshregistry.generate._route_filters import CORS, FAULT
+from meshregistry.generate._route_match import CalledAt
 from meshregistry.generate._world import LOCALHOST, Place
 from meshregistry.model import CLUSTER, LISTENER, ROUTE
 
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
     from meshregistry.generate._world import OwnPort, View
     from meshregistry.model import Protocol, Resource
     from meshregistry.rules import MeshSettings
+
+TCP = "envoy.filters.network.tcp_proxy"
+"""The name of the filter that sends connections on."""
 
 _INBOUND = base_pb2.INBOUND
 _OUTBOUND = base_pb2.OUTBOUND
@@ -153,16 +158,29 @@ def _tcp_listeners(
                 )
             )
             continue
-        cluster = _naming.outbound_cluster(target[0].host, target[1].number)
-        filters = _tcp_filter(view.mesh, cluster)
-        message = _listener(binding.place, *filters, direction=direction)
-        resources.append(resource(LISTENER, name, message, [(CLUSTER, cluster)]))
+        caller = view.connections.caller
+        place = CalledAt(port=port.number, namespace=caller.namespace, labels=caller.labels)
+        plain, by_name = sidecar_connections(view, service.host, place, faults)
+        # Looking for a server name would hold up protocols in which the server speaks first.
+        by_name = by_name if port.protocol.is_tls else []
+        plain = plain or [(_naming.outbound_cluster(target[0].host, target[1].number), 1)]
+        log = access_log(view.mesh)
+        message = _listener(binding.place, TCP, tcp_proxy(plain, log), direction=direction)
+        if by_name:
+            add_tls_inspector(message)
+        for names, clusters in by_name:
+            chain = message.filter_chains.add()
+            chain.filter_chain_match.server_names.extend(names)
+            chain.filters.add(name=TCP).typed_config.CopyFrom(packed(tcp_proxy(clusters, log)))
+        every = (cluster for some in (plain, *(one for _, one in by_name)) for cluster, _ in some)
+        references = [(CLUSTER, cluster) for cluster in dict.fromkeys(every)]
+        resources.append(resource(LISTENER, name, message, references))
     return Generated(resources=resources, faults=faults)
 
 
 def _inbound_listener(mesh: MeshSettings, own: OwnPort, name: str, cluster: str) -> Resource:
     if not own.port.protocol.is_http:
-        filters = _tcp_filter(mesh, cluster)
+        filters: tuple[str, Message] = (TCP, tcp_proxy([(cluster, 1)], access_log(mesh)))
     else:
         connections = _sidecar_http(mesh, f"inbound_{name}")
         connections.route_config.CopyFrom(_inbound_routes(own, cluster))
@@ -236,11 +254,12 @@ def _sidecar_http(mesh: MeshSettings, prefix: str) -> hcm_pb2.HttpConnectionMana
     return connections
 
 
-def _tcp_filter(mesh: MeshSettings, cluster: str) -> tuple[str, Message]:
-    proxy = tcp_proxy_pb2.TcpProxy(
-        stat_prefix=cluster, cluster=cluster, access_log=access_log(mesh)
+def add_tls_inspector(message: listener_pb2.Listener) -> None:
+    """Let a listener look for the server name before it chooses a chain."""
+    inspector = packed(tls_inspector_pb2.TlsInspector())
+    message.listener_filters.add(name="envoy.filters.listener.tls_inspector").typed_config.CopyFrom(
+        inspector
     )
-    return ("envoy.filters.network.tcp_proxy", proxy)
 
 
 def access_log(mesh: MeshSettings) -> list[accesslog_pb2.AccessLog]:

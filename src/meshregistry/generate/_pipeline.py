@@ -18,6 +18,7 @@ from attrs import evolve, field, frozen
 from meshregistry.errors import GenerationError
 from meshregistry.generate._bindings import sidecar_bindings
 from meshregistry.generate._clusters import passthrough_cluster, service_clusters
+from meshregistry.generate._connections import is_for_sidecars
 from meshregistry.generate._edge import edge_listeners, edge_routes
 from meshregistry.generate._isolation import Isolation, present
 from meshregistry.generate._listeners import inbound, outbound_listeners
@@ -81,7 +82,7 @@ class ScopeGenerator:
     Attributes:
         generate: makes resources from a view, and from nothing else.
         reads: the facts that it reads, as `View` names them: of ``scope``, ``routing``,
-            ``policies``, ``gateways``, ``namespace``, ``own`` and ``taken``; the others are blank. Proxies that do not differ in them
+            ``connections``, ``policies``, ``gateways``, ``namespace``, ``own`` and ``taken``; the others are blank. Proxies that do not differ in them
             share the result, and it is made again when one of them is another.
     """
 
@@ -95,12 +96,15 @@ SERVICE_GENERATORS: tuple[ServiceGenerator, ...] = (service_clusters,)
 SCOPE_GENERATORS: Mapping[ProxyRole, tuple[ScopeGenerator, ...]] = MappingProxyType(
     {
         ProxyRole.ROUTER: (
-            ScopeGenerator(edge_listeners, reads=("scope", "routing", "policies", "gateways")),
+            ScopeGenerator(
+                edge_listeners,
+                reads=("scope", "routing", "connections", "policies", "gateways"),
+            ),
             ScopeGenerator(edge_routes, reads=("scope", "routing", "policies", "gateways")),
         ),
         ProxyRole.SIDECAR: (
             ScopeGenerator(passthrough_cluster, reads=()),
-            ScopeGenerator(outbound_listeners, reads=("scope", "taken")),
+            ScopeGenerator(outbound_listeners, reads=("scope", "connections", "policies", "taken")),
             ScopeGenerator(outbound_routes, reads=("scope", "namespace", "routing", "policies")),
             ScopeGenerator(inbound, reads=("own",)),
         ),
@@ -314,12 +318,23 @@ class Pipeline:
             made = routing(world.rules, caller, isolation)
             return former if former is not None and former.is_same(made) else made
 
+        routes_of_caller = self._memo.get(("routing", caller), (world.rules, isolation), routes)
+
+        def connections(former: Routing | None) -> Routing:
+            made = Routing(
+                caller=caller, rules=tuple(filter(is_for_sidecars, routes_of_caller.rules))
+            )
+            return former if former is not None and former.is_same(made) else made
+
         def of_hosts(former: Policies | None) -> Policies:
             made = policies(world.rules, client, world.mesh.root_namespace, isolation)
             return former if former is not None and former.is_same(made) else made
 
         return {
-            "routing": self._memo.get(("routing", caller), (world.rules, isolation), routes),
+            "routing": routes_of_caller,
+            "connections": self._memo.get(
+                ("connections", caller), (routes_of_caller,), connections
+            ),
             "policies": self._memo.get(("policies", client), (world.rules, isolation), of_hosts),
         }
 

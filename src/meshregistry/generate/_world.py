@@ -187,6 +187,7 @@ class View:
         mesh: settings of the mesh.
         scope: the services that the proxy may see.
         routing: the route rules that hold for the proxy.
+        connections: those of them that say something of whole connections to services.
         policies: the destination policies that hold for the proxy.
         gateways: that select the proxy, in order of precedence; only routers have some.
         namespace: of the proxy; empty if no visible service lives there.
@@ -199,6 +200,7 @@ class View:
     mesh: MeshSettings
     scope: Scope = field(factory=Scope)
     routing: Routing = field(factory=Routing)
+    connections: Routing = field(factory=Routing)
     policies: Policies = field(factory=Policies)
     gateways: tuple[Gateway, ...] = ()
     namespace: str = ""

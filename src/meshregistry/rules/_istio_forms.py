@@ -290,6 +290,8 @@ class VirtualServiceForm:
     )
     gateways: tuple[str, ...] = works("default: mesh (sidecars)", default=())
     http: tuple[Any, ...] = works("the first match decides", form=RouteForm, default=())
-    tls: tuple[Any, ...] = works("gateways only", form=ConnectionForm, default=())
-    tcp: tuple[Any, ...] = works("gateways only", form=ConnectionForm, default=())
+    tls: tuple[Any, ...] = works("by server name", form=ConnectionForm, default=())
+    tcp: tuple[Any, ...] = works(
+        "the first that is for the caller", form=ConnectionForm, default=()
+    )
     export_to: tuple[str, ...] = works("default: all", default=("*",), alias="exportTo")

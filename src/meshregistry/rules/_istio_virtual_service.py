@@ -50,11 +50,6 @@ def virtual_service(document: RuleDocument, domain: str) -> Reading:
         reader.fail(spec, "a document without hosts only has http routes for others", "add hosts:")
     if not (form.http or form.tls or form.tcp):
         reader.fail(spec, "there is no route", "add http:, tls: or tcp:")
-    if (form.tls or form.tcp) and MESH in (gateways or (MESH,)):
-        place = spec.get("tls") or spec.get("tcp") or spec
-        reader.warn(
-            place, "sidecars do not go by routes of connections yet", "bind them to a gateway"
-        )
     key = document.key
     return reader.result(
         lambda: (
