@@ -21,6 +21,7 @@ from benchmarks.fanout import fan_out
 from benchmarks.messages import WORKLOADS
 from benchmarks.page import page
 from benchmarks.results import verdicts
+from benchmarks.routing import routing_cost
 from servers.golang import find_go
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def run(only: str, rounds: int) -> Iterator[Benchmark]:
     for name, measure in (
         ("change", change_to_bytes),
         ("sharing", sharing),
+        ("routing", routing_cost),
     ):
         if only in name:
             yield measure()
@@ -63,7 +65,9 @@ def machine() -> dict[str, Any]:
 def parse() -> argparse.Namespace:
     """The options that `make bench BENCH='...'` passes on."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--only", default="", help="fanout, join, change, sharing or envoy")
+    parser.add_argument(
+        "--only", default="", help="fanout, join, change, sharing, routing or envoy"
+    )
     parser.add_argument("--rounds", type=int, default=9, help="pushes of each server")
     parser.add_argument("--output", type=Path, default=Path("build/benchmarks.json"))
     parser.add_argument("--page", type=Path, help="a Markdown page to rewrite")

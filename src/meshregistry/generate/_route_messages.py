@@ -113,9 +113,8 @@ def _forward(
             authority = _new_authority(share.request)
             if authority:
                 weighted.host_rewrite_literal = authority
-    seconds = route.timeout
-    action.timeout.CopyFrom(_duration(seconds))
-    action.max_stream_duration.grpc_timeout_header_max.CopyFrom(_duration(seconds))
+    # With a max_stream_duration beside it Envoy heeds only that, and only for gRPC.
+    action.timeout.CopyFrom(_duration(route.timeout))
     keys = [key for one in shares if (key := hash_keys(one.destination)) is not None]
     _rewrite(action, route, match)
     _retry(action, route.retry, is_hashed=bool(keys))
