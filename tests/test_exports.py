@@ -33,6 +33,8 @@ REEXPORTS = {
         *("MergePolicy", "Peer", "Union", "Verdict"),
         # And these are what their config classes are made of.
         *("Path", "Seconds", "Secret"),
+        # What rule sources publish.
+        "RuleUnit",
     },
 }
 

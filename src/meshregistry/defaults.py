@@ -17,9 +17,10 @@ from meshregistry.registries import (
     FileRegistry,
     Memories,
     MemoryConfig,
+    RuleFiles,
     document_faults,
 )
-from meshregistry.spi import RegistryKind, hookimpl
+from meshregistry.spi import RegistryKind, RuleSourceKind, hookimpl
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -69,7 +70,7 @@ class MemoryPlugin:
 
 @frozen(eq=False)
 class FilePlugin:
-    """Registers the kind ``file``."""
+    """Registers the kind ``file``, for services and for routing documents."""
 
     @hookimpl
     def meshregistry_register_registries(self) -> RegistryKind:
@@ -80,6 +81,16 @@ class FilePlugin:
             open=FileRegistry,
             summary="watched YAML or JSON documents",
             check=_file_faults,
+        )
+
+    @hookimpl
+    def meshregistry_register_rule_sources(self) -> RuleSourceKind:
+        """Offer ``file`` for routing documents, too."""
+        return RuleSourceKind(
+            name="file",
+            config_class=FileConfig,
+            open=RuleFiles,
+            summary="watched YAML or JSON documents",
         )
 
 

@@ -114,7 +114,7 @@ class TestRouting:
 
     def test_kinds_that_nobody_reads_stay_faults(self, folder, run):
         """With what to do."""
-        (folder / "routing.yaml").write_text(self.GOOD.replace("DestinationRule", "Sidecar"))
+        (folder / "routing.yaml").write_text(self.GOOD.replace("DestinationRule", "EnvoyFilter"))
         ran = run("check", "routing.yaml")
         assert ran.code == 1
-        assert "Sidecar is not read here" in ran.out
+        assert "EnvoyFilter is not read here" in ran.out

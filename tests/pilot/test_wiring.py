@@ -22,7 +22,7 @@ def plugins():
 
 def wired(plugins, text, **registries):
     """The sources that a settings text makes."""
-    return Wiring(Settings.parse(text, file="mesh.yaml"), registries).sources(plugins)
+    return Wiring(Settings.parse(text, file="mesh.yaml"), registries).wired(plugins)[0]
 
 
 def faults(plugins, text, **registries):
@@ -111,13 +111,13 @@ class TestFaults:
         """A kind that there is not, an option too many, a source that files have no use for."""
         (found,) = faults(plugins, "rules:\n  - {kind: fil, path: routing/}")
         assert found.startswith("mesh.yaml:2:")
-        assert "did you mean file?" in found
+        assert "did you mean 'file'?" in found
         (found,) = faults(plugins, "rules: [{kind: file, path: a, colour: red}]")
         assert "colour" in found
         (found,) = faults(
             plugins, "sources: [{id: m, kind: memory}]\nrules: [{kind: file, path: a, source: m}]"
         )
-        assert "files use no source" in found
+        assert "the kind file uses no source" in found
 
     def test_of_an_id_that_is_taken(self, plugins):
         """An object of the caller must not replace a source of the settings."""

@@ -21,6 +21,7 @@ def test_the_first_release_has_these_hooks():
     """Hooks are promises: adding or losing one is a decision (architecture, section 8)."""
     assert {
         "meshregistry_register_registries",
+        "meshregistry_register_rule_sources",
         "meshregistry_register_commands",
         "meshregistry_identify_proxy",
         "meshregistry_merge_policy",

@@ -3,6 +3,7 @@
 from meshregistry.aggregate._aggregation import Aggregation
 from meshregistry.aggregate._clock import SystemClock
 from meshregistry.aggregate._context import SourceContext, SourceLogger
+from meshregistry.aggregate._failure import Failure
 from meshregistry.aggregate._gate import StartGate
 from meshregistry.aggregate._merge import Contribution, merge
 from meshregistry.aggregate._news import News
@@ -30,6 +31,7 @@ __all__ = [
     "Contribution",
     "Debouncer",
     "Degrade",
+    "Failure",
     "Fault",
     "Message",
     "News",

@@ -21,6 +21,7 @@ from meshregistry.documents._nodes import (
 )
 from meshregistry.documents._parse import decode, parse
 from meshregistry.documents._rule_documents import DocumentKey, RuleDocument, rule_document
+from meshregistry.documents._rule_units import RuleListing, RuleUnit, RuleUnits
 from meshregistry.documents._structure import attempt, structure
 from meshregistry.documents._values import Path, Seconds, Secret, format_seconds, parse_seconds
 
@@ -32,6 +33,9 @@ __all__ = [
     "Path",
     "Position",
     "RuleDocument",
+    "RuleListing",
+    "RuleUnit",
+    "RuleUnits",
     "ScalarNode",
     "Scalars",
     "Seconds",

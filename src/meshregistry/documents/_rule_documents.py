@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -41,7 +42,8 @@ class RuleDocument:
         key: its identity.
         version: of the API group, such as ``v1``; empty if it has none.
         root: its tree, with positions; never expanded.
-        created: seconds since the epoch; 0 if the source does not know.
+        created: seconds since the epoch, by ``metadata.creationTimestamp``; 0 if that is
+            not said.
     """
 
     key: DocumentKey
@@ -67,7 +69,23 @@ def rule_document(root: AnyNode) -> RuleDocument:
     namespace = metadata.get("namespace")
     home = namespace.text if isinstance(namespace, ScalarNode) else ""
     key = DocumentKey(group if slash else "", kind, home, name)
-    return RuleDocument(key=key, version=version if slash else group, root=root)
+    return RuleDocument(
+        key=key, version=version if slash else group, root=root, created=_created(metadata)
+    )
+
+
+def _created(metadata: MappingNode) -> float:
+    """Seconds since the epoch, as Kubernetes writes it (RFC 3339); 0 if it is not said."""
+    node = metadata.get("creationTimestamp")
+    if not isinstance(node, ScalarNode) or node.is_null:
+        return 0.0
+    try:
+        made = datetime.fromisoformat(node.text)
+    except ValueError:
+        raise node.fault(
+            f"{node.text!r} is not a time", "write one such as 2026-01-31T12:00:00Z, or take it out"
+        ) from None
+    return (made if made.tzinfo else made.replace(tzinfo=UTC)).timestamp()
 
 
 def _text(node: MappingNode, key: str, example: str) -> str:

@@ -5,19 +5,29 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pluggy
 from attrs import frozen
 
 from meshregistry.documents import check_class
 from meshregistry.errors import PluginLoadError
-from meshregistry.spi import CORE_KEYS, PROJECT, RegistryKind, hookspecs
+from meshregistry.spi import (
+    CORE_KEYS,
+    PROJECT,
+    RULE_KEYS,
+    RegistryKind,
+    RuleSourceKind,
+    hookspecs,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+K = TypeVar("K")
+
 REGISTRIES = "meshregistry_register_registries"
+RULE_SOURCES = "meshregistry_register_rule_sources"
 COMMANDS = "meshregistry_register_commands"
 
 
@@ -27,12 +37,14 @@ class Examined:
 
     Attributes:
         plugin: the module or object.
-        kinds: what it registers.
+        kinds: the registry kinds that it registers.
+        rule_kinds: the kinds of rule sources that it registers.
         hooks: names of the hooks that it implements, sorted.
     """
 
     plugin: object
     kinds: tuple[RegistryKind, ...]
+    rule_kinds: tuple[RuleSourceKind, ...]
     hooks: tuple[str, ...]
 
 
@@ -56,18 +68,32 @@ def examine(name: str, plugin: object, claimed: list[str]) -> Examined:
         PluginLoadError: if the plugin breaks the contract anywhere; the cause is chained.
     """
     hooks = _checked_hooks(name, plugin)
-    kinds = _registered_kinds(name, plugin) if REGISTRIES in hooks else ()
+    kinds = _registered(name, plugin, REGISTRIES, RegistryKind) if REGISTRIES in hooks else ()
     claimed.extend(kind.name for kind in kinds)
+    rule_kinds = (
+        _registered(name, plugin, RULE_SOURCES, RuleSourceKind) if RULE_SOURCES in hooks else ()
+    )
+    _check_kinds(name, kinds, "registry kind", CORE_KEYS)
+    _check_kinds(name, rule_kinds, "kind of rule source", RULE_KEYS)
+    return Examined(plugin=plugin, kinds=kinds, rule_kinds=rule_kinds, hooks=hooks)
+
+
+def _check_kinds(
+    name: str,
+    kinds: Sequence[RegistryKind] | Sequence[RuleSourceKind],
+    what: str,
+    reserved: Sequence[str],
+) -> None:
     for kind in kinds:
-        faults = check_class(kind.config_class, reserved=CORE_KEYS)
+        faults = check_class(kind.config_class, reserved=reserved)
         if faults:
-            msg = f"the config class of the registry kind {kind.name!r} of the plugin {name!r} cannot be used: {'; '.join(faults)}"
+            msg = f"the config class of the {what} {kind.name!r} of the plugin {name!r} cannot be used: {'; '.join(faults)}"
             raise PluginLoadError(msg, plugin=name)
-    twice = sorted({kind for kind in claimed if claimed.count(kind) > 1})
+    names = [kind.name for kind in kinds]
+    twice = sorted({one for one in names if names.count(one) > 1})
     if twice:
-        msg = f"the plugin {name!r} registers the registry kind {twice[0]!r} twice; give each its own name"
+        msg = f"the plugin {name!r} registers the {what} {twice[0]!r} twice; give each its own name"
         raise PluginLoadError(msg, plugin=name)
-    return Examined(plugin=plugin, kinds=kinds, hooks=hooks)
 
 
 def _checked_hooks(name: str, plugin: object) -> tuple[str, ...]:
@@ -125,11 +151,11 @@ def _check_style(name: str, caller: pluggy.HookCaller) -> None:
             raise PluginLoadError(msg, plugin=name)
 
 
-def _registered_kinds(name: str, plugin: object) -> tuple[RegistryKind, ...]:
-    items = collected(name, plugin, REGISTRIES)
+def _registered(name: str, plugin: object, hook: str, cls: type[K]) -> tuple[K, ...]:
+    items = collected(name, plugin, hook)
     for item in items:
-        if not isinstance(item, RegistryKind):
-            msg = f"the hook {REGISTRIES!r} of the plugin {name!r} returned {item!r}; return a RegistryKind, several of them, or None"
+        if not isinstance(item, cls):
+            msg = f"the hook {hook!r} of the plugin {name!r} returned {item!r}; return a {cls.__name__}, several of them, or None"
             raise PluginLoadError(msg, plugin=name)
     return tuple(items)
 

@@ -33,7 +33,12 @@ def install_line(kind: str) -> str | None:
 
 
 def unknown_kind(
-    kind: str, *, present: Collection[str], disabled: bool, place: Position | None
+    kind: str,
+    *,
+    present: Collection[str],
+    disabled: bool,
+    place: Position | None,
+    what: str = "registry kind",
 ) -> UnknownKindError:
     """The error for a kind that no loaded plugin provides, with the best remedy there is."""
     install = install_line(kind)
@@ -44,7 +49,7 @@ def unknown_kind(
     else:
         remedy = _suggestion(kind, present)
     return UnknownKindError(
-        f"no plugin provides the registry kind {kind!r}",
+        f"no plugin provides the {what} {kind!r}",
         kind=kind,
         install=None if disabled else install,
         file=place.file if place else None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from attrs import evolve, frozen
 
@@ -19,7 +19,7 @@ from meshregistry.loader._discovery import (
 from meshregistry.loader._examination import COMMANDS, Examined, collected, examine, new_manager
 from meshregistry.loader._known import unknown_kind
 from meshregistry.loader._report import PluginReport, PluginStatus
-from meshregistry.spi import PROJECT, RegistryKind
+from meshregistry.spi import PROJECT, RegistryKind, RuleSourceKind
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from meshregistry.model import MergePolicy, Node, Peer, Proxy, ServiceKey, SourceId, Verdict
     from meshregistry.spi import Condition
 
+K = TypeVar("K")
+
 
 @frozen(kw_only=True)
 class _Loaded:
@@ -39,7 +41,8 @@ class _Loaded:
     Attributes:
         report: what is shown of it.
         plugin: the module or object; None unless it is loaded.
-        kinds: what it registers.
+        kinds: the registry kinds that it registers.
+        rule_kinds: the kinds of rule sources that it registers.
         fault: why it is broken, if it is.
         claimed: names of the kinds that it offered before the fault was found.
     """
@@ -47,6 +50,7 @@ class _Loaded:
     report: PluginReport
     plugin: object = None
     kinds: tuple[RegistryKind, ...] = ()
+    rule_kinds: tuple[RuleSourceKind, ...] = ()
     fault: PluginLoadError | None = None
     claimed: tuple[str, ...] = ()
 
@@ -74,9 +78,12 @@ class Plugins:
                 good.setdefault(id(one.plugin), one)
         self._good = tuple(good.values())
         self._claims: dict[str, list[tuple[_Loaded, RegistryKind]]] = {}
+        self._rule_claims: dict[str, list[tuple[_Loaded, RuleSourceKind]]] = {}
         for one in self._good:
             for kind in one.kinds:
                 self._claims.setdefault(kind.name, []).append((one, kind))
+            for rule_kind in one.rule_kinds:
+                self._rule_claims.setdefault(rule_kind.name, []).append((one, rule_kind))
         manager = new_manager()
         for place, one in enumerate(self._good):
             manager.register(one.plugin, str(place))
@@ -134,23 +141,37 @@ class Plugins:
             PluginLoadError: if the plugin that would provide it is broken; chained.
             PluginConflictError: if several plugins claim it.
         """
-        claims = self._claims.get(name, [])
+        return self._claimed("registry kind", name, self._claims, place)
+
+    def rule_kind(self, name: str, *, place: Position | None = None) -> RuleSourceKind:
+        """The kind of rule source of this name; arguments and errors as for `kind`."""
+        return self._claimed("kind of rule source", name, self._rule_claims, place)
+
+    def _claimed(
+        self,
+        what: str,
+        name: str,
+        claimed: Mapping[str, list[tuple[_Loaded, K]]],
+        place: Position | None,
+    ) -> K:
+        claims = claimed.get(name, [])
         if len(claims) > 1:
-            raise _conflict("registry kind", name, [one for one, _ in claims])
+            raise _conflict(what, name, [one for one, _ in claims])
         if claims:
             return claims[0][1]
-        for one in self._loaded:
-            if one.fault is not None and name in (one.report.name, *one.claimed):
-                cause = one.fault.__cause__
-                raise PluginLoadError(str(one.fault), plugin=one.report.name) from cause
+        for broken in self._loaded:
+            if broken.fault is not None and name in (broken.report.name, *broken.claimed):
+                cause = broken.fault.__cause__
+                raise PluginLoadError(str(broken.fault), plugin=broken.report.name) from cause
         raise unknown_kind(
             name,
-            present=self._claims.keys(),
+            present=claimed.keys(),
             disabled=any(
                 one.report.status is PluginStatus.DISABLED and one.report.name == name
                 for one in self._loaded
             ),
             place=place,
+            what=what,
         )
 
     def kinds(self) -> tuple[RegistryKind, ...]:
@@ -294,7 +315,12 @@ def _imported(candidate: Candidate) -> object:
 def _good(report: PluginReport, examined: Examined) -> _Loaded:
     kinds = tuple(sorted(kind.name for kind in examined.kinds))
     loaded = evolve(report, status=PluginStatus.LOADED, kinds=kinds, hooks=examined.hooks)
-    return _Loaded(report=loaded, plugin=examined.plugin, kinds=examined.kinds)
+    return _Loaded(
+        report=loaded,
+        plugin=examined.plugin,
+        kinds=examined.kinds,
+        rule_kinds=examined.rule_kinds,
+    )
 
 
 def _conflict(what: str, name: str, owners: Sequence[_Loaded]) -> PluginConflictError:

@@ -131,7 +131,7 @@ class Pilot:
     async def _start(self) -> None:
         self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
         self._plugins = self._find_plugins()
-        sources = self._wiring.sources(self._plugins)
+        sources, feeds = self._wiring.wired(self._plugins)
         self._supervisor = Supervisor(
             sources,
             clock=self._clock,
@@ -145,6 +145,7 @@ class Pilot:
         )
         self._rules = RuleSources(
             self._settings,
+            feeds,
             clock=self._clock,
             random=self._random,
             user_agent=self._wiring.user_agent,
@@ -311,7 +312,7 @@ class Pilot:
 
     def rule_sources(self) -> tuple[RuleStatus, ...]:
         """What each rule source has, and what is wrong with it."""
-        return () if self._rules is None else self._rules.book.statuses()
+        return () if self._rules is None else self._rules.statuses()
 
     def _news(self) -> Awaitable[bool]:
         return self._parts()[1].news()
@@ -457,7 +458,7 @@ class Pilot:
         supervisor, publisher = self._parts()
         self._waiting.check_running()
         wiring = self._wiring.renewed(settings)
-        sources = wiring.sources(self._running_plugins())
+        sources, _ = wiring.wired(self._running_plugins())
         old, self._settings = self._settings, in_force(self._settings, settings)
         self._wiring = wiring
         report = compare(old, settings, supervisor.reconfigure(sources))

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 
 from meshregistry.documents import digest
-from meshregistry.errors import ConfigError
+from meshregistry.errors import ConfigError, RegistryError
 from meshregistry.rules import Reading, RuleSet, read_rules
+from meshregistry.spi import Condition
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -31,6 +32,9 @@ class RuleStatus:
 
     Attributes:
         id: as in the settings.
+        kind: the name of its kind.
+        condition: how it is doing.
+        error: why it is not SYNCED; None if nothing is wrong.
         is_synced: whether it has listed its documents once.
         documents: how many it has.
         errors: what is wrong with them; those documents keep their last good version.
@@ -38,6 +42,9 @@ class RuleStatus:
     """
 
     id: str
+    kind: str = ""
+    condition: Condition = Condition.STARTING
+    error: RegistryError | None = None
     is_synced: bool = False
     documents: int = 0
     errors: tuple[ConfigError, ...] = field(default=())

@@ -7,25 +7,35 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
-from meshregistry.aggregate import SourceContext, SourceLogger
-from meshregistry.documents import structure, suggestion
-from meshregistry.errors import ConfigError
+from attrs import evolve
+
+from meshregistry.aggregate import Backoff, SourceLogger
+from meshregistry.documents import structure
 from meshregistry.model import SourceId
 from meshregistry.pilot._rule_book import RuleBook
-from meshregistry.registries import FileConfig, RuleFiles, rule_documents
-from meshregistry.rules import Reading, read_rules
+from meshregistry.pilot._rule_feeds import feed_faults
+from meshregistry.pilot._rule_runner import RuleRunner, RuleSourceContext
+from meshregistry.registries import FileConfig, rule_documents
+from meshregistry.rules import RULE_KINDS, Reading, read_rules
+from meshregistry.spi import RuleName
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from random import Random
 
-    from meshregistry.registries import Round, RuleListing
+    from meshregistry.documents import RuleListing
+    from meshregistry.errors import ConfigError
+    from meshregistry.loader import Plugins
+    from meshregistry.pilot._rule_book import RuleStatus
+    from meshregistry.pilot._rule_feeds import RuleFeed
     from meshregistry.settings import Settings
     from meshregistry.spi import Clock
 
 _log = logging.getLogger("meshregistry.pilot")
-_FILE = "file"
 _PATIENCE = 5.0
+
+FILE = "file"
+"""The kind of rule source whose documents can be read without a backend."""
 
 
 class RuleSources:
@@ -33,17 +43,16 @@ class RuleSources:
 
     Args:
         settings: whose `rules` they are.
+        feeds: the same, structured.
         clock, random: for the sources.
         user_agent: for the sources.
         changed: is called on the loop when other rules are in force.
-
-    Raises:
-        ConfigError: if the settings of a rule source are wrong.
     """
 
     def __init__(
         self,
         settings: Settings,
+        feeds: Sequence[RuleFeed],
         *,
         clock: Clock,
         random: Random,
@@ -51,50 +60,61 @@ class RuleSources:
         changed: Callable[[], None],
     ) -> None:
         self._changed = changed
-        self.book = RuleBook((one.id for one in settings.rules), settings.mesh.domain)
+        self.book = RuleBook((one.id for one in feeds), settings.mesh.domain)
         self._synced = asyncio.Event()
         self._told: dict[str, frozenset[str]] = {}
-        self._sources: list[tuple[str, RuleFiles, SourceContext]] = []
-        configs = file_configs(settings)
-        for one in settings.rules:
-            context = SourceContext(
-                source_id=SourceId(one.id),
-                logger=SourceLogger(_log, SourceId(one.id)),
+        self._contexts: list[RuleSourceContext] = []
+        self._runners: dict[str, RuleRunner] = {}
+        names = tuple(RuleName(one.group, one.kind, one.versions) for one in RULE_KINDS)
+        for feed in feeds:
+            context = RuleSourceContext(
+                source_id=SourceId(feed.id),
+                logger=SourceLogger(_log, SourceId(feed.id)),
                 clock=clock,
                 random=random,
                 mesh_domain=settings.mesh.domain,
                 base_path=settings.base_path,
                 user_agent=user_agent,
                 declare=_nothing,
+                rule_names=names,
+                registry_config=feed.registry_config,
             )
-            self._sources.append((one.id, RuleFiles(configs[one.id], context), context))
-        if not self._sources:
+            self._contexts.append(context)
+            publish = partial(self._publish, feed.id)
+            self._runners[feed.id] = RuleRunner(
+                feed, context, backoff=Backoff(random), publish=publish
+            )
+        if not feeds:
             self._synced.set()
 
     async def synced(self) -> None:
         """Wait until every rule source has listed its documents."""
         await self._synced.wait()
 
+    def statuses(self) -> tuple[RuleStatus, ...]:
+        """Every rule source as it is now, in order."""
+        return tuple(
+            evolve(
+                one,
+                kind=self._runners[one.id].kind,
+                condition=self._runners[one.id].condition,
+                error=self._runners[one.id].error,
+            )
+            for one in self.book.statuses()
+        )
+
     async def run(self) -> None:
         """Follow all until cancelled; then wait a while for what is in threads."""
         try:
             async with asyncio.TaskGroup() as group:
-                for name, files, _ in self._sources:
-                    group.create_task(
-                        files.run(partial(self._publish, name)), name=f"meshregistry-rules-{name}"
-                    )
+                for name, runner in self._runners.items():
+                    group.create_task(runner.run(), name=f"meshregistry-rules-{name}")
         finally:
-            running = [one for _, _, context in self._sources for one in context.running]
+            running = [one for context in self._contexts for one in context.running]
             if running:
                 await asyncio.wait(running, timeout=_PATIENCE)
 
-    def _publish(self, name: str, done: Round[RuleListing]) -> None:
-        if done.missing is not None:
-            self._tell(name, [f"{done.missing}; make it, or correct path:"])
-            return
-        if done.listing is None:
-            return
-        listing = done.listing
+    def _publish(self, name: str, listing: RuleListing) -> None:
         is_news = self.book.replace(
             name, listing.documents, listing.faults, is_whole=listing.is_whole
         )
@@ -117,52 +137,25 @@ def _nothing(_parts: tuple[str, ...]) -> None:
     """A rule source has no parts."""
 
 
-def file_configs(settings: Settings) -> dict[str, FileConfig]:
-    """The configuration of each rule source, by id.
-
-    Raises:
-        ConfigError: for every fault, joined.
-    """
-    found: dict[str, FileConfig] = {}
-    faults: list[ConfigError] = []
-    for one in settings.rules:
-        if one.kind != _FILE:
-            faults.append(
-                one.kind_place.fault(
-                    f"there is no kind {one.kind} of rule source", suggestion(one.kind, [_FILE])
-                )
-            )
-            continue
-        if one.source is not None:
-            faults.append(
-                one.place.fault("files use no source", "take source: out and write path:")
-            )
-        try:
-            found[one.id] = structure(one.options, FileConfig, base_path=settings.base_path)
-        except ConfigError as error:
-            faults.extend(error.faults)
-    if faults:
-        raise ConfigError.joined(faults)
-    return found
-
-
 def rule_readings(settings: Settings) -> Iterator[Reading]:
-    """What becomes of every document of the rule sources, on this machine and now.
+    """What becomes of every document of the rule sources that are files on this machine.
 
     Raises:
-        ConfigError: if a rule source is configured wrongly.
+        ConfigError: if such a source is configured wrongly.
     """
-    for config in file_configs(settings).values():
-        listing = rule_documents(settings.base_path / config.path)
-        yield Reading(errors=listing.faults)
-        for document in listing.documents:
-            yield read_rules(document, settings.mesh.domain)
+    for one in settings.rules:
+        if one.kind == FILE:
+            config = structure(one.options, FileConfig, base_path=settings.base_path)
+            listing = rule_documents(settings.base_path / config.path)
+            yield Reading(errors=listing.faults)
+            for document in listing.documents:
+                yield read_rules(document, settings.mesh.domain)
 
 
-def rule_faults(settings: Settings) -> Iterator[ConfigError]:
-    """Everything that is wrong with the rule sources of settings and with their documents."""
-    try:
+def rule_faults(settings: Settings, plugins: Plugins) -> Iterator[ConfigError]:
+    """Everything that is wrong with the rule sources of settings, and with their files."""
+    faults = list(feed_faults(settings, plugins))
+    yield from faults
+    if not faults:
         for reading in rule_readings(settings):
             yield from reading.errors
-    except ConfigError as error:
-        yield from error.faults

@@ -13,7 +13,8 @@ from meshregistry.documents import structure
 from meshregistry.errors import ConfigError, PluginError, UnknownKindError
 from meshregistry.loader import Plugins
 from meshregistry.model import SourceId
-from meshregistry.pilot._rule_sources import file_configs, rule_faults
+from meshregistry.pilot._rule_feeds import RuleFeed, rule_feeds
+from meshregistry.pilot._rule_sources import rule_faults
 from meshregistry.registries import Memories
 from meshregistry.settings import Settings
 
@@ -90,6 +91,28 @@ class Wiring:
             raise KeyError(msg)
         return self.memories.get(source)
 
+    def wired(self, plugins: Plugins) -> tuple[tuple[Source, ...], tuple[RuleFeed, ...]]:
+        """Structure the options of every source and of every rule source.
+
+        Raises:
+            ConfigError: for every fault of all of them, joined.
+            PluginError: if a plugin that is used is broken or contested.
+        """
+        faults: list[ConfigError] = []
+        sources: tuple[Source, ...] = ()
+        feeds: tuple[RuleFeed, ...] = ()
+        try:
+            sources = self.sources(plugins)
+        except ConfigError as error:
+            faults.extend(error.faults)
+        try:
+            feeds = rule_feeds(self._settings, plugins)
+        except ConfigError as error:
+            faults.extend(error.faults)
+        if faults:
+            raise ConfigError.joined(faults)
+        return sources, feeds
+
     def sources(self, plugins: Plugins) -> tuple[Source, ...]:
         """Structure every source's options for its kind.
 
@@ -103,10 +126,6 @@ class Wiring:
             for settings in self._settings.sources
             if (source := self._source(settings, plugins, faults)) is not None
         ]
-        try:
-            file_configs(self._settings)
-        except ConfigError as error:
-            faults.extend(error.faults)
         taken = {settings.id for settings in self._settings.sources}
         for name, registry in self._registries.items():
             if name in taken:
@@ -182,4 +201,4 @@ def check_settings(path: Path, plugins: Plugins | None = None) -> Iterator[Confi
             kind, config = structured
             if kind.check is not None:
                 yield from kind.check(config, settings.base_path)
-    yield from rule_faults(settings)
+    yield from rule_faults(settings, found)

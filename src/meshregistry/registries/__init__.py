@@ -4,7 +4,7 @@ from meshregistry.registries._file import FileRegistry, document_faults
 from meshregistry.registries._file_follow import Round
 from meshregistry.registries._file_loop import FileConfig
 from meshregistry.registries._memory import Memories, MemoryConfig, MemoryRegistry
-from meshregistry.registries._rule_files import RuleFiles, RuleListing, rule_documents
+from meshregistry.registries._rule_files import RuleFiles, rule_documents
 
 __all__ = [
     "FileConfig",
@@ -14,7 +14,6 @@ __all__ = [
     "MemoryRegistry",
     "Round",
     "RuleFiles",
-    "RuleListing",
     "document_faults",
     "rule_documents",
 ]

@@ -2,115 +2,48 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from attrs import Factory, define, frozen
-
-from meshregistry.documents import Document, DocumentKey, RuleDocument, decode, parse, rule_document
-from meshregistry.errors import ConfigError
+from meshregistry.documents import RuleListing, RuleUnit, RuleUnits
+from meshregistry.errors import ConfigError, RegistryUnavailable
 from meshregistry.registries._file_follow import document_files, watch
 from meshregistry.registries._file_loop import FileConfig, FileLoop, Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from meshregistry.registries._file_follow import Round
-    from meshregistry.spi import RegistryContext
+    from meshregistry.spi import RuleContext, RuleSink
+
+_UNREADABLE = "check its permissions"
 
 
-@frozen
-class RuleListing:
-    """What all files say together.
-
-    Attributes:
-        documents: in order of files and lines; of two with one key the first counts.
-        faults: what cannot be named, in the same order.
-        is_whole: whether nothing hides a document that was well formed before.
-    """
-
-    documents: tuple[RuleDocument, ...]
-    faults: tuple[ConfigError, ...]
-    is_whole: bool
-
-
-@define
-class _File:
-    documents: dict[DocumentKey, RuleDocument] = Factory(dict)
-    faults: tuple[ConfigError, ...] = ()
-    is_whole: bool = True
-
-
-class RuleContents:
-    """The routing documents of some files.
-
-    A document that is broken cannot be named: then all that its file said before, and does
-    not say now, is kept.
-    """
+class RuleFileContents:
+    """What is in each file."""
 
     def __init__(self) -> None:
-        self._files: dict[str, _File] = {}
+        self._units: dict[str, RuleUnit] = {}
 
     def put(self, file: str, content: bytes) -> None:
         """Take a new version of a file."""
-        documents: dict[DocumentKey, RuleDocument] = {}
-        faults: list[ConfigError] = []
-        is_whole = True
-        try:
-            parsed = parse(decode(content, file=file), file=file)
-        except ConfigError as error:
-            parsed = (error,)
-        for one in parsed:
-            try:
-                document = rule_document(one.root) if isinstance(one, Document) else None
-            except ConfigError as error:
-                faults += error.faults
-                is_whole = False
-                continue
-            if isinstance(one, ConfigError):
-                faults += one.faults
-                is_whole = False
-            elif document is not None:
-                first = documents.setdefault(document.key, document)
-                if first is not document:
-                    faults.append(_twice(document, first))
-        former = self._files.get(file, _File())
-        kept = {} if is_whole else former.documents
-        self._files[file] = _File({**kept, **documents}, tuple(faults), is_whole)
+        self._units[file] = RuleUnit.of_text(file, content)
 
     def unreadable(self, file: str, reason: str) -> None:
-        """Note that a file is there and cannot be read: all that it said is kept."""
-        state = self._files.setdefault(file, _File())
-        fault = ConfigError(
-            f"the file cannot be read: {reason}", file=file, remedy="check its permissions"
-        )
-        state.faults, state.is_whole = (fault,), False
+        """Note that a file is there and cannot be read."""
+        self._units[file] = RuleUnit.unreadable(file, reason, _UNREADABLE)
 
     def drop(self, file: str) -> None:
         """Forget a file that is gone."""
-        self._files.pop(file, None)
+        self._units.pop(file, None)
 
-    def listing(self) -> RuleListing:
-        """What all files say."""
-        documents: dict[DocumentKey, RuleDocument] = {}
-        faults: list[ConfigError] = []
-        for _, state in sorted(self._files.items()):
-            faults += state.faults
-            for key, document in state.documents.items():
-                first = documents.setdefault(key, document)
-                if first is not document:
-                    faults.append(_twice(document, first))
-        is_whole = all(state.is_whole for state in self._files.values())
-        return RuleListing(tuple(documents.values()), tuple(faults), is_whole)
-
-
-def _twice(document: RuleDocument, first: RuleDocument) -> ConfigError:
-    place = f"{first.root.file}:{first.root.line}"
-    return document.root.fault(f"{document.key} is written in {place} already", "keep one of them")
+    def listing(self) -> tuple[RuleUnit, ...]:
+        """Every file."""
+        return tuple(self._units.values())
 
 
 class RuleFiles:
-    """Follows routing documents in files; see `FileLoop`.
+    """Follows routing documents in files (`spi.RuleSource`); see `FileLoop`.
 
     Args:
         config: what the user wrote.
@@ -118,19 +51,24 @@ class RuleFiles:
         watch: a blocking function that calls back after changes, for tests.
     """
 
-    def __init__(
-        self, config: FileConfig, context: RegistryContext, *, watch: Watch = watch
-    ) -> None:
+    def __init__(self, config: FileConfig, context: RuleContext, *, watch: Watch = watch) -> None:
         self._loop = FileLoop(config, context, watch=watch)
 
-    async def run(self, publish: Callable[[Round[RuleListing]], None]) -> None:
-        """Follow until cancelled; `publish` is given the outcome of each round."""
-        await self._loop.follow(RuleContents(), publish)
+    async def run(self, sink: RuleSink) -> None:
+        """Follow until cancelled."""
+        await self._loop.follow(RuleFileContents(), partial(_publish, sink))
+
+
+def _publish(sink: RuleSink, done: Round[tuple[RuleUnit, ...]]) -> None:
+    if done.missing is not None:
+        sink.degrade(RegistryUnavailable(f"{done.missing}; make it, or correct path:"))
+    elif done.listing is not None:
+        sink.replace(done.listing)
 
 
 def rule_documents(path: Path) -> RuleListing:
     """The routing documents of a file or folder, without following anything."""
-    contents = RuleContents()
+    units = RuleUnits()
     try:
         files = document_files(path)
     except OSError as error:
@@ -139,7 +77,8 @@ def rule_documents(path: Path) -> RuleListing:
         return RuleListing((), (fault,), is_whole=False)
     for file in files:
         try:
-            contents.put(str(file), file.read_bytes())
+            units.put(RuleUnit.of_text(str(file), file.read_bytes()))
         except OSError as error:
-            contents.unreadable(str(file), error.strerror or str(error))
-    return contents.listing()
+            reason = error.strerror or str(error)
+            units.put(RuleUnit.unreadable(str(file), reason, _UNREADABLE))
+    return units.listing()

@@ -1,5 +1,6 @@
 """All that a plugin needs: the contract of a registry, the hooks, the config types."""
 
+from meshregistry.documents import RuleUnit
 from meshregistry.model import MergePolicy, Peer, Union, Verdict
 from meshregistry.spi import _hookspecs as hookspecs
 from meshregistry.spi._config import Path, Seconds, Secret
@@ -18,10 +19,19 @@ from meshregistry.spi._registry import (
     RegistryKind,
     Sink,
 )
+from meshregistry.spi._rules import (
+    RULE_KEYS,
+    RuleContext,
+    RuleName,
+    RuleSink,
+    RuleSource,
+    RuleSourceKind,
+)
 
 __all__ = [
     "CORE_KEYS",
     "PROJECT",
+    "RULE_KEYS",
     "VERSION",
     "Clock",
     "Condition",
@@ -36,6 +46,12 @@ __all__ = [
     "Registry",
     "RegistryContext",
     "RegistryKind",
+    "RuleContext",
+    "RuleName",
+    "RuleSink",
+    "RuleSource",
+    "RuleSourceKind",
+    "RuleUnit",
     "Seconds",
     "Secret",
     "Sink",

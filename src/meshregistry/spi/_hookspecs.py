@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         Verdict,
     )
     from meshregistry.spi._registry import Condition, RegistryKind
+    from meshregistry.spi._rules import RuleSourceKind
 
 PROJECT = "meshregistry"
 """The name of the entry-point group and of pluggy's project."""
@@ -49,6 +50,15 @@ def meshregistry_register_registries() -> RegistryKind | Iterable[RegistryKind] 
 
     Called once for each Pilot. Two plugins that claim one name are a conflict, which is
     fatal only if the settings use that name.
+    """
+
+
+@hookspec
+def meshregistry_register_rule_sources() -> RuleSourceKind | Iterable[RuleSourceKind] | None:
+    """Offer kinds of rule sources, which bring routing documents.
+
+    Called once for each Pilot. Names are told apart from those of registry kinds; two
+    plugins that claim one name are a conflict, which is fatal only if the settings use it.
     """
 
 
