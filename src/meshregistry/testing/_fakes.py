@@ -18,7 +18,7 @@ from attrs import field, frozen
 
 from meshregistry.errors import RecordError
 from meshregistry.model import RecordKey, ServiceRecord, SourceId
-from meshregistry.spi import Clock
+from meshregistry.spi import Clock, RuleName
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -250,7 +250,7 @@ def _replaced(before: dict[str, ServiceRecord], call: SinkCall) -> dict[str, Ser
 
 @frozen(kw_only=True)
 class FakeContext:
-    """A `spi.RegistryContext` for tests of adapters; make one with `context`.
+    """A `spi.RegistryContext` (and `spi.RuleContext`) for tests of adapters; see `context`.
 
     Attributes:
         counts: what the adapter has counted.
@@ -264,6 +264,8 @@ class FakeContext:
     base_path: Path = field(factory=Path)
     user_agent: str = "meshregistry-test"
     client: Any = None
+    registry_config: Any = None
+    rule_names: tuple[RuleName, ...] = ()
     logger: logging.LoggerAdapter[logging.Logger] = field()
     counts: Counter[str] = field(factory=Counter)
     declared: list[str] = field(factory=list)

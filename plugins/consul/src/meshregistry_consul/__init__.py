@@ -1,25 +1,34 @@
-"""A meshregistry plugin: the registry kind ``consul`` follows a Consul cluster."""
+"""A meshregistry plugin: the kind ``consul`` follows a Consul cluster, and rules in its store."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from meshregistry.spi import RegistryKind, hookimpl
-from meshregistry_consul._config import ConsulConfig, HealthConfig, LocalityConfig, file_faults
+from meshregistry.spi import RegistryKind, RuleSourceKind, hookimpl
+from meshregistry_consul._config import (
+    ConsulConfig,
+    ConsulRulesConfig,
+    HealthConfig,
+    LocalityConfig,
+    file_faults,
+)
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
-    from meshregistry.spi import Registry, RegistryContext
+    from meshregistry.spi import Registry, RegistryContext, RuleContext, RuleSource
     from meshregistry_consul._client import ConsulClient
 
 __all__ = [
     "ConsulConfig",
+    "ConsulRulesConfig",
     "HealthConfig",
     "LocalityConfig",
     "connect",
     "meshregistry_register_registries",
+    "meshregistry_register_rule_sources",
     "open_registry",
+    "open_rules",
 ]
 
 
@@ -49,4 +58,23 @@ def meshregistry_register_registries() -> RegistryKind:
         connect=connect,
         check=file_faults,
         summary="Consul: services and their health, followed by blocking queries",
+    )
+
+
+def open_rules(config: ConsulRulesConfig, context: RuleContext) -> RuleSource:
+    """The rule source of one attempt."""
+    from meshregistry_consul._rules import ConsulRules  # noqa: PLC0415 - the library loads late
+
+    return ConsulRules(config, context)
+
+
+@hookimpl
+def meshregistry_register_rule_sources() -> RuleSourceKind:
+    """Offer the kind of rule source to every Pilot."""
+    return RuleSourceKind(
+        name="consul",
+        config_class=ConsulRulesConfig,
+        open=open_rules,
+        registry="consul",
+        summary="routing documents in Consul's key-value store",
     )

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _AUTH = (401, 403)
 _BUSY = (429, 503)
+_NOT_FOUND = 404
 _RETRIES = 2
 _SERVER_FAULT = 500
 _SPARE_CONNECTIONS = 8
@@ -111,8 +112,11 @@ class ConsulClient:
         filter_: str = "",
         cursor: Cursor = Cursor(),  # noqa: B008 - frozen, so it may be shared
         wait: float = 0.0,
+        is_recursive: bool = False,
     ) -> Answer:
         """Ask, and wait for news if the cursor says so.
+
+        Of the key-value store, all keys of a prefix can be asked for; there may be none.
 
         Raises:
             RegistryAuthError: if the token is refused.
@@ -120,6 +124,8 @@ class ConsulClient:
             RegistryProtocolError: if the question or the answer is not understood.
         """
         parameters = self._parameters(dc, filter_)
+        if is_recursive:
+            parameters.append(("recurse", ""))
         timeout: float = self._config.timeout
         if cursor.is_blocking:
             wait = spread_wait(wait, self._context.random)
@@ -136,7 +142,7 @@ class ConsulClient:
             else:
                 break
             response = await self._send(path, parameters, token, timeout)
-        return self._answer(response, path, has_token=bool(token))
+        return self._answer(response, path, has_token=bool(token), may_lack=is_recursive)
 
     async def _send(
         self, path: str, parameters: list[tuple[str, str]], token: str, timeout: float
@@ -230,12 +236,13 @@ class ConsulClient:
             msg = f"{address} does not answer like Consul: {error}; check the address"
             raise RegistryProtocolError(msg) from error
 
-    def _answer(self, response: Response, path: str, *, has_token: bool) -> Answer:
+    def _answer(self, response: Response, path: str, *, has_token: bool, may_lack: bool) -> Answer:
         headers, address = response.headers, self._config.address
-        if response.code != 200:  # noqa: PLR2004 - the one status of success here
+        is_lacking = may_lack and response.code == _NOT_FOUND
+        if response.code != 200 and not is_lacking:  # noqa: PLR2004 - the one status of success here
             raise _refusal(response.code, response.body.strip(), address, path)
         try:
-            body = json.loads(response.body)
+            body = [] if is_lacking else json.loads(response.body)
             index = int(headers.get("X-Consul-Index") or 0)
             last_contact = int(headers.get("X-Consul-LastContact") or 0) / 1000
         except ValueError as error:

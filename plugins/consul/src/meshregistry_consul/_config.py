@@ -198,3 +198,20 @@ def file_faults(config: ConsulConfig, base_path: Path) -> Iterator[ConfigError]:
         if path is not None and not (base_path / path).is_file():
             reason = f"there is no file {base_path / path}"
             yield ConfigError(reason, field=option, remedy="write the path of a readable file")
+
+
+def _is_folder(_config: object, _attribute: object, value: str) -> None:
+    if value.startswith("/") or not value.strip("/"):
+        msg = f"the prefix {value!r} names no keys: write one without a leading slash, such as mesh/rules/"
+        raise ValueError(msg)
+
+
+@frozen(kw_only=True)
+class ConsulRulesConfig:
+    """What users write under a rule source of the kind ``consul``, beside the registry's options.
+
+    Attributes:
+        prefix: of the keys; each holds one document or several, as YAML or JSON.
+    """
+
+    prefix: str = field(default="meshregistry/rules/", validator=_is_folder)

@@ -1,6 +1,14 @@
-"""A meshregistry plugin: the registry kind ``etcd`` follows services in etcd, and registers them."""
+"""A meshregistry plugin: the kind ``etcd`` follows services and rules in etcd, and registers."""
 
-from meshregistry_etcd._config import EtcdConfig
-from meshregistry_etcd._kind import meshregistry_register_registries
+from meshregistry_etcd._config import EtcdConfig, EtcdRulesConfig
+from meshregistry_etcd._kind import (
+    meshregistry_register_registries,
+    meshregistry_register_rule_sources,
+)
 
-__all__ = ["EtcdConfig", "meshregistry_register_registries"]
+__all__ = [
+    "EtcdConfig",
+    "EtcdRulesConfig",
+    "meshregistry_register_registries",
+    "meshregistry_register_rule_sources",
+]

@@ -146,3 +146,25 @@ class EtcdConfig:
     def port_of(self, host: str) -> int:
         """The port under which a service is called."""
         return self.service_ports.get(host, self.service_port)
+
+
+def _is_folder(_config: object, _attribute: object, value: str) -> None:
+    if not value.strip("/"):
+        msg = f"the prefix {value!r} names no folder: write one such as /meshregistry/rules/"
+        raise ValueError(msg)
+
+
+@frozen(kw_only=True)
+class EtcdRulesConfig:
+    """What users write under a rule source of the kind ``etcd``, beside the registry's options.
+
+    Attributes:
+        prefix: of the keys; each holds one document or several, as YAML or JSON.
+    """
+
+    prefix: str = field(default="/meshregistry/rules/", validator=_is_folder)
+
+    @property
+    def folder(self) -> str:
+        """The prefix of every key, ending in a slash."""
+        return self.prefix.rstrip("/") + "/"

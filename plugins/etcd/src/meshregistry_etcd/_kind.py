@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from meshregistry.errors import ConfigError
-from meshregistry.spi import RegistryKind, hookimpl
-from meshregistry_etcd._config import EtcdConfig
+from meshregistry.spi import RegistryKind, RuleSourceKind, hookimpl
+from meshregistry_etcd._config import EtcdConfig, EtcdRulesConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
-    from meshregistry.spi import Registrar, Registry, RegistryContext
+    from meshregistry.spi import Registrar, Registry, RegistryContext, RuleContext, RuleSource
     from meshregistry_etcd._client import EtcdClient
 
 
@@ -81,4 +81,23 @@ def meshregistry_register_registries() -> RegistryKind:
         registrar=open_registrar,
         check=check,
         summary="etcd 3.4 or later: our own key layout, go-kit, gRPC naming, SkyDNS, Registrator",
+    )
+
+
+def open_rules(config: EtcdRulesConfig, context: RuleContext) -> RuleSource:
+    """The rule source of one attempt."""
+    from meshregistry_etcd._rules import EtcdRules  # noqa: PLC0415 - heavy, so only when used
+
+    return EtcdRules(config, context)
+
+
+@hookimpl
+def meshregistry_register_rule_sources() -> RuleSourceKind:
+    """Offer the kind of rule source to every Pilot."""
+    return RuleSourceKind(
+        name="etcd",
+        config_class=EtcdRulesConfig,
+        open=open_rules,
+        registry="etcd",
+        summary="routing documents under a prefix of etcd",
     )

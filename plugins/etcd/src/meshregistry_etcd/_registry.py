@@ -1,34 +1,24 @@
-"""The run loop: list at one revision, watch from there, list again after any gap."""
+"""The registry: what is known of the keys under the prefix, told to the core."""
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
-from meshregistry.errors import RecordError, RegistryAuthError, RegistryUnavailable
-from meshregistry_etcd._errors import Compacted
+from meshregistry.errors import RecordError
+from meshregistry_etcd._follow import KeyFollower
 from meshregistry_etcd._layouts import layout
-from meshregistry_etcd._messages import kv
-from meshregistry_etcd._mirror import Entry, Gone, Mirror
+from meshregistry_etcd._mirror import Gone, Mirror
 
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Iterable
 
     from meshregistry.spi import RegistryContext, Sink
-    from meshregistry_etcd._client import EtcdClient, Watch
     from meshregistry_etcd._config import EtcdConfig
-
-_STEADY = 10.0
-_LISTINGS = 3
+    from meshregistry_etcd._mirror import Entry
 
 
 class EtcdRegistry:
-    """Follows the keys under a prefix.
-
-    When a watch ends, the keys are listed anew from the next endpoint at once, and the
-    watch goes on from there; only when no endpoint serves is the attempt given up. Listing
-    instead of resuming is on purpose: a cluster of one that has lost its data comes back
-    with the same ids, so that nothing in its answers tells a resumed watch of the loss.
+    """Follows the registrations under a prefix; see `KeyFollower`.
 
     Args:
         config: the options of the source.
@@ -38,8 +28,6 @@ class EtcdRegistry:
     def __init__(self, config: EtcdConfig, context: RegistryContext) -> None:
         self._config = config
         self._context = context
-        self._folder = config.folder
-        self._mirror = Mirror(layout(config))
 
     async def run(self, sink: Sink) -> None:
         """Follow until cancelled.
@@ -49,85 +37,40 @@ class EtcdRegistry:
             RegistryAuthError: if the credentials are refused.
             RegistryProtocolError: if what answers is not etcd as we know it.
         """
-        try:
-            await self._run(self._context.client, sink)
-        except asyncio.CancelledError as error:
-            # The frames of gRPC form a cycle with it, and hold the call, hence the connection.
-            error.__context__ = None
-            raise error.with_traceback(None) from None
+        observer = _Registrations(Mirror(layout(self._config)), sink)
+        folder = self._config.folder
+        await KeyFollower(self._context.client, folder, self._context, observer).run()
 
-    async def _run(self, client: EtcdClient, sink: Sink) -> None:
-        clock = self._context.clock
-        misses = 0
-        while True:
-            began = clock.now()
-            revision = await self._list(client, sink)
-            try:
-                # Not from the next one: etcd gives no sign of life to a watch whose first
-                # revision is still to come. What was listed already is left out below.
-                async with client.watch(self._folder, revision) as watch:
-                    await self._follow(watch, revision, sink)
-            except (RegistryUnavailable, RegistryAuthError) as error:
-                # A token may have ended between listing and watch: one more try tells.
-                client.forget_token()
-                misses = 1 if clock.now() - began > _STEADY else misses + 1
-                limit = 1 if isinstance(error, RegistryAuthError) else len(client.config.targets)
-                if misses > limit:
-                    raise
-                self._context.count("compactions" if isinstance(error, Compacted) else "failovers")
-                self._context.logger.debug("listing again: %s", error)
 
-    async def _list(self, client: EtcdClient, sink: Sink) -> int:
-        """Publish all keys; the revision that they are of."""
-        for attempt in range(_LISTINGS):
-            listing = self._mirror.listing()
-            revision = 0
-            try:
-                async for page in client.pages(self._folder):
-                    revision = revision or page.header.revision
-                    listing.add(self._entry(pair) for pair in page.kvs)
-            except Compacted:
-                # Compacted between two pages: the pages belong to no one state any more.
-                if attempt + 1 == _LISTINGS:
-                    raise
-                continue
-            self._context.count("listings")
-            records, silent, partial = listing.done()
-            sink.replace(records, faulty=silent)
-            for fault in partial:
-                sink.degrade(fault)
-            return revision
-        raise AssertionError("the last attempt returns or raises")
+class _Registrations:
+    """Tells the sink of records what the keys say."""
 
-    async def _follow(self, watch: Watch, revision: int, sink: Sink) -> None:
-        listed = revision
-        while True:
-            response = await watch.responses()
-            if not response.events:
-                if response.header.revision < revision:
-                    # Restored from a backup, or another cluster: what it says next is no sequel.
-                    msg = f"etcd went back from revision {revision} to {response.header.revision}"
-                    raise RegistryUnavailable(f"{msg}; the keys are listed again")
-                sink.confirm()
-                continue
-            news = [one for one in response.events if one.kv.mod_revision > listed]
-            revision = max(revision, response.header.revision)
-            for update in self._mirror.apply(self._changed(event) for event in news):
-                match update:
-                    case Gone(key):
-                        sink.remove(key)
-                    case RecordError():
-                        sink.degrade(update)
-                    case record:
-                        sink.upsert(record)
+    def __init__(self, mirror: Mirror, sink: Sink) -> None:
+        self._mirror = mirror
+        self._listing = mirror.listing()
+        self._sink = sink
 
-    def _changed(self, event: Any) -> Entry:
-        if event.type == kv.Event.DELETE:
-            return Entry(self._path(event.kv.key), None)
-        return self._entry(event.kv)
+    def begun(self) -> None:
+        self._listing = self._mirror.listing()
 
-    def _entry(self, pair: Any) -> Entry:
-        return Entry(self._path(pair.key), pair.value, pair.create_revision)
+    def page(self, entries: Iterable[Entry]) -> None:
+        self._listing.add(entries)
 
-    def _path(self, key: bytes) -> str:
-        return key.decode(errors="backslashreplace").removeprefix(self._folder)
+    def listed(self) -> None:
+        records, silent, partial = self._listing.done()
+        self._sink.replace(records, faulty=silent)
+        for fault in partial:
+            self._sink.degrade(fault)
+
+    def changed(self, entries: Iterable[Entry]) -> None:
+        for update in self._mirror.apply(entries):
+            match update:
+                case Gone(key):
+                    self._sink.remove(key)
+                case RecordError():
+                    self._sink.degrade(update)
+                case record:
+                    self._sink.upsert(record)
+
+    def confirmed(self) -> None:
+        self._sink.confirm()

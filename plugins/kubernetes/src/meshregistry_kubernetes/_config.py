@@ -71,6 +71,18 @@ class KubernetesConfig:
         return not self.namespaces if self.nodes is None else self.nodes
 
 
+@frozen(kw_only=True)
+class KubernetesRulesConfig:
+    """What users write under a rule source of this kind, beside the registry's options.
+
+    Attributes:
+        discovery_interval: how often to look for definitions of custom resources that were
+            not there before.
+    """
+
+    discovery_interval: Seconds = field(default=Seconds(30.0), validator=ge(Seconds(0.1)))
+
+
 def check(config: KubernetesConfig, base_path: pathlib.Path) -> Iterator[ConfigError]:
     """What of the options cannot be right on this machine, without asking any cluster."""
     if config.kubeconfig is not None and not (base_path / config.kubeconfig.expanduser()).is_file():

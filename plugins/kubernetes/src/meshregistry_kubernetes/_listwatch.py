@@ -32,7 +32,7 @@ class Collection:
     """What is followed: one resource, of the cluster or of one namespace.
 
     Attributes:
-        resource: the plural, such as ``services``.
+        resource: the plural, such as ``services``; empty: what resources the version has.
         group: the API group; empty for the core.
         version: of the group.
         namespace: empty for all, and for resources at cluster scope.
@@ -54,7 +54,7 @@ class Collection:
         """Where it is, below the server's address."""
         root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
         inside = f"/namespaces/{self.namespace}" if self.namespace else ""
-        return f"{root}{inside}/{self.resource}"
+        return f"{root}{inside}/{self.resource}".rstrip("/")
 
     @property
     def qualified(self) -> str:

@@ -1,0 +1,130 @@
+"""Rules in Consul's key-value store, on answers as Consul gives them."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+
+import pytest
+
+from meshregistry.errors import RegistryAuthError, RegistryProtocolError
+from meshregistry.testing import SystemClock, context
+from meshregistry_consul import ConsulConfig, ConsulRulesConfig
+from meshregistry_consul._client import Answer
+from meshregistry_consul._rules import ConsulRules
+
+ONE = "apiVersion: g/v1\nkind: K\nmetadata: {name: one}\n"
+
+
+class Client:
+    """Gives prepared answers, then waits for ever."""
+
+    def __init__(self, *answers):
+        self._answers = iter(answers)
+        self.asked = []
+        self.done = asyncio.Event()
+
+    async def renew(self):
+        """Nothing is kept."""
+
+    async def get(self, path, **options):
+        self.asked.append((path, options))
+        answer = next(self._answers, None)
+        if answer is None:
+            self.done.set()
+            await asyncio.Event().wait()
+        return answer
+
+
+class Sink:
+    """Remembers what it is told."""
+
+    def __init__(self):
+        self.told = []
+
+    def replace(self, units):
+        self.told.append([unit.name for unit in units])
+
+    def confirm(self):
+        self.told.append("confirmed")
+
+
+def key(name, text):
+    """A key with a value, as Consul shows it."""
+    value = None if text is None else base64.b64encode(text.encode()).decode()
+    return {"Key": name, "Value": value}
+
+
+def told(run_async, *answers):
+    """What the sink is told of some answers, and the client."""
+    client, sink = Client(*answers), Sink()
+    made = context(client=client, registry_config=ConsulConfig(dc="dc2"), clock=SystemClock())
+    rules = ConsulRules(ConsulRulesConfig(prefix="mesh/"), made)
+
+    async def main():
+        task = asyncio.create_task(rules.run(sink))
+        done = asyncio.create_task(client.done.wait())
+        await asyncio.wait({task, done}, return_when=asyncio.FIRST_COMPLETED)
+        for one in (done, task):
+            one.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    run_async(main())
+    return sink.told, client
+
+
+def test_keys_are_places_and_folders_are_not(run_async):
+    """One query for all of them; it waits once it has an index."""
+    body = [key("mesh/", None), key("mesh/a", ONE), key("mesh/b/", ""), key("mesh/c", ONE)]
+    said, client = told(run_async, Answer(body, index=7, digest=b"1"))
+    assert said == [["consul:mesh/a", "consul:mesh/c"]]
+    (path, first), (_, second) = client.asked
+    assert (path, first["dc"], first["is_recursive"]) == ("/v1/kv/mesh/", "dc2", True)
+    assert (first["cursor"].index, second["cursor"].index) == (0, 7)
+
+
+def test_the_same_answer_is_a_confirmation(run_async):
+    """The index may have moved for another key's sake."""
+    one = Answer([key("mesh/a", ONE)], index=7, digest=b"1")
+    said, _ = told(run_async, one, Answer(one.body, index=8, digest=b"1"))
+    assert said == [["consul:mesh/a"], "confirmed"]
+
+
+def test_an_index_that_goes_back_is_asked_again(run_async):
+    """Nothing of such an answer counts."""
+    one = Answer([key("mesh/a", ONE)], index=7, digest=b"1")
+    back = Answer([], index=3, digest=b"2")
+    said, client = told(run_async, one, back, Answer(one.body, index=3, digest=b"1"))
+    assert said == [["consul:mesh/a"], "confirmed"]
+    assert client.asked[2][1]["cursor"].index == 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (Answer([], index=1, is_filtered=True), RegistryAuthError),
+        (Answer([], index=1, hides_by_default=True), RegistryAuthError),
+        (Answer({"a": 1}, index=1), RegistryProtocolError),
+    ],
+)
+def test_an_answer_that_may_lack_keys_is_an_error(run_async, answer, error):
+    """Rules are not forgotten for it."""
+    with pytest.raises(error):
+        told(run_async, answer)
+
+
+def test_a_value_that_is_no_base64_is_a_fault_of_its_key(run_async):
+    """Not of the others."""
+    said, _ = told(
+        run_async, Answer([{"Key": "mesh/a", "Value": "%"}, key("mesh/b", ONE)], index=1)
+    )
+    assert said == [["consul:mesh/a", "consul:mesh/b"]]
+
+
+def test_a_prefix_names_keys():
+    """Nobody means all keys of the store."""
+    for wrong in ("", "/", "/mesh/"):
+        with pytest.raises(ValueError, match="prefix"):
+            ConsulRulesConfig(prefix=wrong)
