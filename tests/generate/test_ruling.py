@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from meshregistry.generate._route_match import CalledAt
 from meshregistry.generate._ruling import (
     Caller,
     Policies,
@@ -101,7 +102,10 @@ def test_rules_of_gateways_are_not_for_sidecars() -> None:
     made = Routing(rules=rules)
     assert made.rule("a") is None
     assert list(made.hosts) == ["b"]
-    assert [rule.name for rule in made.at_gateway("shop/edge")] == ["edge", "both"]
+    assert [rule.name for rule in made.at_gateway(CalledAt(gateway="shop/edge"))] == [
+        "edge",
+        "both",
+    ]
 
 
 def test_what_is_not_exported_to_a_namespace_is_not_there() -> None:

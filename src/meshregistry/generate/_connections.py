@@ -9,7 +9,7 @@ from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
 
 from meshregistry.errors import GenerationError
 from meshregistry.generate import _naming
-from meshregistry.generate._resolution import find
+from meshregistry.generate._resolution import find, remedy
 from meshregistry.model import LISTENER
 from meshregistry.rules import MESH, is_host_match
 
@@ -31,7 +31,7 @@ def routes_at(
     """The routes of a rule that are for a place, with those of their matches that are."""
     for route in routes:
         if not route.matches:
-            if place.gateway in rule.gateways:
+            if place.is_at(rule.gateways):
                 yield route
             continue
         matches = tuple(match for match in route.matches if place.is_meant(match.caller, rule))
@@ -60,7 +60,7 @@ def clusters_of(
             faults.append(
                 GenerationError(
                     f"{route.origin} leads to {one.destination}, which is not there, and is left "
-                    "out; correct the destination, or add the service to a source",
+                    f"out; {remedy(view, one.destination)}",
                     type_url=LISTENER,
                 )
             )

@@ -104,8 +104,9 @@ def _connection_chains(
         namespace=caller.namespace,
         labels=caller.labels,
         gateway=served.gateway.key,
+        section=served.server.name,
     )
-    for rule in view.routing.at_gateway(served.gateway.key):
+    for rule in view.routing.at_gateway(place):
         routes = rule.tls if is_by_name and _is_passed(tls) else rule.tcp
         for route in routes_at(place, rule, routes):
             names = _server_names(served, rule, route) if is_by_name else ()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from meshregistry.generate._gateway_plan import Manner, domains, gateway_plan
 from meshregistry.generate._output import Generated
 from meshregistry.generate._resolution import Resolved, resolved
+from meshregistry.generate._route_match import CalledAt
 from meshregistry.generate._routes import HostRoute, joined, missing
 from meshregistry.rules import ServerProtocol
 
@@ -59,8 +60,9 @@ def _hosts(
     for one in served:
         port = one.server.port
         own = set()
-        for rule in view.routing.at_gateway(one.gateway.key):
-            result = resolved(view, rule, port, gateway=one.gateway.key)
+        place = CalledAt(gateway=one.gateway.key, section=one.server.name)
+        for rule in view.routing.at_gateway(place):
+            result = resolved(view, rule, port, place=place)
             if result is None:
                 continue
             if at := tuple(domains(one, rule.hosts, rule.namespace)):

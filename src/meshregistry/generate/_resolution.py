@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from meshregistry.generate import _naming
 from meshregistry.generate._route_match import CalledAt, caller_routes
-from meshregistry.rules import MESH, Destination, HashKey, HttpRoute
+from meshregistry.rules import Destination, HashKey, HttpRoute
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from meshregistry.generate._world import View
     from meshregistry.model import Port, Service
     from meshregistry.rules import RouteRule
+
+_AT_SIDECAR = CalledAt()
 
 
 @frozen(kw_only=True, cache_hash=True)
@@ -57,7 +59,7 @@ def find(
     Without a port it is the one that was called, else the service's only one.
     """
     service = view.scope.by_host.get(destination.host)
-    if service is None:
+    if service is None or destination.asker:
         return None
     numbers = [port.number for port in service.ports]
     wanted = destination.port
@@ -74,12 +76,29 @@ def find(
     return (*target, destination.subset)
 
 
+def remedy(view: View, destination: Destination) -> str:
+    """What to do about a destination that is not there."""
+    service = view.scope.by_host.get(destination.host)
+    if destination.asker:
+        return "let it be named by a ReferenceGrant in its namespace"
+    if service is None:
+        return "correct the host, or add the service to a source"
+    if destination.port not in {None, *(port.number for port in service.ports)}:
+        return f"its ports are {', '.join(str(port.number) for port in service.ports)}"
+    if destination.subset:
+        return "define the subset in a DestinationRule of the host"
+    return "name one of its ports"
+
+
 def resolved(
-    view: View, rule: RouteRule, called: int | None, *, gateway: str = MESH
+    view: View, rule: RouteRule, called: int | None, *, place: CalledAt = _AT_SIDECAR
 ) -> Resolved | None:
-    """What a rule does with requests to one of its hosts; None if nothing for this caller."""
+    """What a rule does with requests to one of its hosts; None if nothing for this caller.
+
+    Of the place, gateway and section count.
+    """
     caller = view.routing.caller
-    place = CalledAt(port=called, namespace=caller.namespace, labels=caller.labels, gateway=gateway)
+    place = evolve(place, port=called, namespace=caller.namespace, labels=caller.labels)
     routes = caller_routes(rule, place)
     if not routes:
         return None

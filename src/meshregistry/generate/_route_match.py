@@ -12,7 +12,7 @@ from meshregistry.model import Labels, Selector
 from meshregistry.rules import MESH, HttpMatch, HttpRoute, TextMatchKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from meshregistry.rules import CallerMatch, NamedMatch, RouteRule, TextMatch
 
@@ -26,17 +26,23 @@ class CalledAt:
         namespace: of the calling workload.
         labels: of the calling workload.
         gateway: ``namespace/name``, or the word for sidecars.
+        section: of the gateway: the name of a server, which rules may name alone.
     """
 
     port: int | None = None
     namespace: str = ""
     labels: Labels = field(factory=Labels)
     gateway: str = MESH
+    section: str = ""
+
+    def is_at(self, gateways: Iterable[str]) -> bool:
+        """Whether one of these gateways, or of their sections, is here."""
+        return any(one in {self.gateway, f"{self.gateway}/{self.section}"} for one in gateways)
 
     def is_meant(self, caller: CallerMatch, rule: RouteRule) -> bool:
         """Whether a condition of a rule on its callers holds here."""
         return (
-            self.gateway in (caller.gateways or rule.gateways)
+            self.is_at(caller.gateways or rule.gateways)
             and (caller.port is None or self.port is None or caller.port == self.port)
             and caller.source_namespace in {"", self.namespace}
             and Selector(caller.source_labels).is_match(self.labels)

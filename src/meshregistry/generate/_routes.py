@@ -26,7 +26,7 @@ from meshregistry.generate._domains import (
     sidecar_wishes,
 )
 from meshregistry.generate._output import Generated, encoded, packed
-from meshregistry.generate._resolution import Resolved, destinations, resolved
+from meshregistry.generate._resolution import Resolved, destinations, remedy, resolved
 from meshregistry.generate._route_messages import route_messages
 from meshregistry.model import CLUSTER, ROUTE, Port, Resource, Service
 from meshregistry.rules import OutboundTrafficPolicy, RouteRule
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
     from meshregistry.generate._domains import Wish
     from meshregistry.generate._world import View
-    from meshregistry.rules import Destination
 
 _RETRY_ON = "connect-failure,refused-stream,reset-before-request,unavailable,cancelled"
 _PLAIN_HTTP = 80
@@ -187,21 +186,10 @@ def missing(view: View, ruled: Resolved, name: str) -> Iterator[GenerationError]
                 gone.discard(destination)
                 yield GenerationError(
                     f"{route.origin} leads to {destination}, which is not there, and "
-                    f"is answered with 503; {_remedy(view, destination)}",
+                    f"is answered with 503; {remedy(view, destination)}",
                     type_url=ROUTE,
                     name=name,
                 )
-
-
-def _remedy(view: View, destination: Destination) -> str:
-    service = view.scope.by_host.get(destination.host)
-    if service is None:
-        return "correct the host, or add the service to a source"
-    if destination.port not in {None, *(port.number for port in service.ports)}:
-        return f"its ports are {', '.join(str(port.number) for port in service.ports)}"
-    if destination.subset:
-        return "define the subset in a DestinationRule of the host"
-    return "name one of its ports"
 
 
 def _configuration(

@@ -28,6 +28,7 @@ from meshregistry.rules import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from meshregistry.generate._route_match import CalledAt
     from meshregistry.model import Service
     from meshregistry.rules import CallerMatch
 
@@ -179,12 +180,13 @@ class Routing:
         """Every host and wildcard that some rule for sidecars names."""
         return self._exact
 
-    def at_gateway(self, key: str) -> Iterator[RouteRule]:
-        """The rules of a gateway (``namespace/name``), in order of precedence."""
+    def at_gateway(self, place: CalledAt) -> Iterator[RouteRule]:
+        """The rules of a gateway or of one of its servers, in order of precedence."""
         return (
             rule
             for rule in self.rules
-            if key in rule.gateways or any(key in one.gateways for one in _caller_matches(rule))
+            if place.is_at(rule.gateways)
+            or any(place.is_at(one.gateways) for one in _caller_matches(rule))
         )
 
     def is_same(self, other: Routing) -> bool:

@@ -30,6 +30,7 @@ from meshregistry.rules._gateways import (
     ServerProtocol,
     SidecarScope,
 )
+from meshregistry.rules._grants import Grant
 from meshregistry.rules._kinds import RULE_KINDS, read_rules
 from meshregistry.rules._matches import (
     CallerMatch,
@@ -88,6 +89,7 @@ __all__ = [
     "GatewayServer",
     "GatewayTls",
     "GatewayTlsMode",
+    "Grant",
     "HashKey",
     "HashOn",
     "HeaderOperations",

@@ -7,6 +7,21 @@ from typing import TYPE_CHECKING, Any
 from meshregistry.documents import suggestion
 from meshregistry.rules._environment_documents import EnvironmentForm, environment
 from meshregistry.rules._forms import field_notes
+from meshregistry.rules._gateway_api_forms import (
+    GrpcRouteForm,
+    HttpRouteForm,
+    TcpRouteForm,
+    TlsRouteForm,
+)
+from meshregistry.rules._gateway_api_gateway import (
+    GatewayForm as GatewayApiForm,
+)
+from meshregistry.rules._gateway_api_gateway import (
+    GrantForm,
+    kubernetes_gateway,
+    reference_grant,
+)
+from meshregistry.rules._gateway_api_routes import grpc_route, http_route, tcp_route, tls_route
 from meshregistry.rules._istio_destination_rule import destination_rule
 from meshregistry.rules._istio_forms import VirtualServiceForm
 from meshregistry.rules._istio_gateway import GatewayForm, gateway
@@ -53,6 +68,17 @@ RULE_KINDS: tuple[RuleKind, ...] = (
             ("PeerAuthentication", peer_authentication, PeerAuthenticationForm),
             ("RequestAuthentication", request_authentication, RequestAuthenticationForm),
             ("AuthorizationPolicy", authorization_policy, AuthorizationPolicyForm),
+        )
+    ),
+    *(
+        _kind("gateway.networking.k8s.io", kind, read, form, versions)
+        for kind, read, form, versions in (
+            ("Gateway", kubernetes_gateway, GatewayApiForm, ("v1", "v1beta1")),
+            ("HTTPRoute", http_route, HttpRouteForm, ("v1", "v1beta1")),
+            ("GRPCRoute", grpc_route, GrpcRouteForm, ("v1",)),
+            ("TLSRoute", tls_route, TlsRouteForm, ("v1", "v1alpha3", "v1alpha2")),
+            ("TCPRoute", tcp_route, TcpRouteForm, ("v1", "v1alpha2")),
+            ("ReferenceGrant", reference_grant, GrantForm, ("v1", "v1beta1")),
         )
     ),
     _kind("meshregistry.dev", "Environment", environment, EnvironmentForm, ("v1",)),

@@ -23,11 +23,14 @@ class Destination:
         host: whole; short names have been completed by the dialect.
         subset: as a destination policy of the host names it; empty: all endpoints.
         port: of the service; None: its only one, or the one that was called.
+        asker: ``kind/namespace`` of a document that may name it only if somebody grants
+            it; empty: it may. Nobody has granted those that a `RuleSet` still has.
     """
 
     host: Hostname
     subset: str = ""
     port: int | None = None
+    asker: str = ""
 
     def __str__(self) -> str:
         port = "" if self.port is None else f":{self.port}"

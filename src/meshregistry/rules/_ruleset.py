@@ -10,13 +10,14 @@ from attrs import frozen
 from meshregistry.rules._destinations import DestinationPolicy
 from meshregistry.rules._environments import Environment
 from meshregistry.rules._gateways import Gateway, SidecarScope
+from meshregistry.rules._grants import Grant, granted
 from meshregistry.rules._joining import joined_policies, joined_routes
 from meshregistry.rules._routes import RouteRule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-Rule: TypeAlias = RouteRule | DestinationPolicy | Gateway | SidecarScope | Environment
+Rule: TypeAlias = RouteRule | DestinationPolicy | Gateway | SidecarScope | Environment | Grant
 """One rule of any sort."""
 
 
@@ -48,6 +49,7 @@ class RuleSet:
         gateways: list[Gateway] = []
         scopes: list[SidecarScope] = []
         environments: list[Environment] = []
+        grants: list[Grant] = []
         for rule in sorted(rules, key=lambda rule: (rule.created, rule.namespace, rule.name)):
             match rule:
                 case RouteRule():
@@ -60,8 +62,10 @@ class RuleSet:
                     scopes.append(rule)
                 case Environment():
                     environments.append(rule)
+                case Grant():
+                    grants.append(rule)
         return cls(
-            routes=tuple(joined_routes(routes)),
+            routes=tuple(granted(rule, grants) for rule in joined_routes(routes)),
             policies=tuple(joined_policies(policies)),
             gateways=tuple(gateways),
             scopes=tuple(scopes),
