@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from meshregistry.documents import suggestion
+from meshregistry.rules._alpha_documents import destination_policy, route_rule
+from meshregistry.rules._alpha_forms import DestinationPolicyForm, RouteRuleForm
 from meshregistry.rules._environment_documents import EnvironmentForm, environment
 from meshregistry.rules._forms import field_notes
 from meshregistry.rules._gateway_api_forms import (
@@ -22,6 +24,7 @@ from meshregistry.rules._gateway_api_gateway import (
     reference_grant,
 )
 from meshregistry.rules._gateway_api_routes import grpc_route, http_route, tcp_route, tls_route
+from meshregistry.rules._ingress import IngressForm, ingress
 from meshregistry.rules._istio_destination_rule import destination_rule
 from meshregistry.rules._istio_forms import VirtualServiceForm
 from meshregistry.rules._istio_gateway import GatewayForm, gateway
@@ -81,6 +84,15 @@ RULE_KINDS: tuple[RuleKind, ...] = (
             ("ReferenceGrant", reference_grant, GrantForm, ("v1", "v1beta1")),
         )
     ),
+    _kind("config.istio.io", "RouteRule", route_rule, RouteRuleForm, ("v1alpha2",)),
+    _kind(
+        "config.istio.io",
+        "DestinationPolicy",
+        destination_policy,
+        DestinationPolicyForm,
+        ("v1alpha2",),
+    ),
+    _kind("networking.k8s.io", "Ingress", ingress, IngressForm, ("v1",)),
     _kind("meshregistry.dev", "Environment", environment, EnvironmentForm, ("v1",)),
 )
 """The kinds that are read, with their fields."""
@@ -88,6 +100,7 @@ RULE_KINDS: tuple[RuleKind, ...] = (
 _ELSEWHERE = {
     "ServiceEntry": "put it into a source of the kind file: it describes services",
     "WorkloadEntry": "put it into a source of the kind file: it describes services",
+    "EgressRule": "write a ServiceEntry into a source of the kind file: it describes a service",
     "EnvoyFilter": "write a plugin with a resource patch",
 }
 
