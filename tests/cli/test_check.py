@@ -112,6 +112,46 @@ class TestRouting:
             assert "did you mean host?" in ran.out
             assert "is not read here" not in ran.out
 
+    LOST = (
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: b}\n"
+        "spec: {hosts: [a.example], http: "
+        "[{route: [{destination: {host: a.example, subset: v2}}]}]}\n"
+    )
+
+    def test_documents_are_looked_at_together(self, folder, run):
+        """A missing subset is a fault if all rules are at hand, and else a warning."""
+        (folder / "routing.yaml").write_text(f"{self.GOOD}---\n{self.LOST}")
+        ran = run("check", "routing.yaml")
+        assert ran.code == 0
+        assert "warning: routing.yaml:9" in ran.out
+        assert "the subset v2 of a.example; those of the host are v1" in ran.out
+        (folder / "mesh.yaml").write_text("rules: [{kind: file, path: routing.yaml}]\n")
+        ran = run("check", "mesh.yaml")
+        assert ran.code == 1
+        assert "routing.yaml:9" in ran.out.splitlines()[0]
+
+    def test_warnings_fail_where_they_shall(self, folder, run):
+        """For hooks that want none."""
+        (folder / "routing.yaml").write_text(self.GOOD)
+        assert run("check", "--strict", "routing.yaml").code == 1
+        (folder / "routing.yaml").write_text(self.GOOD.replace("{name: v1}", ""))
+        assert run("check", "--strict", "routing.yaml").code == 0
+
+    def test_findings_are_told_to_code_scanners(self, folder, run):
+        """As SARIF 2.1.0: level, text and place of each."""
+        broken = self.GOOD.replace("a.example", "a_b!").replace("name: a", "name: b")
+        (folder / "routing.yaml").write_text(f"{self.GOOD}---\n{broken}")
+        log = json.loads(run("check", "-o", "sarif", "routing.yaml").out)
+        assert log["version"] == "2.1.0"
+        (one,) = log["runs"]
+        assert one["tool"]["driver"]["name"] == "meshregistry"
+        levels = [result["level"] for result in one["results"]]
+        assert levels == ["error", "warning", "warning"]
+        place = one["results"][0]["locations"][0]["physicalLocation"]
+        assert place["artifactLocation"]["uri"] == "routing.yaml"
+        assert place["region"]["startLine"] == 8
+        assert "not a host name" in one["results"][0]["message"]["text"]
+
     def test_kinds_that_nobody_reads_stay_faults(self, folder, run):
         """With what to do."""
         (folder / "routing.yaml").write_text(self.GOOD.replace("DestinationRule", "EnvoyFilter"))

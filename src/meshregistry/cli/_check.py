@@ -10,8 +10,10 @@ import click
 
 from meshregistry.cli._exits import Exit
 from meshregistry.cli._options import config_option
+from meshregistry.cli._sarif import sarif
 from meshregistry.errors import ConfigError
-from meshregistry.pilot import check_documents, check_settings, check_warnings
+from meshregistry.pilot import check_documents, check_settings, check_together, check_warnings
+from meshregistry.rules import CrossFindings
 from meshregistry.settings import Settings
 
 _SUFFIXES = {".yaml", ".yml", ".json"}
@@ -24,17 +26,21 @@ _SUFFIXES = {".yaml", ".yml", ".json"}
 @click.option(
     "-o",
     "--output",
-    type=click.Choice(["text", "json"]),
+    type=click.Choice(["text", "json", "sarif"]),
     default="text",
     show_default=True,
     help="How to print the faults.",
 )
-def check(paths: tuple[str, ...], config: str | None, schema: bool, output: str) -> int:
+@click.option("--strict", is_flag=True, help="Let warnings fail, too.")
+def check(
+    paths: tuple[str, ...], config: str | None, schema: bool, output: str, strict: bool
+) -> int:
     """Validate settings and documents; print every fault with its place and a remedy.
 
     Without PATH it checks the settings file and what that points to. A PATH is a settings
     file, or a file or folder of service and routing documents; in a folder, settings files
-    count too. Warnings alone exit 0.
+    count too. Routing documents are also looked at together: references to what is not
+    there, hosts that two of them claim, routes that nothing reaches. Warnings alone exit 0.
 
     Example: meshregistry check services/ mesh.yaml
     """
@@ -50,9 +56,12 @@ def check(paths: tuple[str, ...], config: str | None, schema: bool, output: str)
             faults.extend(error.faults)
     warnings: list[ConfigError] = []
     for place in places:
-        faults.extend(_faults(place))
-        warnings.extend(_warnings(place))
-    if output == "json":
+        together = _together(place)
+        faults.extend((*_faults(place), *together.errors))
+        warnings.extend((*_warnings(place), *together.warnings))
+    if output == "sarif":
+        click.echo(json.dumps(sarif(faults, warnings), indent=2))
+    elif output == "json":
         document = {
             "faults": [_document(fault) for fault in faults],
             "warnings": [_document(warning) for warning in warnings],
@@ -66,7 +75,24 @@ def check(paths: tuple[str, ...], config: str | None, schema: bool, output: str)
         checked = ", ".join(str(place) for place in places)
         noun = "fault" if len(faults) == 1 else "faults"
         click.echo(f"{len(faults) or 'no'} {noun} in {checked or 'nothing'}", err=True)
-    return Exit.WRONG_INPUT if faults else Exit.OK
+    return Exit.WRONG_INPUT if faults or (strict and warnings) else Exit.OK
+
+
+def _together(place: Path) -> CrossFindings:
+    found = CrossFindings()
+    if place.exists():
+        for path in (place, *_settings(place)):
+            one = check_together(path)
+            found.errors += one.errors
+            found.warnings += one.warnings
+    return found
+
+
+def _settings(place: Path) -> list[Path]:
+    """The settings files in a folder."""
+    if not place.is_dir():
+        return []
+    return [one for one in _documents(place) if Settings.is_settings(one)]
 
 
 def _faults(place: Path) -> tuple[ConfigError, ...]:
@@ -76,7 +102,7 @@ def _faults(place: Path) -> tuple[ConfigError, ...]:
         )
         return (missing,)
     if place.is_dir():
-        settings = [one for one in _documents(place) if Settings.is_settings(one)]
+        settings = _settings(place)
         names = {str(one) for one in settings}
         others = [one for one in check_documents(place) if one.file not in names]
         return (*others, *(fault for one in settings for fault in check_settings(one)))
@@ -88,9 +114,7 @@ def _faults(place: Path) -> tuple[ConfigError, ...]:
 def _warnings(place: Path) -> list[ConfigError]:
     if not place.exists():
         return []
-    files = _documents(place) if place.is_dir() else []
-    settings = [one for one in files if Settings.is_settings(one)]
-    return [one for path in (place, *settings) for one in check_warnings(path)]
+    return [one for path in (place, *_settings(place)) for one in check_warnings(path)]
 
 
 def _documents(folder: Path) -> list[Path]:

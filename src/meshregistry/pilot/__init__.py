@@ -1,7 +1,7 @@
 """The composition root: everything together, to embed or to run."""
 
 from meshregistry.pilot._changes import CatalogChanges
-from meshregistry.pilot._checks import check_documents, check_warnings
+from meshregistry.pilot._checks import check_documents, check_together, check_warnings
 from meshregistry.pilot._documents import (
     catalog_document,
     endpoints_document,
@@ -25,6 +25,7 @@ __all__ = [
     "catalog_document",
     "check_documents",
     "check_settings",
+    "check_together",
     "check_warnings",
     "endpoints_document",
     "explain_document",

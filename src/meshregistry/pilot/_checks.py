@@ -6,9 +6,15 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from meshregistry.errors import ConfigError
-from meshregistry.pilot._rule_sources import rule_readings
+from meshregistry.pilot._rule_sources import FILE, rule_readings
 from meshregistry.registries import document_faults, rule_documents
-from meshregistry.rules import RULE_KINDS, MeshSettings, read_rules
+from meshregistry.rules import (
+    RULE_KINDS,
+    CrossFindings,
+    MeshSettings,
+    cross_findings,
+    read_rules,
+)
 from meshregistry.settings import Settings
 
 if TYPE_CHECKING:
@@ -28,6 +34,31 @@ def check_warnings(path: Path) -> Iterator[ConfigError]:
         else:
             for _, reading in _readings(path):
                 yield from reading.warnings
+
+
+def check_together(path: Path) -> CrossFindings:
+    """What is wrong between the routing documents of a settings file, or of a path.
+
+    References to what is not there are errors only where all documents are at hand: in
+    settings whose rule sources are all files. Nothing is said while a document is broken.
+    """
+    readings: list[Reading] = []
+    is_whole = False
+    try:
+        if path.is_file() and Settings.is_settings(path):
+            settings = Settings.load(path)
+            is_whole = all(one.kind == FILE for one in settings.rules)
+            readings = list(rule_readings(settings))
+        else:
+            readings = [reading for _, reading in _readings(path)]
+    except ConfigError:
+        return CrossFindings()
+    if any(reading.errors for reading in readings):
+        return CrossFindings()
+    found = cross_findings(rule for reading in readings for rule in reading.rules)
+    if is_whole:
+        return found
+    return CrossFindings(errors=[], warnings=[*found.errors, *found.warnings])
 
 
 def check_documents(path: Path) -> Iterator[ConfigError]:

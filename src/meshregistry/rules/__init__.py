@@ -1,5 +1,6 @@
 """What operators say about the mesh: settings of the whole, and the neutral rule set."""
 
+from meshregistry.rules._cross import CrossFindings, cross_findings
 from meshregistry.rules._delegation import narrowed
 from meshregistry.rules._destinations import (
     Balancing,
@@ -76,6 +77,7 @@ __all__ = [
     "ConnectionPool",
     "ConnectionRoute",
     "Cors",
+    "CrossFindings",
     "Delay",
     "Destination",
     "DestinationPolicy",
@@ -125,6 +127,7 @@ __all__ = [
     "TrafficPolicy",
     "Warmup",
     "WeightedDestination",
+    "cross_findings",
     "host_rank",
     "is_exported",
     "is_host_match",
