@@ -149,7 +149,7 @@ class TestRouting:
         assert levels == ["error", "warning", "warning"]
         place = one["results"][0]["locations"][0]["physicalLocation"]
         assert place["artifactLocation"]["uri"] == "routing.yaml"
-        assert place["region"]["startLine"] == 8
+        assert place["region"]["startLine"] == 9
         assert "not a host name" in one["results"][0]["message"]["text"]
 
     def test_kinds_that_nobody_reads_stay_faults(self, folder, run):
