@@ -8,6 +8,7 @@ import logging
 import pytest
 
 from meshregistry import Pilot, Settings
+from meshregistry.pilot._documents import rules_document
 
 GOOD = (
     "apiVersion: networking.istio.io/v1\nkind: DestinationRule\n"
@@ -78,3 +79,22 @@ def test_what_is_wrong_is_logged(run_async, settings, tmp_path, caplog):
     with caplog.at_level(logging.WARNING, "meshregistry.pilot"):
         run_async(main())
     assert any("rules.yaml:4" in record.message for record in caplog.records)
+
+
+def test_rule_sources_are_shown(run_async, settings, tmp_path):
+    """As figures, and as a document with every message."""
+
+    async def main():
+        path = tmp_path / "rules.yaml"
+        path.write_text(GOOD + "---\n" + GOOD.replace("host", "hots").replace("name: a", "name: b"))
+        async with Pilot(settings, serve=False) as pilot:
+            await pilot.synced(10)
+            (shown,) = rules_document(pilot.rule_sources())["rule_sources"]
+            assert (shown["kind"], shown["condition"], shown["documents"]) == ("file", "SYNCED", 2)
+            assert "did you mean host" in shown["errors"][0]
+            figures = {one.name: dict(one.samples) for one in pilot.statistics()}
+            for name, value in (("documents", 2), ("errors", 2), ("warnings", 0)):
+                assert list(figures[f"meshregistry_rule_{name}"].values()) == [value]
+            assert list(figures["meshregistry_rule_source_synced"].values()) == [1]
+
+    run_async(main())

@@ -318,7 +318,7 @@ class TestPages:
     def test_every_document_is_that_of_the_command(
         self, run_async, memory_settings, record, make_proxy
     ):
-        """Catalog, sources, proxies, resources, explain."""
+        """Catalog, sources, rules, proxies, resources, explain."""
 
         async def main():
             async with Pilot(memory_settings) as pilot:
@@ -337,7 +337,7 @@ class TestPages:
                 _, explained = await get(pilot, "/debug/explain?host=a.b:80&proxy=edge")
                 assert pilot.explain("a.b:80", "edge") == explained
                 _, listed = await get(pilot, "/debug")
-                assert 5 == len(listed["documents"])
+                assert 6 == len(listed["documents"])
 
         run_async(main())
 
@@ -419,7 +419,7 @@ class TestPages:
                 for name in ("sources", "proxies", "catalog"):
                     assert f'get("{name}")' in text
                     assert 200 == (await get(pilot, f"/debug/{name}"))[0]
-                assert {"state", "sources", "proxies", "services"} == set(ids)
+                assert {"state", "sources", "rules", "proxies", "services"} == set(ids)
 
         run_async(main())
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from meshregistry.aggregate import PartStatus, SourceStatus
     from meshregistry.loader import Plugins
     from meshregistry.model import Catalog, CatalogEntry, Conflict, Endpoint
+    from meshregistry.pilot._rule_book import RuleStatus
 
     Json = dict[str, Any]
 
@@ -111,6 +112,25 @@ def sources_document(statuses: Iterable[SourceStatus]) -> Json:
                 },
                 "counters": dict(status.counters),
                 "parts": [{"name": part.name, **_part(part)} for part in status.parts if part.name],
+            }
+            for status in statuses
+        ]
+    }
+
+
+def rules_document(statuses: Iterable[RuleStatus]) -> Json:
+    """Each rule source: its documents, and what is wrong with them."""
+    return {
+        "rule_sources": [
+            {
+                "id": status.id,
+                "kind": status.kind,
+                "condition": str(status.condition),
+                "is_synced": status.is_synced,
+                "documents": status.documents,
+                "error": status.error and str(status.error),
+                "errors": [error.message for error in status.errors],
+                "warnings": [warning.message for warning in status.warnings],
             }
             for status in statuses
         ]

@@ -17,7 +17,7 @@ from meshregistry.pilot._documents import about, explain_document
 from meshregistry.pilot._publisher import Publisher
 from meshregistry.pilot._reload import ReloadReport, compare, in_force
 from meshregistry.pilot._rule_sources import RuleSources
-from meshregistry.pilot._statistics import source_metrics
+from meshregistry.pilot._statistics import rule_metrics, source_metrics
 from meshregistry.pilot._threaded import ThreadedPilot
 from meshregistry.pilot._waiting import Waiting
 from meshregistry.pilot._wiring import Wiring, load_plugins
@@ -413,7 +413,7 @@ class Pilot:
 
     def statistics(self) -> tuple[Metric, ...]:
         """The current figures as plain values; `meshregistry.server` exports them."""
-        own = source_metrics(self.sources(), self.catalog)
+        own = source_metrics(self.sources(), self.catalog) + rule_metrics(self.rule_sources())
         return (*own, *(self._serving.metrics() if self._serving is not None else ()))
 
     @property

@@ -17,7 +17,7 @@ from meshregistry.model import (
     type_traits,
 )
 from meshregistry.pilot._derivation import resources_document
-from meshregistry.pilot._documents import catalog_document, sources_document
+from meshregistry.pilot._documents import catalog_document, rules_document, sources_document
 from meshregistry.server import (
     Assignment,
     GrpcLimits,
@@ -197,6 +197,7 @@ class Serving:
                 {
                     "catalog": lambda _: catalog_document(self._pilot.catalog),
                     "sources": lambda _: sources_document(self._pilot.sources()),
+                    "rules": lambda _: rules_document(self._pilot.rule_sources()),
                     "proxies": lambda _: self.proxies_document(),
                     "resources": self._resources,
                     "explain": self._explain,

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from meshregistry.aggregate import SourceStatus
     from meshregistry.model import Catalog
+    from meshregistry.pilot._rule_book import RuleStatus
 
 
 def source_metrics(statuses: Sequence[SourceStatus], catalog: Catalog) -> tuple[Metric, ...]:
@@ -91,6 +92,43 @@ def source_metrics(statuses: Sequence[SourceStatus], catalog: Catalog) -> tuple[
             "gauge",
             "Generation of the current world; 0 before the first.",
             catalog.generation,
+        ),
+    )
+
+
+def rule_metrics(statuses: Sequence[RuleStatus]) -> tuple[Metric, ...]:
+    """Conditions of the rule sources, and how their documents are."""
+
+    def each(read: Callable[[RuleStatus], float]) -> dict[Labels, float]:
+        return {
+            Labels({"source": status.id, "kind": status.kind}): float(read(status))
+            for status in statuses
+        }
+
+    return (
+        Metric.of(
+            "meshregistry_rule_source_synced",
+            "gauge",
+            "1 while what the rule source said is current, else 0.",
+            each(lambda status: status.condition is Condition.SYNCED),
+        ),
+        Metric.of(
+            "meshregistry_rule_documents",
+            "gauge",
+            "Documents that the rule source has.",
+            each(lambda status: status.documents),
+        ),
+        Metric.of(
+            "meshregistry_rule_errors",
+            "gauge",
+            "What is wrong with documents of the rule source.",
+            each(lambda status: len(status.errors)),
+        ),
+        Metric.of(
+            "meshregistry_rule_warnings",
+            "gauge",
+            "What documents of the rule source say to no effect.",
+            each(lambda status: len(status.warnings)),
         ),
     )
 
