@@ -220,10 +220,16 @@ def _admin_of(config: str | None) -> str:
 @click.command()
 @click.argument("host")
 @click.option("--proxy", "node_id", metavar="NODE_ID", help="As this proxy sees it.")
+@click.option(
+    "--request",
+    metavar="WORDS",
+    help="Walk the proxy's routing decision for a request, such as \"GET /a -H 'x: y'\".",
+)
 @listing
 def explain(
     host: str,
     node_id: str | None,
+    request: str | None,
     config: str | None,
     output: str,
     server: str | None,
@@ -239,10 +245,14 @@ def explain(
         server,
         timeout,
         "explain",
-        lambda pilot: pilot.explain(host, node_id),
+        lambda pilot: pilot.explain(host, node_id, request),
         host=host,
         proxy=node_id,
+        request=request,
     )
+    if request is not None:
+        _emit_decision(document, output)
+        return completeness(unsynced, allow_partial=allow_partial)
     columns = ("SERVICE", "WHAT", "VALUE", "FROM")
     rows = (
         (entry["service"], step["what"], step["value"], step["from"])
@@ -253,6 +263,30 @@ def explain(
     if output == "table" and node_id is not None:
         _emit_resources(document["resources"], output)
     return completeness(unsynced, allow_partial=allow_partial)
+
+
+def _emit_decision(document: dict[str, Any], output: str) -> None:
+    """The routes that were tried, and where the request goes."""
+    decision = document["decision"]
+    rows = (
+        (step["route"], step["reason"] or "takes it", step["origin"]) for step in decision["steps"]
+    )
+    emit(document, output, ("ROUTE", "WHY", "FROM"), rows)
+    if output != "table":
+        return
+    if decision["redirect"]:
+        note(f"redirected with {decision['status']} to {decision['redirect']}")
+    elif decision["status"]:
+        note(f"answered with {decision['status']}")
+    for detail in decision["details"]:
+        note(detail)
+    found = [
+        (one["cluster"], f"{one['percent']:g} %", end["endpoint"], ", ".join(end["sources"]))
+        for one in decision["clusters"]
+        for end in one["endpoints"] or [{"endpoint": "", "sources": []}]
+    ]
+    if found:
+        table(("CLUSTER", "SHARE", "ENDPOINT", "SOURCES"), found)
 
 
 @click.command()

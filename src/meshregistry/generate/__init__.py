@@ -1,5 +1,6 @@
 """Derive: a world and a proxy key in, a consistent resource set out. Pure."""
 
+from meshregistry.generate._explain import Decision, HttpRequest, Step, decide, decision_document
 from meshregistry.generate._naming import ClusterName
 from meshregistry.generate._output import Generated
 from meshregistry.generate._pipeline import (
@@ -16,14 +17,19 @@ __all__ = [
     "SCOPE_GENERATORS",
     "SERVICE_GENERATORS",
     "ClusterName",
+    "Decision",
     "Derived",
     "Generated",
+    "HttpRequest",
     "OwnPort",
     "Pipeline",
     "Place",
     "Scope",
     "ScopeGenerator",
+    "Step",
     "View",
     "World",
     "dangling_references",
+    "decide",
+    "decision_document",
 ]

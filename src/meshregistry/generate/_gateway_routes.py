@@ -12,16 +12,15 @@ from meshregistry.generate._gateway_plan import Manner, domains, gateway_plan
 from meshregistry.generate._output import Generated
 from meshregistry.generate._resolution import Resolved, resolved
 from meshregistry.generate._route_match import CalledAt
-from meshregistry.generate._routes import HostRoute, joined, missing
+from meshregistry.generate._routes import HostRoute, HostRoutes, joined, missing
 from meshregistry.rules import ServerProtocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from meshregistry.errors import GenerationError
     from meshregistry.generate._gateway_plan import Opening, Served
     from meshregistry.generate._world import View
-    from meshregistry.model import Resource
     from meshregistry.rules import Destination, HashKey, HttpRoute
 
 _NOT_FOUND = 404
@@ -29,17 +28,28 @@ _NOT_FOUND = 404
 
 def gateway_routes(view: View) -> Generated:
     """A route configuration for each port with plain HTTP, and for each server with HTTPS."""
+    every = [words for _, words in gateway_hosts(view)]
+    return Generated(
+        resources=(
+            one
+            for words in every
+            for one in joined(view, words.name, words.hosts, ignore_port=True)
+        ),
+        faults=(fault for words in every for fault in words.faults),
+    )
+
+
+def gateway_hosts(view: View) -> Iterator[tuple[int, HostRoutes]]:
+    """The port and the virtual hosts of each configuration."""
     plan = gateway_plan(view.gateways, view.mesh.router.address)
-    resources: list[Resource] = []
-    faults: list[GenerationError] = []
     for opening in plan.openings:
         for name, served in _by_configuration(opening).items():
+            faults: list[GenerationError] = []
             hosts = _hosts(view, name, served, faults)
             port = opening.place.number
             if not any("*" in host.domains for host in hosts):
                 hosts.append(HostRoute(f"blackhole:{port}", ("*",), status=_NOT_FOUND))
-            resources += joined(view, name, hosts, ignore_port=True)
-    return Generated(resources=resources, faults=faults)
+            yield port, HostRoutes(name, tuple(hosts), tuple(faults))
 
 
 def _by_configuration(opening: Opening) -> dict[str, list[Served]]:

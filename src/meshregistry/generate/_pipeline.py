@@ -204,6 +204,14 @@ class Pipeline:
             ),
         )
 
+    def view(self, world: World, key: ProxyKey) -> View:
+        """All that generators may read of a world for a proxy key."""
+        self._advance(world)
+        own_sight = self._sight(world, key)
+        scope = self._scope(world, key.namespace, own_sight)
+        facts = self._facts(world, scope, key, own_sight)
+        return View(mesh=self._mesh(world, own_sight), **facts)
+
     def _advance(self, world: World) -> None:
         """Make this the current world; forget what the last one did not use."""
         last, self._world = self._world, world

@@ -86,8 +86,30 @@ class _Claim:
         return cls(service.host, port.number, (service, port), view.routing.rule(service.host))
 
 
+@frozen
+class HostRoutes:
+    """The words of a route configuration, and what was decided against.
+
+    Attributes:
+        name: of the configuration.
+        hosts: its virtual hosts.
+        faults: what could not be generated.
+    """
+
+    name: str
+    hosts: tuple[HostRoute, ...]
+    faults: tuple[GenerationError, ...] = ()
+
+
 def router_routes(view: View) -> Generated:
     """All HTTP services by host name, in the one route configuration of a router."""
+    words = router_hosts(view)
+    resources = joined(view, words.name, words.hosts, ignore_port=False)
+    return Generated(resources=resources, faults=(*words.faults, *_ignored(view)))
+
+
+def router_hosts(view: View) -> HostRoutes:
+    """The virtual hosts of a router that no gateway selects."""
     http_port = view.mesh.router.http_port
     services = [
         (service, port)
@@ -99,18 +121,25 @@ def router_routes(view: View) -> Generated:
     wishes = [router_wishes(service, port, http_port) for service, port in services]
     wishes += [host_wishes(claim.host, http_port) for claim in claims[len(services) :]]
     last = HostRoute(name=f"unknown:{http_port}", domains=("*",), status=_NOT_FOUND)
-    name = _naming.router_routes(http_port)
-    made = _configuration(view, name, claims, wishes, last, ignore_port=False)
-    return Generated(resources=made.resources, faults=(*made.faults, *_ignored(view)))
+    return _configuration(view, _naming.router_routes(http_port), claims, wishes, last)
 
 
 def outbound_routes(view: View) -> Generated:
     """One route configuration for each port on which sidecars reach HTTP services."""
+    every = list(outbound_hosts(view))
+    resources = (
+        one for words in every for one in joined(view, words.name, words.hosts, ignore_port=True)
+    )
+    faults = (fault for words in every for fault in words.faults)
+    return Generated(resources=resources, faults=(*faults, *_ignored(view)))
+
+
+def outbound_hosts(view: View) -> Iterator[HostRoutes]:
+    """The virtual hosts of each port on which sidecars reach HTTP services."""
     if view.mesh.outbound_traffic_policy is OutboundTrafficPolicy.ALLOW_ANY:
         last = HostRoute("allow_any", ("*",), cluster=_naming.PASSTHROUGH_CLUSTER)
     else:
         last = HostRoute("block_all", ("*",), status=_BAD_GATEWAY)
-    parts = []
     for number, services in sidecar_bindings(view.scope).http.items():
         others = _other_hosts(view, number) if number == _PLAIN_HTTP else []
         wishes = [
@@ -119,11 +148,7 @@ def outbound_routes(view: View) -> Generated:
         ]
         claims = [*(_Claim.of(view, *one) for one in services), *others]
         name = _naming.outbound_routes(number)
-        parts.append(_configuration(view, name, claims, wishes, last, ignore_port=True))
-    return Generated(
-        resources=(one for part in parts for one in part.resources),
-        faults=(*(fault for part in parts for fault in part.faults), *_ignored(view)),
-    )
+        yield _configuration(view, name, claims, wishes, last)
 
 
 def _ignored(view: View) -> Iterator[GenerationError]:
@@ -198,10 +223,8 @@ def _configuration(
     claims: Sequence[_Claim],
     wishes: Sequence[Sequence[Wish]],
     last: HostRoute,
-    *,
-    ignore_port: bool,
-) -> Generated:
-    """Join a route configuration; `last` takes what no service does, if nobody has ``*``."""
+) -> HostRoutes:
+    """The words of a route configuration; `last` takes what no service does, if nobody has ``*``."""
     allotted, collisions = allot(wishes)
     faults = [
         GenerationError(
@@ -222,8 +245,7 @@ def _configuration(
             routes.append(route)
     if not any("*" in route.domains for route in routes):
         routes.append(last)
-    resources = joined(view, name, routes, ignore_port=ignore_port)
-    return Generated(resources=resources, faults=faults)
+    return HostRoutes(name, tuple(routes), tuple(faults))
 
 
 def joined(

@@ -12,7 +12,7 @@ try:
     from google.protobuf import json_format
     from google.protobuf.any_pb2 import Any as PackedMessage
 
-    from meshregistry.generate import Pipeline, World
+    from meshregistry.generate import HttpRequest, Pipeline, World, decide, decision_document
 except ModuleNotFoundError as error:
     raise MissingExtraError("server", error.name or str(error)) from error
 
@@ -45,6 +45,16 @@ class Derivation:
     def key(self, proxy: Proxy) -> ProxyKey:
         """What may influence the configuration of this proxy, in the current world."""
         return self._pipeline.proxy_key(self._world, proxy)
+
+    def decision(self, key: ProxyKey, request: HttpRequest) -> dict[str, Any]:
+        """What becomes of a request at such a proxy, as JSON.
+
+        Raises:
+            LookupError: if the proxy has no HTTP listener at that port.
+        """
+        view = self._pipeline.view(self._world, key)
+        decision = decide(view, key.role, request)
+        return decision_document(view, self._world.catalog, request, decision)
 
     def derive(self, key: ProxyKey) -> Derived:
         """The resource set of one proxy key, with what could not be generated."""

@@ -16,6 +16,7 @@ from meshregistry.pilot._changes import CatalogChanges
 from meshregistry.pilot._documents import about, explain_document
 from meshregistry.pilot._publisher import Publisher
 from meshregistry.pilot._reload import ReloadReport, compare, in_force
+from meshregistry.pilot._requests import http_ports, request_words
 from meshregistry.pilot._rule_sources import RuleSources
 from meshregistry.pilot._statistics import rule_metrics, source_metrics
 from meshregistry.pilot._threaded import ThreadedPilot
@@ -387,18 +388,47 @@ class Pilot:
         derived = derivation.derive(derivation.key(self._proxy(node_id)))
         return resources_document(derived.resources, derived.faults, type_name)
 
-    def explain(self, host: str, node_id: str | None = None) -> dict[str, Any]:
+    def explain(
+        self, host: str, node_id: str | None = None, request: str | None = None
+    ) -> dict[str, Any]:
         """Which sources and decisions led to what is known of a host, or ``host:port``.
 
+        Args:
+            host: of a service; with a request, any that the proxy routes.
+            node_id: as this proxy sees it; needed with a request.
+            request: such as ``GET /a -H 'x: y'``: the routing decision is walked, too.
+
         Raises:
-            LookupError: if no source knows the host.
-            ValueError: if the host or node id is malformed.
+            LookupError: if no source knows the host, or the proxy routes nothing there.
+            ValueError: if the host, node id or request is malformed.
         """
+        if request is not None:
+            return self._explain_request(host, node_id, request)
         document = explain_document(self.merged, host, self.sources())
         if node_id is not None:
             hosts = (str(entry.service.host) for entry in self.merged.find(host.partition(":")[0]))
             document["resources"] = about(self.resources_document(node_id), hosts)
         return document
+
+    def _explain_request(self, host: str, node_id: str | None, text: str) -> dict[str, Any]:
+        from meshregistry.generate import HttpRequest  # noqa: PLC0415 - an extra
+        from meshregistry.pilot._derivation import Derivation  # noqa: PLC0415 - an extra
+
+        if node_id is None:
+            raise ValueError("a request is routed by a proxy: name one with --proxy NODE_ID")
+        name, _, number = host.partition(":")
+        if number and not number.isdecimal():
+            raise ValueError(f"{number!r} is not a port: write HOST:PORT")
+        known = self.merged.find(name)
+        port = int(number) if number else min(http_ports(known), default=None)
+        request = HttpRequest(host=name, port=port, **request_words(text))
+        derivation = Derivation()
+        derivation.renew(self.merged, self._settings.mesh, self.source_order(), self.rules)
+        document = (
+            explain_document(self.merged, host, self.sources()) if known else {"services": []}
+        )
+        decision = derivation.decision(derivation.key(self._proxy(node_id)), request)
+        return {**document, "decision": decision}
 
     def _proxy(self, node_id: str) -> Proxy:
         try:

@@ -225,7 +225,7 @@ class Serving:
         host = query.get("host")
         if not host:
             raise ValueError("name a host: /debug/explain?host=HOST")
-        return self._pilot.explain(host, query.get("proxy"))
+        return self._pilot.explain(host, query.get("proxy"), query.get("request"))
 
     def proxies_document(self) -> dict[str, Any]:
         """Connected proxies and what each holds of each type."""

@@ -190,9 +190,11 @@ class ThreadedPilot:
         """What a proxy with that node id would be sent."""
         return self._call(partial(self._pilot.resources_document, node_id, type_name))
 
-    def explain(self, host: str, node_id: str | None = None) -> dict[str, Any]:
+    def explain(
+        self, host: str, node_id: str | None = None, request: str | None = None
+    ) -> dict[str, Any]:
         """Which sources and decisions led to what is known of a host."""
-        return self._call(partial(self._pilot.explain, host, node_id))
+        return self._call(partial(self._pilot.explain, host, node_id, request))
 
     def reload(self, settings: Settings) -> ReloadReport:
         """Apply other settings; see `Pilot.reload`."""
