@@ -89,5 +89,5 @@ def test_a_locality_plays_a_part_only_for_policies_that_go_by_it(entry_of: Entry
         ),
     )
     seen = [service.standpoint("", here, Policies(policies=(one,))) for one in (plain, local)]
-    assert [one.locality for one in seen] == [Locality(), here]
+    assert [one.whereabouts.locality for one in seen] == [Locality(), here]
     assert [one.policy for one in seen] == [plain, local]

@@ -67,7 +67,8 @@ def _config_fields(cls: Any) -> tuple[ConfigField, ...]:
 
 
 def _field(attribute: attrs.Attribute[Any], hint: Any) -> ConfigField:
-    key = attribute.alias or attribute.name
+    # A key that is a word of Python has an alias like `from_`.
+    key = (attribute.alias or attribute.name).removesuffix("_")
     is_secret = unwrap_optional(hint)[0] is Secret
     return ConfigField(
         key=key,

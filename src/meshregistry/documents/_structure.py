@@ -119,7 +119,13 @@ class _Walk:
         if len(self.faults) > before:
             raise _Wrong
         try:
-            return cls(**values)
+            return cls(
+                **{
+                    one.attribute.alias or one.key: values[one.key]
+                    for one in fields
+                    if one.key in values
+                }
+            )
         except (ValueError, TypeError) as error:
             raise self.wrong(node, _reason(error)) from None
 

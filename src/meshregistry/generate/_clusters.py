@@ -13,9 +13,15 @@ from meshregistry.errors import GenerationError
 from meshregistry.generate import _naming
 from meshregistry.generate._cluster_policy import HTTP_OPTIONS, apply_policy
 from meshregistry.generate._endpoints import Assignment, assignment
+from meshregistry.generate._locality import (
+    ANYWHERE,
+    Preference,
+    Whereabouts,
+    locality_balancing,
+)
 from meshregistry.generate._output import Generated, packed, resource
 from meshregistry.generate._world import LOCALHOST
-from meshregistry.model import CLUSTER, ENDPOINT, Locality, Port, Protocol, Resolution, Selector
+from meshregistry.model import CLUSTER, ENDPOINT, Port, Protocol, Resolution, Selector
 from meshregistry.rules import OutboundTrafficPolicy, TrafficPolicy
 
 if TYPE_CHECKING:
@@ -35,7 +41,7 @@ def service_clusters(
     network: str,
     mesh: MeshSettings,
     policy: DestinationPolicy | None = None,
-    _locality: Locality = Locality(),
+    whereabouts: Whereabouts = ANYWHERE,
 ) -> Generated:
     """Clusters of a service with their assignments, for proxies on a network.
 
@@ -55,12 +61,13 @@ def service_clusters(
             continue
         name = _naming.outbound_cluster(entry.service.host, port.number)
         apart = [Selector(labels) for labels in policy.set_apart] if policy else ()
-        members = assignment(name, entry, port, network, apart=apart)
-        faults.extend(members.faults)
         general = TrafficPolicy() if policy is None else policy.policy(port.number)
+        preference = _preference(general, mesh, whereabouts, network)
+        members = assignment(name, entry, port, network, apart=apart, preference=preference)
+        faults.extend(members.faults)
         resources += _cluster_of(name, port, members, mesh, general)
         if policy is not None:
-            resources += _subsets(entry, port, network, mesh, policy)
+            resources += _subsets(entry, port, network, mesh, policy, whereabouts=whereabouts)
         if entry.service.resolution is Resolution.PASSTHROUGH and not members.message.endpoints:
             faults.append(
                 GenerationError(
@@ -75,17 +82,38 @@ def service_clusters(
 
 
 def _subsets(
-    entry: CatalogEntry, port: Port, network: str, mesh: MeshSettings, policy: DestinationPolicy
+    entry: CatalogEntry,
+    port: Port,
+    network: str,
+    mesh: MeshSettings,
+    policy: DestinationPolicy,
+    *,
+    whereabouts: Whereabouts,
 ) -> Iterator[Resource]:
     """A cluster for each subset, with those of the service's endpoints that have its labels."""
     for subset in policy.subsets:
         name = _naming.outbound_cluster(entry.service.host, port.number, subset.name)
         apart = [Selector(labels) for labels in policy.set_apart if labels != subset.labels]
-        members = assignment(
-            name, entry, port, network, chosen=Selector(subset.labels), apart=apart
-        )
         own = policy.policy(port.number, subset.name)
+        members = assignment(
+            name,
+            entry,
+            port,
+            network,
+            chosen=Selector(subset.labels),
+            apart=apart,
+            preference=_preference(own, mesh, whereabouts, network),
+        )
         yield from _cluster_of(name, port, members, mesh, own)
+
+
+def _preference(
+    policy: TrafficPolicy, mesh: MeshSettings, whereabouts: Whereabouts, network: str
+) -> Preference | None:
+    balancing = locality_balancing(policy, mesh)
+    if balancing is None:
+        return None
+    return Preference(balancing=balancing, whereabouts=whereabouts, network=network)
 
 
 def _cluster_of(
@@ -94,6 +122,8 @@ def _cluster_of(
     """A cluster with its assignment."""
     cluster = _cluster(name, mesh, is_http2=port.protocol.is_http2)
     apply_policy(cluster, policy, is_http=port.protocol.is_http)
+    if locality_balancing(policy, mesh) is not None:
+        cluster.common_lb_config.locality_weighted_lb_config.SetInParent()
     if members.is_resolved_by_proxy:
         cluster.type = cluster_pb2.Cluster.STRICT_DNS
         cluster.dns_lookup_family = cluster_pb2.Cluster.V4_PREFERRED

@@ -9,6 +9,7 @@ from envoy.config.core.v3 import health_check_pb2
 from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
 
 from meshregistry.errors import GenerationError
+from meshregistry.generate._locality import Group, Preference, grouped
 from meshregistry.generate._world import is_reachable
 from meshregistry.model import ENDPOINT, AddressKind, Health, Locality, Resolution, Selector
 
@@ -50,11 +51,12 @@ def assignment(
     *,
     chosen: Selector = EVERYTHING,
     apart: Sequence[Selector] = (),
+    preference: Preference | None = None,
 ) -> Assignment:
     """The assignment of a cluster for proxies on a network; possibly empty.
 
     It has the endpoints whose labels the selector chooses, without those that are set
-    apart.
+    apart; the preference decides in which order, and with what shares.
 
     The kinds of *all* addresses of the port decide who resolves names, whatever their
     health, so that an endpoint that falls ill does not change the cluster's type.
@@ -85,7 +87,7 @@ def assignment(
         left_out.setdefault(reason, []).append(endpoint)
     return Assignment(
         is_resolved_by_proxy=by_proxy,
-        message=_message(name, by_locality),
+        message=_message(name, grouped(by_locality, preference)),
         faults=tuple(_fault(name, reason, some) for reason, some in left_out.items()),
     )
 
@@ -103,23 +105,21 @@ _NOT_TEXT = "values that are not valid Unicode text; correct them in their regis
 _ELSEWHERE = "only reached through a gateway, and none is known for the network"
 
 
-def _message(
-    name: str, by_locality: dict[Locality, list[Endpoint]]
-) -> endpoint_pb2.ClusterLoadAssignment:
-    scale = _scale(endpoint for group in by_locality.values() for endpoint in group)
+def _message(name: str, groups: Sequence[Group]) -> endpoint_pb2.ClusterLoadAssignment:
+    scale = _scale(endpoint for group in groups for endpoint in group.endpoints)
     message = endpoint_pb2.ClusterLoadAssignment(cluster_name=name)
-    for locality in sorted(by_locality):
-        group = message.endpoints.add()
-        if locality != _NOWHERE:
-            group.locality.region = locality.region
-            group.locality.zone = locality.zone
-            group.locality.sub_zone = locality.sub_zone
+    for one in groups:
+        group = message.endpoints.add(priority=one.priority)
+        if one.locality != _NOWHERE:
+            group.locality.region = one.locality.region
+            group.locality.zone = one.locality.zone
+            group.locality.sub_zone = one.locality.sub_zone
         total = 0
-        for endpoint in by_locality[locality]:
+        for endpoint in one.endpoints:
             weight = max(1, endpoint.weight // scale)
             total += weight
             _fill(group.lb_endpoints.add(), endpoint, weight)
-        group.load_balancing_weight.value = total
+        group.load_balancing_weight.value = total if one.weight is None else one.weight
     return message
 
 

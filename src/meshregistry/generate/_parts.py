@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from meshregistry.generate._ruling import Policies, reads_locality
+from meshregistry.generate._locality import ANYWHERE, Whereabouts, whereabouts_for
+from meshregistry.generate._ruling import Policies
 from meshregistry.generate._world import Scope
 from meshregistry.model import (
     Catalog,
@@ -41,12 +42,12 @@ class Standpoint:
 
     Attributes:
         network: of the proxy, if the service has endpoints on networks.
-        locality: of the proxy, if the policy goes by it.
+        whereabouts: of the proxy, as far as the policy goes by them.
         policy: that holds for the proxy.
     """
 
     network: str = ""
-    locality: Locality = Locality()
+    whereabouts: Whereabouts = ANYWHERE
     policy: DestinationPolicy | None = None
 
 
@@ -63,7 +64,7 @@ class OfService:
         policy = policies.of(self.entry.service)
         return Standpoint(
             network=network if self.is_on_networks else "",
-            locality=locality if policy is not None and reads_locality(policy) else Locality(),
+            whereabouts=whereabouts_for(policy, locality, policies.caller.labels),
             policy=policy,
         )
 

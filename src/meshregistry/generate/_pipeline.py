@@ -62,11 +62,12 @@ from meshregistry.model import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from meshregistry.generate._locality import Whereabouts
     from meshregistry.model import CatalogEntry, Proxy
     from meshregistry.rules import DestinationPolicy, MeshSettings
 
     ServiceGenerator = Callable[
-        [CatalogEntry, str, MeshSettings, DestinationPolicy | None, Locality], Generated
+        [CatalogEntry, str, MeshSettings, DestinationPolicy | None, Whereabouts], Generated
     ]
     Faults = tuple[GenerationError, ...]
 
@@ -455,9 +456,13 @@ class Pipeline:
         standpoint = held.standpoint(*place)
         products = held.products.get(standpoint)
         if products is None:
-            network, locality, policy = standpoint.network, standpoint.locality, standpoint.policy
+            network, policy, place_of = (
+                standpoint.network,
+                standpoint.policy,
+                standpoint.whereabouts,
+            )
             generated = [
-                make(entry, network, world.mesh, policy, locality)
+                make(entry, network, world.mesh, policy, place_of)
                 for make in self._service_generators
             ]
             products = held.products[standpoint] = Products(

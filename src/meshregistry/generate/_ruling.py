@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve, field, frozen
 
 from meshregistry.generate._isolation import NOTHING_APART, Isolation
+from meshregistry.generate._locality import read_labels, reads_locality
 from meshregistry.generate._sight import Sight
 from meshregistry.model import Labels, ServiceKey
 from meshregistry.rules import (
@@ -99,6 +100,7 @@ def policy_audience(rules: RuleSet, root: str) -> Audience:
             namespaces.add(policy.namespace)
         if policy.selector is not None:
             keys.update(policy.selector.labels)
+        keys.update(read_labels(policy))
         is_locality_read = is_locality_read or reads_locality(policy)
     return Audience(
         namespaces=frozenset(namespaces - {""}),
@@ -116,16 +118,6 @@ def _caller_matches(rule: RouteRule) -> Iterator[CallerMatch]:
         yield from (match.caller for match in route.matches)
     for connections in (*rule.tls, *rule.tcp):
         yield from (match.caller for match in connections.matches)
-
-
-def reads_locality(policy: DestinationPolicy) -> bool:
-    """Whether a policy prefers some localities, as seen from the caller's."""
-    every = (policy.policies, *(subset.policies for subset in policy.subsets))
-    return any(
-        one.load_balancer is not None and one.load_balancer.locality is not None
-        for policies in every
-        for one in (policies.all, *(of_port for _, of_port in policies.by_port))
-    )
 
 
 @frozen(kw_only=True, eq=False)

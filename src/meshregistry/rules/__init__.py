@@ -41,7 +41,12 @@ from meshregistry.rules._matches import (
     TextMatch,
     TextMatchKind,
 )
-from meshregistry.rules._mesh import MeshSettings, OutboundTrafficPolicy, RouterSettings
+from meshregistry.rules._mesh import (
+    LocalityLbSettings,
+    MeshSettings,
+    OutboundTrafficPolicy,
+    RouterSettings,
+)
 from meshregistry.rules._origin import Origin
 from meshregistry.rules._reading import FieldNote, Reading, RuleKind, Standing
 from meshregistry.rules._routes import (
@@ -101,6 +106,7 @@ __all__ = [
     "Keepalive",
     "LoadBalancer",
     "LocalityBalancing",
+    "LocalityLbSettings",
     "MeshSettings",
     "Mirror",
     "NamedMatch",

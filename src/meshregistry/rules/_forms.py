@@ -63,10 +63,15 @@ def field_notes(form: type[Any], prefix: str = "spec") -> Iterator[FieldNote]:
         standing = one.metadata.get("standing", Standing.SUPPORTED)
         inner = one.metadata.get("form")
         is_list = typing.get_origin(hints[one.name]) is tuple
-        path = f"{prefix}.{one.alias or one.name}" + ("[]" if is_list else "")
+        path = f"{prefix}.{_key(one)}" + ("[]" if is_list else "")
         yield FieldNote(path, standing, one.metadata.get("note", ""))
         if inner is not None:
             yield from field_notes(inner, path)
+
+
+def _key(one: attrs.Attribute[Any]) -> str:
+    """The key of a field in documents; one that is a word of Python has an alias like `from_`."""
+    return (one.alias or one.name).removesuffix("_")
 
 
 @define
@@ -91,7 +96,7 @@ class Reader:
             return
         hints = typing.get_type_hints(cls)
         for one in attrs.fields(cls):
-            place = node.get(one.alias or one.name)
+            place = node.get(_key(one))
             if place is None:
                 continue
             standing = one.metadata.get("standing", Standing.SUPPORTED)

@@ -24,6 +24,7 @@ from meshregistry.rules._destinations import (
     Warmup,
 )
 from meshregistry.rules._forms import Reader
+from meshregistry.rules._istio_locality import locality_balancing
 
 if TYPE_CHECKING:
     from meshregistry.documents import AnyNode, RuleDocument
@@ -45,7 +46,7 @@ def destination_rule(document: RuleDocument, domain: str) -> Reading:
     place = spec.get("host") or spec
     host = "*" if form.host == "*" else reader.host(place, form.host)
     policies = _policies(reader, form.policy)
-    subsets = _subsets(reader, form)
+    subsets = _subsets(reader, form, policies.all)
     key = document.key
     return reader.result(
         lambda: (
@@ -64,7 +65,9 @@ def destination_rule(document: RuleDocument, domain: str) -> Reading:
     )
 
 
-def _subsets(reader: Reader, form: forms.DestinationRuleForm) -> tuple[Subset, ...]:
+def _subsets(
+    reader: Reader, form: forms.DestinationRuleForm, below: TrafficPolicy
+) -> tuple[Subset, ...]:
     found: dict[str, Subset] = {}
     for place, one in reader.forms(form.subsets, forms.SubsetForm):
         if one.name in found:
@@ -74,16 +77,19 @@ def _subsets(reader: Reader, form: forms.DestinationRuleForm) -> tuple[Subset, .
         found[one.name] = Subset(
             name=one.name,
             labels=Labels(one.labels),
-            policies=_policies(reader, one.policy),
+            policies=_policies(reader, one.policy, below),
             origin=reader.origin(place),
         )
     return tuple(found.values())
 
 
-def _policies(reader: Reader, node: AnyNode | None) -> PortPolicies:
+def _policies(
+    reader: Reader, node: AnyNode | None, below: TrafficPolicy | None = None
+) -> PortPolicies:
     form = None if node is None else reader.form(node, forms.PolicyForm)
     if form is None:
         return PortPolicies()
+    general = _policy(reader, form, below)
     by_port: dict[int, TrafficPolicy] = {}
     for place, one in reader.forms(form.ports, forms.PortPolicyForm):
         if one.port is None:
@@ -91,20 +97,27 @@ def _policies(reader: Reader, node: AnyNode | None) -> PortPolicies:
         elif one.port.number in by_port:
             reader.fail(place, f"the port {one.port.number} is given twice", "keep one")
         else:
-            by_port[one.port.number] = _policy(reader, one)
-    return PortPolicies(all=_policy(reader, form), by_port=tuple(by_port.items()))
+            by_port[one.port.number] = _policy(
+                reader, one, general.over(below) if below else general
+            )
+    return PortPolicies(all=general, by_port=tuple(by_port.items()))
 
 
-def _policy(reader: Reader, form: forms.PolicyForm | forms.PortPolicyForm) -> TrafficPolicy:
+def _policy(
+    reader: Reader, form: forms.PolicyForm | forms.PortPolicyForm, below: TrafficPolicy | None
+) -> TrafficPolicy:
+    """What a form says; `below` is what it lies over."""
+    outlier = _outlier(form.outlier)
+    is_ejecting = (outlier or (below and below.outlier_detection)) is not None
     return TrafficPolicy(
-        load_balancer=_balancer(reader, form.balancer),
+        load_balancer=_balancer(reader, form.balancer, is_ejecting=is_ejecting),
         connection_pool=_pool(form.pool),
-        outlier_detection=_outlier(form.outlier),
+        outlier_detection=outlier,
         tls=_tls(reader, form.tls),
     )
 
 
-def _balancer(reader: Reader, node: AnyNode | None) -> LoadBalancer | None:
+def _balancer(reader: Reader, node: AnyNode | None, *, is_ejecting: bool) -> LoadBalancer | None:
     form = None if node is None else reader.form(node, forms.BalancerForm)
     if form is None or node is None:
         return None
@@ -122,6 +135,7 @@ def _balancer(reader: Reader, node: AnyNode | None) -> LoadBalancer | None:
         if form.warmup_seconds is not None
         else None
     )
+    locality = locality_balancing(reader, form.locality, has_outlier_detection=is_ejecting)
     if hashed is not None:
         key = _hash_key(reader, form.hash, hashed)
         maglev = hashed.maglev
@@ -130,6 +144,7 @@ def _balancer(reader: Reader, node: AnyNode | None) -> LoadBalancer | None:
             hash_key=key,
             minimum_ring_size=hashed.ring.minimum if hashed.ring else hashed.minimum,
             table_size=maglev.size if maglev else None,
+            locality=locality,
             warmup=warmup,
         )
     names = {"UNSPECIFIED": None, "LEAST_CONN": Balancing.LEAST_REQUEST}
@@ -142,7 +157,7 @@ def _balancer(reader: Reader, node: AnyNode | None) -> LoadBalancer | None:
             "write another one",
         )
         balancing = None
-    return LoadBalancer(balancing=balancing, warmup=warmup)
+    return LoadBalancer(balancing=balancing, locality=locality, warmup=warmup)
 
 
 def _hash_key(reader: Reader, node: AnyNode, form: forms.HashForm) -> HashKey | None:

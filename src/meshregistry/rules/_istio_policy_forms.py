@@ -9,6 +9,7 @@ from attrs.validators import and_, ge, gt, in_, le, min_len, optional
 
 from meshregistry.documents import Seconds
 from meshregistry.rules._forms import refused, works
+from meshregistry.rules._istio_locality import LocalityForm
 
 _COUNT = optional(ge(0))
 _SOME = optional(ge(1))
@@ -75,9 +76,7 @@ class BalancerForm:
     hash: Any = works("", form=HashForm, alias="consistentHash")
     warmup: WarmupForm | None = works("", form=WarmupForm)
     warmup_seconds: Seconds | None = works("older form of warmup", alias="warmupDurationSecs")
-    locality: Any = refused(
-        "localities are not balanced between yet", "leave it out", alias="localityLbSetting"
-    )
+    locality: Any = works("default: the mesh's", form=LocalityForm, alias="localityLbSetting")
     zone_aware: Any = refused(
         "zones are not balanced between yet", "leave it out", alias="zoneAwareLbSetting"
     )

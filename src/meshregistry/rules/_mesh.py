@@ -67,6 +67,18 @@ class RouterSettings:
 
 
 @frozen(kw_only=True)
+class LocalityLbSettings:
+    """The mesh's default of balancing between localities (MeshConfig.localityLbSetting).
+
+    Attributes:
+        enabled: whether services with outlier detection prefer endpoints near the caller,
+            unless their destination rule says something else.
+    """
+
+    enabled: bool = field(default=True, validator=instance_of(bool))
+
+
+@frozen(kw_only=True)
 class MeshSettings:
     """The `mesh` part of the settings.
 
@@ -82,6 +94,7 @@ class MeshSettings:
         access_log_file: file for access logs on the proxy, such as ``/dev/stdout``; empty
             means none.
         router: what routers listen on.
+        locality_lb_setting: whether near endpoints are preferred.
         root_namespace: whose destination policies are the defaults of the whole mesh.
 
     Raises:
@@ -99,4 +112,7 @@ class MeshSettings:
     healthy_panic_threshold: float = field(default=0.0, validator=and_(ge(0.0), le(_ALL)))
     access_log_file: str = field(default="", validator=instance_of(str))
     router: RouterSettings = field(factory=RouterSettings, validator=instance_of(RouterSettings))
+    locality_lb_setting: LocalityLbSettings = field(
+        factory=LocalityLbSettings, validator=instance_of(LocalityLbSettings)
+    )
     root_namespace: str = field(default="istio-system", validator=instance_of(str))
