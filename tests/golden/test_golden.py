@@ -126,7 +126,9 @@ def case(request: pytest.FixtureRequest) -> Path:
 def derived(case: Path) -> Derived:
     """What the proxy of a case is sent."""
     world = read_world(case / "world.yaml")
-    proxy = Proxy.identify(Node(**yaml.safe_load((case / "proxy.yaml").read_text())))
+    claims = yaml.safe_load((case / "proxy.yaml").read_text())
+    locality = Locality(**claims.pop("locality", {}))
+    proxy = Proxy.identify(Node(**claims, locality=locality))
     pipeline = Pipeline()
     return pipeline.derive(world, pipeline.proxy_key(world, proxy))
 
