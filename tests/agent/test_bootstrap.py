@@ -97,3 +97,14 @@ class TestBootstrap:
         """The message says what to write."""
         with pytest.raises(ValueError, match=r"write|host name"):
             bootstrap(node="a", cluster="web", xds=xds)
+
+    def test_sends_its_figures_where_it_is_told(self):
+        """Over UDP, to an IP address."""
+        document = bootstrap(node="a", cluster="b", xds="h:1", statsd="127.0.0.1:8125")
+        (sink,) = document["stats_sinks"]
+        socket = sink["typed_config"]["address"]["socket_address"]
+        assert socket == {"address": "127.0.0.1", "port_value": 8125, "protocol": "UDP"}
+        assert "stats_sinks" not in bootstrap(node="a", cluster="b", xds="h:1")
+        for wrong in ("unix:///run/statsd", "statsd:8125", "127.0.0.1"):
+            with pytest.raises(ValueError, match="write"):
+                bootstrap(node="a", cluster="b", xds="h:1", statsd=wrong)

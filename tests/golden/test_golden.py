@@ -36,7 +36,7 @@ from meshregistry.model import (
     ServiceRecord,
     type_traits,
 )
-from meshregistry.rules import MeshSettings, RouterSettings, RuleSet, read_rules
+from meshregistry.rules import MeshSettings, RouterSettings, RuleSet, TracingSettings, read_rules
 
 HERE = Path(__file__).parent
 CASES = sorted(path.parent.name for path in HERE.glob("*/world.yaml"))
@@ -80,6 +80,8 @@ def read_world(path: Path) -> World:
     mesh = words.get("mesh", {})
     if "router" in mesh:
         mesh["router"] = RouterSettings(**mesh["router"])
+    if "tracing" in mesh:
+        mesh["tracing"] = TracingSettings(**mesh["tracing"])
     return World(
         catalog=Catalog.of(read_entry(one) for one in words["services"]),
         mesh=MeshSettings(**mesh),

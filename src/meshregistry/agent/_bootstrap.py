@@ -34,6 +34,7 @@ def bootstrap(
     protocol: Literal["sotw", "delta"] = "delta",
     metadata: Mapping[str, Any] | None = None,
     connect_timeout: float = 1.0,
+    statsd: str | None = None,
 ) -> dict[str, Any]:
     """The bootstrap of an Envoy that gets everything over one ADS stream.
 
@@ -45,6 +46,7 @@ def bootstrap(
         protocol: the variant of xDS: state of the world, or incremental.
         metadata: of the node, such as ``{"NAMESPACE": "shop"}``.
         connect_timeout: seconds to reach the control plane.
+        statsd: where Envoy sends its figures over UDP, ``address:port``; None: nowhere.
 
     Raises:
         ValueError: if an address is malformed.
@@ -71,7 +73,25 @@ def bootstrap(
         del document["node"]["metadata"]
     if admin is not None:
         document["admin"] = {"address": _address(admin)}
+    if statsd is not None:
+        document["stats_sinks"] = [_statsd_sink(statsd)]
     return document
+
+
+def _statsd_sink(where: str) -> dict[str, Any]:
+    address = _address(where)
+    socket = address.get("socket_address")
+    if socket is None or address_kind(socket["address"]) is not AddressKind.IP:
+        msg = f"{where!r} cannot be sent statistics: write an IP address and a port"
+        raise ValueError(msg)
+    socket["protocol"] = "UDP"
+    return {
+        "name": "envoy.stat_sinks.statsd",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.config.metrics.v3.StatsdSink",
+            "address": address,
+        },
+    }
 
 
 def _xds_cluster(xds: str, connect_timeout: float) -> dict[str, Any]:

@@ -35,6 +35,9 @@ _EVERYWHERE = {"0.0.0.0", "::"}
     help="Envoy's own admin address, or 'none'.",
 )
 @click.option(
+    "--statsd", metavar="ADDRESS", help="Where Envoy sends its figures over UDP, as IP:PORT."
+)
+@click.option(
     "--protocol",
     type=click.Choice(["delta", "sotw"]),
     default="delta",
@@ -59,6 +62,7 @@ def bootstrap(
     cluster: str | None,
     xds: str | None,
     admin: str,
+    statsd: str | None,
     protocol: Literal["delta", "sotw"],
     output: str,
 ) -> None:
@@ -80,6 +84,7 @@ def bootstrap(
             xds=server,
             admin=None if admin == "none" else admin,
             protocol=protocol,
+            statsd=statsd,
         )
     except ValueError as error:
         raise ConfigError(str(error), file="<arguments>") from error

@@ -15,6 +15,7 @@ from meshregistry.generate._gateway_plan import Manner, gateway_plan, shared_hos
 from meshregistry.generate._listeners import TCP, access_log, add_tls_inspector, http_connections
 from meshregistry.generate._output import Generated, packed, resource
 from meshregistry.generate._route_match import CalledAt
+from meshregistry.generate._tracing import trace_references
 from meshregistry.model import CLUSTER, LISTENER, ROUTE
 from meshregistry.rules import GatewayTlsMode, ServerProtocol, is_host_match
 
@@ -78,7 +79,7 @@ def _http_chain(
     connections.use_remote_address.value = True
     connections.rds.route_config_name = served.routes
     connections.rds.config_source.CopyFrom(over_ads())
-    references.append((ROUTE, served.routes))
+    references += [(ROUTE, served.routes), *trace_references(connections)]
     return _chain(_HTTP, connections)
 
 

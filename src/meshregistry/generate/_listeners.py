@@ -27,6 +27,7 @@ from meshregistry.generate._connections import sidecar_connections, tcp_proxy
 from meshregistry.generate._output import Generated, packed, resource
 from meshregistry.generate._route_filters import CORS, FAULT
 from meshregistry.generate._route_match import CalledAt
+from meshregistry.generate._tracing import trace, trace_references
 from meshregistry.generate._world import LOCALHOST, Place
 from meshregistry.model import CLUSTER, LISTENER, ROUTE
 
@@ -179,14 +180,16 @@ def _tcp_listeners(
 
 
 def _inbound_listener(mesh: MeshSettings, own: OwnPort, name: str, cluster: str) -> Resource:
+    references = [(CLUSTER, cluster)]
     if not own.port.protocol.is_http:
         filters: tuple[str, Message] = (TCP, tcp_proxy([(cluster, 1)], access_log(mesh)))
     else:
         connections = _sidecar_http(mesh, f"inbound_{name}")
         connections.route_config.CopyFrom(_inbound_routes(own, cluster))
+        references += trace_references(connections)
         filters = ("envoy.filters.network.http_connection_manager", connections)
     message = _listener(Place(own.address, own.number), *filters, direction=_INBOUND)
-    return resource(LISTENER, name, message, [(CLUSTER, cluster)])
+    return resource(LISTENER, name, message, references)
 
 
 def _inbound_routes(own: OwnPort, cluster: str) -> route_pb2.RouteConfiguration:
@@ -224,7 +227,8 @@ def _with_routes(
         connections,
         direction=direction,
     )
-    return resource(LISTENER, message.name, message, [(ROUTE, routes)])
+    references = [(ROUTE, routes), *trace_references(connections)]
+    return resource(LISTENER, message.name, message, references)
 
 
 def http_connections(mesh: MeshSettings, prefix: str) -> hcm_pb2.HttpConnectionManager:
@@ -243,6 +247,7 @@ def http_connections(mesh: MeshSettings, prefix: str) -> hcm_pb2.HttpConnectionM
         access_log=access_log(mesh),
     )
     connections.normalize_path.value = True
+    trace(connections, mesh)
     return connections
 
 

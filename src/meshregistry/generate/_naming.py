@@ -7,6 +7,9 @@ from attrs import frozen
 PASSTHROUGH_CLUSTER = "PassthroughCluster"
 """Where traffic goes that no service claims and that is let through."""
 
+TRACING_CLUSTER = "tracing-collector"
+"""Where spans go."""
+
 BLACK_HOLE_CLUSTER = "BlackHoleCluster"
 """Where the share of a destination goes that is not there: it has no endpoints."""
 

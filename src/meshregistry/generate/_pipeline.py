@@ -37,6 +37,7 @@ from meshregistry.generate._ruling import (
 )
 from meshregistry.generate._said_ports import said_ports
 from meshregistry.generate._sight import Sight, sight
+from meshregistry.generate._tracing import tracing_cluster
 from meshregistry.generate._world import (
     OwnPort,
     Scope,
@@ -97,6 +98,7 @@ SERVICE_GENERATORS: tuple[ServiceGenerator, ...] = (service_clusters,)
 SCOPE_GENERATORS: Mapping[ProxyRole, tuple[ScopeGenerator, ...]] = MappingProxyType(
     {
         ProxyRole.ROUTER: (
+            ScopeGenerator(tracing_cluster, reads=()),
             ScopeGenerator(
                 edge_listeners,
                 reads=("scope", "routing", "connections", "policies", "gateways"),
@@ -104,6 +106,7 @@ SCOPE_GENERATORS: Mapping[ProxyRole, tuple[ScopeGenerator, ...]] = MappingProxyT
             ScopeGenerator(edge_routes, reads=("scope", "routing", "policies", "gateways")),
         ),
         ProxyRole.SIDECAR: (
+            ScopeGenerator(tracing_cluster, reads=()),
             ScopeGenerator(passthrough_cluster, reads=()),
             ScopeGenerator(outbound_listeners, reads=("scope", "connections", "policies", "taken")),
             ScopeGenerator(outbound_routes, reads=("scope", "namespace", "routing", "policies")),

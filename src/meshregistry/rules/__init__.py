@@ -46,6 +46,7 @@ from meshregistry.rules._mesh import (
     MeshSettings,
     OutboundTrafficPolicy,
     RouterSettings,
+    TracingSettings,
 )
 from meshregistry.rules._origin import Origin
 from meshregistry.rules._reading import FieldNote, Reading, RuleKind, Standing
@@ -130,6 +131,7 @@ __all__ = [
     "Subset",
     "TextMatch",
     "TextMatchKind",
+    "TracingSettings",
     "TrafficPolicy",
     "Warmup",
     "WeightedDestination",

@@ -6,7 +6,7 @@ import enum
 from typing import TYPE_CHECKING, Literal
 
 from attrs import field, frozen
-from attrs.validators import and_, ge, in_, instance_of, le
+from attrs.validators import and_, ge, in_, instance_of, le, optional
 
 from meshregistry.documents import Seconds
 from meshregistry.model import AddressKind, Hostname, address_kind, canonical_address
@@ -78,6 +78,41 @@ class LocalityLbSettings:
     enabled: bool = field(default=True, validator=instance_of(bool))
 
 
+def _is_host_and_port(_settings: object, attribute: Attribute[str], value: str) -> None:
+    host, _, port = value.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) <= _HIGHEST_PORT:
+        msg = f"{attribute.name} is {value!r}: write host:port, such as 127.0.0.1:9411"
+        raise ValueError(msg)
+
+
+@frozen(kw_only=True)
+class TracingSettings:
+    """Where proxies report the spans of requests (MeshConfig.extensionProviders).
+
+    Attributes:
+        provider: what the collector speaks: Zipkin's HTTP interface, or OTLP over gRPC.
+        address: of the collector, ``host:port``.
+        sampling: percentage of the requests whose callers have not decided that are traced.
+
+    Raises:
+        ValueError: if the address is malformed, or the percentage none.
+    """
+
+    provider: Literal["zipkin", "opentelemetry"] = field(validator=in_(("zipkin", "opentelemetry")))
+    address: str = field(validator=[instance_of(str), _is_host_and_port])
+    sampling: float = field(default=1.0, validator=and_(ge(0.0), le(_ALL)))
+
+    @property
+    def host(self) -> str:
+        """Of the address, without brackets."""
+        return self.address.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        """Of the address."""
+        return int(self.address.rpartition(":")[2])
+
+
 @frozen(kw_only=True)
 class MeshSettings:
     """The `mesh` part of the settings.
@@ -114,5 +149,8 @@ class MeshSettings:
     router: RouterSettings = field(factory=RouterSettings, validator=instance_of(RouterSettings))
     locality_lb_setting: LocalityLbSettings = field(
         factory=LocalityLbSettings, validator=instance_of(LocalityLbSettings)
+    )
+    tracing: TracingSettings | None = field(
+        default=None, validator=optional(instance_of(TracingSettings))
     )
     root_namespace: str = field(default="istio-system", validator=instance_of(str))
