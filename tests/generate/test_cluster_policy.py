@@ -22,6 +22,7 @@ from meshregistry.rules import (
     MeshSettings,
     OutlierDetection,
     PortPolicies,
+    RetryBudget,
     Subset,
     TrafficPolicy,
     Warmup,
@@ -254,3 +255,13 @@ def test_a_subset_has_a_cluster_of_those_with_its_labels(entry_of: EntryOf) -> N
     }
     assert policies["outbound|80|v1|a.shop"] == "RANDOM"
     assert policies["outbound|80|v3|a.shop"] == "LEAST_REQUEST"
+
+
+def test_a_budget_of_retries(made: Any) -> None:
+    """Beside the limits, of which Envoy then leaves out that of retries."""
+    cluster = made(TrafficPolicy(retry_budget=RetryBudget(percent=12.5, minimum=9)))
+    (thresholds,) = cluster["circuit_breakers"]["thresholds"]
+    assert thresholds["retry_budget"] == {
+        "budget_percent": {"value": 12.5},
+        "min_retry_concurrency": 9,
+    }

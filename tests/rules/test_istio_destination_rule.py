@@ -15,6 +15,7 @@ from meshregistry.rules import (
     Keepalive,
     LoadBalancer,
     OutlierDetection,
+    RetryBudget,
     TrafficPolicy,
     Warmup,
 )
@@ -242,3 +243,14 @@ def test_what_has_no_effect_is_said(spec):
         "spec.subsets[0]",
     ]
     assert reading.rules[0].policy(80).load_balancer == LoadBalancer()
+
+
+def test_a_budget_of_retries(spec):
+    """Of the requests under way, and some in any case."""
+    (policy,) = spec(
+        "DestinationRule",
+        "{host: a, trafficPolicy: {retryBudget: {percent: 12.5}}, "
+        "subsets: [{name: v, labels: {v: '1'}, trafficPolicy: {retryBudget: {minRetryConcurrency: 9}}}]}",
+    ).rules
+    assert policy.policies.all.retry_budget == RetryBudget(percent=12.5, minimum=3)
+    assert policy.policy(80, "v").retry_budget == RetryBudget(percent=20.0, minimum=9)

@@ -44,6 +44,10 @@ def apply_policy(cluster: cluster_pb2.Cluster, policy: TrafficPolicy, *, is_http
         _balance(cluster, policy.load_balancer)
     if policy.connection_pool is not None:
         _limit(cluster, policy.connection_pool, is_http=is_http)
+    if policy.retry_budget is not None:
+        budget = cluster.circuit_breakers.thresholds[0].retry_budget
+        budget.budget_percent.value = policy.retry_budget.percent
+        budget.min_retry_concurrency.value = policy.retry_budget.minimum
     if policy.outlier_detection is not None:
         _eject(cluster, policy.outlier_detection)
     if policy.tls is not None and policy.tls.mode is not ClientTlsMode.DISABLE:

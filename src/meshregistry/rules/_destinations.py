@@ -199,6 +199,19 @@ class ClientTls:
 
 
 @frozen(kw_only=True, cache_hash=True)
+class RetryBudget:
+    """How many retries may be under way, instead of a fixed number.
+
+    Attributes:
+        percent: of all requests under way and waiting.
+        minimum: that may be under way in any case.
+    """
+
+    percent: float = 20.0
+    minimum: int = 3
+
+
+@frozen(kw_only=True, cache_hash=True)
 class TrafficPolicy:
     """Settings for one port of a service, or for all; None: as the level above says."""
 
@@ -206,7 +219,7 @@ class TrafficPolicy:
     connection_pool: ConnectionPool | None = None
     outlier_detection: OutlierDetection | None = None
     tls: ClientTls | None = None
-    retry_budget_percent: float | None = None
+    retry_budget: RetryBudget | None = None
 
     def over(self, below: TrafficPolicy) -> TrafficPolicy:
         """This policy laid over another: piece by piece, what this one has replaces."""
@@ -215,9 +228,7 @@ class TrafficPolicy:
             connection_pool=self.connection_pool or below.connection_pool,
             outlier_detection=self.outlier_detection or below.outlier_detection,
             tls=self.tls or below.tls,
-            retry_budget_percent=below.retry_budget_percent
-            if self.retry_budget_percent is None
-            else self.retry_budget_percent,
+            retry_budget=self.retry_budget or below.retry_budget,
         )
 
 

@@ -19,6 +19,7 @@ from meshregistry.rules._destinations import (
     LoadBalancer,
     OutlierDetection,
     PortPolicies,
+    RetryBudget,
     Subset,
     TrafficPolicy,
     Warmup,
@@ -114,7 +115,15 @@ def _policy(
         connection_pool=_pool(form.pool),
         outlier_detection=outlier,
         tls=_tls(reader, form.tls),
+        retry_budget=_budget(form),
     )
+
+
+def _budget(form: forms.PolicyForm | forms.PortPolicyForm) -> RetryBudget | None:
+    """Only a policy for all ports has one."""
+    if isinstance(form, forms.PortPolicyForm) or form.budget is None:
+        return None
+    return RetryBudget(percent=form.budget.percent, minimum=form.budget.minimum)
 
 
 def _balancer(reader: Reader, node: AnyNode | None, *, is_ejecting: bool) -> LoadBalancer | None:

@@ -186,6 +186,14 @@ class PortPolicyForm:
 
 
 @frozen(kw_only=True)
+class BudgetForm:
+    """TrafficPolicy.RetryBudget."""
+
+    percent: float = works("20", default=20.0, validator=[ge(0.0), le(100.0)])
+    minimum: int = works("3", default=3, alias="minRetryConcurrency", validator=ge(0))
+
+
+@frozen(kw_only=True)
 class PolicyForm:
     """TrafficPolicy."""
 
@@ -198,7 +206,7 @@ class PolicyForm:
     proxy_protocol: Any = refused(
         "the PROXY protocol is not spoken", "leave it out", alias="proxyProtocol"
     )
-    budget: Any = refused("retry budgets are not known", "use maxRetries", alias="retryBudget")
+    budget: BudgetForm | None = works("instead of maxRetries", form=BudgetForm, alias="retryBudget")
 
 
 @frozen(kw_only=True)

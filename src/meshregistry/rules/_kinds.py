@@ -29,6 +29,7 @@ from meshregistry.rules._istio_destination_rule import destination_rule
 from meshregistry.rules._istio_forms import VirtualServiceForm
 from meshregistry.rules._istio_gateway import GatewayForm, gateway
 from meshregistry.rules._istio_policy_forms import DestinationRuleForm
+from meshregistry.rules._istio_proxy_config import ProxyConfigForm, proxy_config
 from meshregistry.rules._istio_security import (
     AuthorizationPolicyForm,
     PeerAuthenticationForm,
@@ -65,6 +66,7 @@ RULE_KINDS: tuple[RuleKind, ...] = (
     _kind("networking.istio.io", "DestinationRule", destination_rule, DestinationRuleForm, _ISTIO),
     _kind("networking.istio.io", "Gateway", gateway, GatewayForm, _ISTIO),
     _kind("networking.istio.io", "Sidecar", sidecar, SidecarForm, _ISTIO),
+    _kind("networking.istio.io", "ProxyConfig", proxy_config, ProxyConfigForm, ("v1", "v1beta1")),
     *(
         _kind("security.istio.io", kind, read, form, ("v1", "v1beta1"))
         for kind, read, form in (
