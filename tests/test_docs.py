@@ -332,7 +332,7 @@ def test_the_settings_of_the_how_to_pages_are_good():
         text
         for file in DOCS.glob("how-to/*.md")
         for text in blocks(file.read_text(encoding="utf-8"), "yaml")
-        if "sources:" in text
+        if text.startswith("sources:") or "\nsources:" in text
     ]
     assert found
     for text in found:

@@ -162,7 +162,13 @@ class Pilot:
             from meshregistry.pilot._derivation import Derivation  # noqa: PLC0415 - an extra
             from meshregistry.pilot._serving import Serving  # noqa: PLC0415 - an extra
 
-            self._serving = Serving(self, self._settings.server, self._plugins, Derivation())
+            self._serving = Serving(
+                self,
+                self._settings.server,
+                self._plugins,
+                Derivation(),
+                domain=self._settings.mesh.domain,
+            )
             await self._serving.start()
         self._spawn(self._supervisor.run(), "supervisor")
         if self._settings.rules:

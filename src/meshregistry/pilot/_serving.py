@@ -16,6 +16,7 @@ from meshregistry.model import (
     ProxyRole,
     type_traits,
 )
+from meshregistry.pilot._admission import review
 from meshregistry.pilot._derivation import resources_document
 from meshregistry.pilot._documents import catalog_document, rules_document, sources_document
 from meshregistry.server import (
@@ -30,6 +31,8 @@ from meshregistry.server import (
     ServerTls,
     admin_routes,
     probe_routes,
+    renewing_context,
+    webhook_routes,
 )
 
 if TYPE_CHECKING:
@@ -56,10 +59,17 @@ class Serving:
         settings: where to listen, and how.
         plugins: identify and admit proxies.
         derivation: gives resource sets.
+        domain: of the mesh.
     """
 
     def __init__(
-        self, pilot: Pilot, settings: ServerSettings, plugins: Plugins, derivation: Derivation
+        self,
+        pilot: Pilot,
+        settings: ServerSettings,
+        plugins: Plugins,
+        derivation: Derivation,
+        *,
+        domain: str,
     ) -> None:
         loop = asyncio.get_running_loop()
         self._now = loop.time
@@ -67,6 +77,7 @@ class Serving:
         self._settings = settings
         self._plugins = plugins
         self._derivation = derivation
+        self._domain = domain
         self._faults: dict[ProxyKey, tuple[GenerationError, ...]] = {}
         self._news = News()
         self._told: frozenset[str] = frozenset()
@@ -79,7 +90,13 @@ class Serving:
             limits=Limits(streams=settings.max_streams),
         )
         self._grpc = _listener(self._hub, settings)
-        self._http = HttpListeners(self._http_groups())
+        webhook = settings.webhook
+        tls = (
+            {}
+            if webhook is None
+            else {"webhook": renewing_context(webhook.certificate, webhook.key)}
+        )
+        self._http = HttpListeners(self._http_groups(), tls)
 
     # --- Life ---------------------------------------------------------------------
 
@@ -187,7 +204,7 @@ class Serving:
     # --- What people see ----------------------------------------------------------
 
     def _http_names(self) -> tuple[str, ...]:
-        names = ("http", "admin", "probes")
+        names = ("http", "admin", "probes", "webhook")
         return tuple(name for name in names if getattr(self._settings, name))
 
     def _http_groups(self) -> Mapping[str, Any]:
@@ -208,8 +225,13 @@ class Serving:
                 readiness=self._pilot.readiness,
                 collector=MetricsCollector(self._pilot.statistics),
             ),
+            "webhook": webhook_routes(lambda asked: review(asked, self._domain)),
         }
-        return {name: (getattr(self._settings, name), routes[name]) for name in self._http_names()}
+        own = self._settings.webhook
+        addresses = {name: getattr(self._settings, name) for name in self._http_names()}
+        if own is not None:
+            addresses["webhook"] = own.address
+        return {name: (str(address), routes[name]) for name, address in addresses.items()}
 
     def _resources(self, query: Mapping[str, str]) -> Any:
         node = query.get("node")

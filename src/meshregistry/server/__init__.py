@@ -21,6 +21,7 @@ from meshregistry.server._reports import (
 )
 from meshregistry.server._stream import Stream, Transport
 from meshregistry.server._tls import ServerTls
+from meshregistry.server._webhook import renewing_context, webhook_routes
 from meshregistry.server._xds_server import XdsServer
 
 __all__ = [
@@ -46,5 +47,7 @@ __all__ = [
     "discovery_handlers",
     "drain",
     "probe_routes",
+    "renewing_context",
     "resource_of",
+    "webhook_routes",
 ]

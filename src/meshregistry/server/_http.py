@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
 from aiohttp import web
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterable, Mapping
 
 _SHUTDOWN = 2.0
@@ -22,12 +24,18 @@ class HttpListeners:
 
     Args:
         groups: for each group its address (``host:port`` or ``unix:///path``) and routes.
+        tls: the context of each group that speaks TLS; such a group shares no listener.
     """
 
-    def __init__(self, groups: Mapping[str, tuple[str, Iterable[web.RouteDef]]]) -> None:
+    def __init__(
+        self,
+        groups: Mapping[str, tuple[str, Iterable[web.RouteDef]]],
+        tls: Mapping[str, ssl.SSLContext] = MappingProxyType({}),
+    ) -> None:
+        self._tls = dict(tls)
         self._groups = {name: (address, list(routes)) for name, (address, routes) in groups.items()}
         self._runners: list[web.AppRunner] = []
-        self._bound: dict[str, str] = {}
+        self._bound: dict[tuple[str, str], str] = {}
 
     def address(self, group: str) -> str:
         """The address in use, with the real port.
@@ -35,7 +43,11 @@ class HttpListeners:
         Raises:
             KeyError: if the group is not bound.
         """
-        return self._bound[self._groups[group][0]]
+        return self._bound[self._place(group)]
+
+    def _place(self, group: str) -> tuple[str, str]:
+        """The address of a group, and the group itself if it keeps it to itself."""
+        return self._groups[group][0], group if group in self._tls else ""
 
     async def start(self) -> None:
         """Bind every address, or none.
@@ -44,8 +56,8 @@ class HttpListeners:
             OSError: if an address cannot be bound; names it.
         """
         try:
-            for address in dict.fromkeys(address for address, _ in self._groups.values()):
-                await self._bind(address)
+            for place in dict.fromkeys(map(self._place, self._groups)):
+                await self._bind(*place)
         except BaseException:
             await self.close()
             raise
@@ -54,7 +66,7 @@ class HttpListeners:
         """Stop listening and end what is still being answered, within two seconds."""
         runners, self._runners = self._runners, []
         await asyncio.gather(*(runner.cleanup() for runner in runners))
-        _remove_sockets(self._bound)
+        _remove_sockets(address for address, _ in self._bound)
         self._bound.clear()
 
     async def __aenter__(self) -> Self:
@@ -64,10 +76,10 @@ class HttpListeners:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _bind(self, address: str) -> None:
+    async def _bind(self, address: str, alone: str) -> None:
         app = web.Application()
-        for own, routes in self._groups.values():
-            if own == address:
+        for group, (_, routes) in self._groups.items():
+            if self._place(group) == (address, alone):
                 app.add_routes(routes)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN)
         await runner.setup()
@@ -77,7 +89,8 @@ class HttpListeners:
             site = web.UnixSite(runner, _path(address))
         else:
             host, _, port = address.rpartition(":")
-            site = web.TCPSite(runner, host.strip("[]"), int(port))
+            context = self._tls.get(alone)
+            site = web.TCPSite(runner, host.strip("[]"), int(port), ssl_context=context)
         try:
             await site.start()
         except OSError as error:
@@ -86,7 +99,7 @@ class HttpListeners:
                 f"cannot listen for HTTP on {address}: {error.strerror or error}; "
                 "choose a free address or port 0",
             ) from error
-        self._bound[address] = _shown(address, runner)
+        self._bound[address, alone] = _shown(address, runner)
 
 
 def _remove_sockets(addresses: Iterable[str]) -> None:

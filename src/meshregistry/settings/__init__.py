@@ -1,8 +1,16 @@
 """Settings of a pilot: read strictly, with every fault at its place."""
 
 from meshregistry.settings._addresses import Address
-from meshregistry.settings._server import ServerSettings, TlsSettings
+from meshregistry.settings._server import ServerSettings, TlsSettings, WebhookSettings
 from meshregistry.settings._settings import Settings
 from meshregistry.settings._sources import RuleSettings, SourceSettings
 
-__all__ = ["Address", "RuleSettings", "ServerSettings", "Settings", "SourceSettings", "TlsSettings"]
+__all__ = [
+    "Address",
+    "RuleSettings",
+    "ServerSettings",
+    "Settings",
+    "SourceSettings",
+    "TlsSettings",
+    "WebhookSettings",
+]

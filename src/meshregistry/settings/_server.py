@@ -37,6 +37,21 @@ class TlsSettings:
 
 
 @frozen(kw_only=True)
+class WebhookSettings:
+    """A validating admission webhook for Kubernetes; the files are read again when they change.
+
+    Attributes:
+        address: where it listens; an API server on another machine must reach it.
+        certificate: PEM file of its certificate, with what leads to the root.
+        key: PEM file of its private key.
+    """
+
+    address: Address
+    certificate: Path
+    key: Path
+
+
+@frozen(kw_only=True)
 class ServerSettings:
     """The `server` part of the settings.
 
@@ -46,6 +61,7 @@ class ServerSettings:
             a program that lets the system choose is never in the way of another.
         admin: page and debug documents; default: http's address while that is loopback.
         probes: health, readiness and metrics; likewise.
+        webhook: judges routing documents for Kubernetes; null for none.
         tls: certificates of the xDS listener; without them it speaks plain text.
         allow_plaintext: to serve xDS as plain text off loopback all the same.
         drain_delay: seconds between becoming not ready and closing the first stream.
@@ -59,6 +75,7 @@ class ServerSettings:
     http: Address | None = field()
     admin: Address | None = field()
     probes: Address | None = field()
+    webhook: WebhookSettings | None = None
     tls: TlsSettings | None = None
     allow_plaintext: bool = False
     drain_delay: Seconds = Seconds(0.0)
