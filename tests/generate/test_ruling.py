@@ -149,13 +149,14 @@ def test_a_policy_for_some_workloads_is_completed_by_the_one_for_all(entry_of: E
         host="a.shop",
         namespace="web",
         policies=balanced(Balancing.RANDOM, connection_pool=ConnectionPool(max_connections=1)),
-        subsets=(Subset(name="v1"),),
+        subsets=(Subset(name="v1"), Subset(name="v2", labels=Labels({"general": "1"}))),
     )
     own = DestinationPolicy(
         host="a.shop",
         namespace="web",
         selector=Selector({"app": "x"}),
         policies=balanced(Balancing.ROUND_ROBIN),
+        subsets=(Subset(name="v2"), Subset(name="v3")),
     )
     service = entry_of("a.shop").service
 
@@ -166,6 +167,7 @@ def test_a_policy_for_some_workloads_is_completed_by_the_one_for_all(entry_of: E
     assert found("y") is general
     merged = found("x")
     assert merged is not None
+    assert merged.subsets == (Subset(name="v2"), Subset(name="v3"), Subset(name="v1"))
     policy = merged.policy(80, "v1")
     assert policy.load_balancer is not None
     assert policy.load_balancer.balancing is Balancing.ROUND_ROBIN

@@ -295,9 +295,11 @@ class Policies:
 
 def _completed(own: DestinationPolicy, general: DestinationPolicy) -> DestinationPolicy:
     """A policy for some workloads, with what it does not say from the one for all."""
+    names = {subset.name for subset in own.subsets}
+    others = (subset for subset in general.subsets if subset.name not in names)
     return evolve(
         own,
-        subsets=own.subsets or general.subsets,
+        subsets=(*own.subsets, *others),
         policies=PortPolicies(
             all=own.policies.all.over(general.policies.all),
             by_port=own.policies.by_port or general.policies.by_port,

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 _WHOLE = 100
 _RETRY_ON = ("5xx", "connect-failure", "refused-stream")
 _DEFAULT_EJECTION = 10
+_METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"}
 _BALANCING = {
     "ROUND_ROBIN": Balancing.ROUND_ROBIN,
     "LEAST_CONN": Balancing.LEAST_REQUEST,
@@ -137,6 +138,8 @@ def _shares(
     total = sum(one.weight or 0 for _, one in found)
     if len(found) > 1 and total != _WHOLE:
         reader.fail(spec, f"the weights add up to {total}", "make them add up to 100")
+    if len(found) == 1 and found[0][1].weight not in {None, _WHOLE}:
+        reader.fail(found[0][0], "a single route takes all", "write weight: 100, or leave it out")
     shares = []
     for node, one in found:
         target = host if one.destination is None else _host(reader, node, one.destination)
@@ -176,6 +179,8 @@ def _route(
     for name, value in (form.append or {}).items():
         refused(reader, spec, header_name_fault(name))
         refused(reader, spec, header_value_fault(value))
+        if not value:
+            reader.fail(spec, f"the header {name} is appended without a value", "write one")
     mirror = None if form.mirror is None else _host(reader, spec, form.mirror)
     timeout = form.timeout.simple if form.timeout else None
     retry = form.retries.simple if form.retries else None
@@ -196,7 +201,7 @@ def _route(
         mirrors=(Mirror(destination=_destination(mirror, form.mirror.labels, subsets)),)
         if mirror and form.mirror
         else (),
-        cors=_cors(form.cors),
+        cors=_cors(reader, spec, form.cors),
         request=HeaderOperations(add=tuple((form.append or {}).items())),
         is_websocket=form.websocket,
         origin=reader.origin(spec),
@@ -265,9 +270,14 @@ def _percent(given: float | None) -> float:
     return float(_WHOLE) if given is None else given
 
 
-def _cors(form: forms.CorsForm | None) -> Cors | None:
+def _cors(reader: forms.AlphaReader, place: AnyNode, form: forms.CorsForm | None) -> Cors | None:
     if form is None:
         return None
+    for method in form.methods:
+        if method not in _METHODS:
+            reader.fail(place, f"{method!r} is not a method of HTTP", "write one such as GET")
+    if form.max_age is not None and not float(form.max_age).is_integer():
+        reader.fail(place, f"maxAge is {form.max_age} s", "write whole seconds")
     return Cors(
         origins=tuple(TextMatch(TextMatchKind.EXACT, origin) for origin in form.origins),
         methods=form.methods,
