@@ -59,12 +59,12 @@ def test_nothing_is_told_before_all_collections_are_listed(followed):
     assert sink.told == []
     routes.listed([thing("c")])
     assert sink.told == [
-        ["kubernetes:gateways/n/a", "kubernetes:gateways/n/b", "kubernetes:routes/n/c"]
+        ["kubernetes:gateways.g/n/a", "kubernetes:gateways.g/n/b", "kubernetes:routes.g/n/c"]
     ]
     gateways.listed([thing("b")])
-    assert sink.told[1:] == [("gone", "kubernetes:gateways/n/a"), "kubernetes:gateways/n/b"]
+    assert sink.told[1:] == [("gone", "kubernetes:gateways.g/n/a"), "kubernetes:gateways.g/n/b"]
     routes.removed(thing("c"))
-    assert sink.told[-1] == ("gone", "kubernetes:routes/n/c")
+    assert sink.told[-1] == ("gone", "kubernetes:routes.g/n/c")
 
 
 def test_a_collection_that_comes_later_adds_to_what_is_known(followed):
@@ -75,7 +75,7 @@ def test_a_collection_that_comes_later_adds_to_what_is_known(followed):
     late = Collection(resource="late", group="g", version="v1")
     documents.expect(late)
     _View(documents, late, "Late").listed([thing("x")])
-    assert sink.told == [[], "kubernetes:late/n/x"]
+    assert sink.told == [[], "kubernetes:late.g/n/x"]
 
 
 def test_an_outage_of_one_collection_is_told_until_it_is_followed_again(followed):
@@ -111,6 +111,21 @@ def test_an_object_of_the_same_name_is_another_one(followed):
     assert not gateways.is_held(None)
     assert gateways.is_held(thing("a"))
     assert not gateways.is_held(thing("a", uid="2"))
+
+
+def test_resources_of_two_groups_are_two_places():
+    """Even if plural, namespace and name are the same."""
+    sink = Sink()
+    documents = _Documents(sink)
+    other = Collection(resource="gateways", group="h", version="v1")
+    views = [_View(documents, one, "Gateway") for one in (GATEWAYS, other)]
+    for view in views:
+        documents.expect(view.collection)
+    for view in views:
+        view.listed([thing("a")])
+    views[0].removed(thing("a"))
+    both = ["kubernetes:gateways.g/n/a", "kubernetes:gateways.h/n/a"]
+    assert sink.told == [both, ("gone", both[0])]
 
 
 class Server:

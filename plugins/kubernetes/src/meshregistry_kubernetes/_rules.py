@@ -238,4 +238,6 @@ class _View:
 
     def _name(self, document: Any) -> str:
         namespace, name = key_of(document)
-        return f"kubernetes:{self.collection.resource}/{namespace}/{name}"
+        # Two groups may call different resources by one plural, such as gateways.
+        resource = f"{self.collection.resource}.{self.collection.group}"
+        return f"kubernetes:{resource}/{namespace}/{name}"
