@@ -30,7 +30,7 @@ def test_a_broken_document_hides_what_its_file_said():
     units.put(RuleUnit.of_text("a.yaml", f"{ONE}---\ncolour: ["))
     listing = units.listing()
     assert keys(listing) == ["K n/one", "K n/two"]
-    assert not listing.is_whole
+    assert listing.is_whole
     assert listing.faults[0].file == "a.yaml"
     units.put(RuleUnit.of_text("a.yaml", ONE))
     assert keys(units.listing()) == ["K n/one"]
@@ -99,3 +99,15 @@ def test_objects_are_taken_as_they_are():
     value["metadata"]["creationTimestamp"] = "yesterday"
     (fault,) = RuleUnit.of_object("k/one", value).faults
     assert fault.field == "metadata.creationTimestamp"
+
+
+def test_a_broken_place_that_nothing_is_known_of_may_hide_anything():
+    """A file that was renamed and broken at once; one that was known hides nothing."""
+    units = RuleUnits()
+    units.replace([RuleUnit.of_text("a", ONE)])
+    units.replace([RuleUnit.of_text("b", "[")])
+    assert not units.listing().is_whole
+    units.replace([RuleUnit.of_text("b", TWO)])
+    units.put(RuleUnit.of_text("b", "["))
+    assert units.listing().is_whole
+    assert keys(units.listing()) == ["K n/two"]

@@ -131,7 +131,7 @@ class RuleUnits:
                 first = documents.setdefault(document.key, document)
                 if first is not document:
                     faults.append(_twice(document, first))
-        is_whole = all(unit.is_whole for unit in self._units.values())
+        is_whole = all(unit.is_whole or unit.documents for unit in self._units.values())
         return RuleListing(tuple(documents.values()), tuple(faults), is_whole)
 
 
