@@ -276,4 +276,4 @@ def test_an_egress_rule_describes_a_service(read):
     """Which is not a routing document; the error says what to write."""
     text = f"apiVersion: {API}\nkind: EgressRule\nmetadata: {{name: a}}\nspec: {{}}\n"
     (error,) = read(text).errors
-    assert "ServiceEntry" in error.message
+    assert "a source of the kind file" in error.message

@@ -13,44 +13,29 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from meshregistry.errors import GenerationError
-from meshregistry.generate._bindings import sidecar_bindings
 from meshregistry.generate._clusters import passthrough_cluster, service_clusters
-from meshregistry.generate._connections import is_for_sidecars
 from meshregistry.generate._edge import edge_listeners, edge_routes
-from meshregistry.generate._isolation import Isolation, present
+from meshregistry.generate._facts import Facts
 from meshregistry.generate._listeners import inbound, outbound_listeners
 from meshregistry.generate._memo import Fragments, Memo
 from meshregistry.generate._output import Generated
 from meshregistry.generate._parts import OfService, Products, Reach, revised
 from meshregistry.generate._routes import outbound_routes
 from meshregistry.generate._ruling import (
-    Audience,
     Policies,
     Routing,
-    policies,
-    policy_audience,
-    route_audience,
-    routing,
 )
-from meshregistry.generate._said_ports import said_ports
-from meshregistry.generate._sight import Sight, sight
 from meshregistry.generate._tracing import tracing_cluster
 from meshregistry.generate._world import (
-    OwnPort,
     Scope,
     View,
     World,
-    deciding_namespaces,
-    own_places,
-    own_ports,
-    visible,
 )
 from meshregistry.model import (
     Catalog,
-    Labels,
     Locality,
     ProxyKey,
     ProxyRole,
@@ -155,30 +140,8 @@ class Pipeline:
         self._pool: WeakValueDictionary[tuple[str, str, str], Resource] = WeakValueDictionary()
 
     def proxy_key(self, world: World, proxy: Proxy) -> ProxyKey:
-        """What of a proxy can matter in this world.
-
-        A router sees the mesh from no namespace. A sidecar keeps the addresses at which the
-        world knows an endpoint; those that only call others thereby share one key. Labels
-        and locality are kept as far as some rule goes by them.
-        """
-        by_route, by_policy = self._audiences(world)
-        by_scope = {key: proxy.labels[key] for key in self._scope_keys(world) & proxy.labels.keys()}
-        labels = Labels(
-            {**by_route.reduced(proxy.labels), **by_policy.reduced(proxy.labels), **by_scope}
-        )
-        locality = proxy.locality if by_policy.is_locality_read else Locality()
-        if proxy.role is not ProxyRole.SIDECAR:
-            return ProxyKey(
-                role=proxy.role, network=proxy.network, labels=labels, locality=locality
-            )
-        return ProxyKey(
-            role=proxy.role,
-            namespace=proxy.namespace,
-            addresses=tuple(a for a in proxy.addresses if world.catalog.at_address(a)),
-            network=proxy.network,
-            labels=labels,
-            locality=locality,
-        )
+        """What of a proxy can matter in this world; see `Facts.proxy_key`."""
+        return Facts(self._memo, world, self._shape).proxy_key(proxy)
 
     def derive(self, world: World, key: ProxyKey) -> Derived:
         """The resource set of a proxy key. It never fails: faults are part of the result."""
@@ -192,10 +155,8 @@ class Pipeline:
                     ),
                 )
             )
-        own_sight = self._sight(world, key)
-        scope = self._scope(world, key.namespace, own_sight)
-        facts = self._facts(world, scope, key, own_sight)
-        mesh = self._mesh(world, own_sight)
+        mesh, facts = Facts(self._memo, world, self._shape).of(key)
+        scope = facts["scope"]
         reach = self._reach(world, scope, facts["policies"], key)
         made = [self._made(mesh, generator, facts) for generator in generators]
         parts = (reach.part, *(one.part for one in made))
@@ -211,10 +172,8 @@ class Pipeline:
     def view(self, world: World, key: ProxyKey) -> View:
         """All that generators may read of a world for a proxy key."""
         self._advance(world)
-        own_sight = self._sight(world, key)
-        scope = self._scope(world, key.namespace, own_sight)
-        facts = self._facts(world, scope, key, own_sight)
-        return View(mesh=self._mesh(world, own_sight), **facts)
+        mesh, facts = Facts(self._memo, world, self._shape).of(key)
+        return View(mesh=mesh, **facts)
 
     def _advance(self, world: World) -> None:
         """Make this the current world; forget what the last one did not use."""
@@ -249,157 +208,6 @@ class Pipeline:
             return _Diff(diff.changed, diff.removed, bool(diff.added or diff.removed))
 
         return self._memo.get("diff", (older, newer), make)
-
-    def _scope_keys(self, world: World) -> frozenset[str]:
-        """The label keys that some scope selects workloads by."""
-        return self._memo.get(
-            "scope keys",
-            (world.rules,),
-            lambda _: frozenset(
-                key
-                for scope in world.rules.scopes
-                if scope.selector is not None
-                for key in scope.selector.labels
-            ),
-        )
-
-    @staticmethod
-    def _sight(world: World, key: ProxyKey) -> Sight | None:
-        """What narrows the sight of a sidecar."""
-        if key.role is not ProxyRole.SIDECAR:
-            return None
-        return sight(world.rules.scopes, key.namespace, key.labels, world.mesh.root_namespace)
-
-    def _mesh(self, world: World, own_sight: Sight | None) -> MeshSettings:
-        """The settings of the mesh, with what a scope says instead."""
-        outbound = None if own_sight is None else own_sight.scope.outbound
-        if outbound is None or outbound is world.mesh.outbound_traffic_policy:
-            return world.mesh
-        return self._memo.get(
-            ("mesh", outbound),
-            (world.mesh,),
-            lambda _: evolve(world.mesh, outbound_traffic_policy=outbound),
-        )
-
-    def _scope(self, world: World, namespace: str, own_sight: Sight | None) -> Scope:
-        """What proxies of a namespace may see; one object for all that see the same."""
-        whole = self._whole_scope(world, namespace)
-        if own_sight is None or not own_sight.scope.egress:
-            return whole
-
-        def make(former: Scope | None) -> Scope:
-            scope = own_sight.narrowed(whole, world.rules.routes)
-            return former if former is not None and former.is_same(scope) else scope
-
-        return self._memo.get(("seen", own_sight), (whole, world.rules), make)
-
-    def _whole_scope(self, world: World, namespace: str) -> Scope:
-        deciding = self._memo.get(
-            "deciding", (self._shape,), lambda _: deciding_namespaces(world.catalog.by_key.values())
-        )
-        seen_from = namespace if namespace in deciding else None
-
-        def make(former: Scope | None) -> Scope:
-            scope = visible(world, world.catalog.by_key.values(), seen_from)
-            return former if former is not None and former.is_same(scope) else scope
-
-        return self._memo.get(("scope", seen_from), (self._shape,), make)
-
-    def _audiences(self, world: World) -> tuple[Audience, Audience]:
-        """What the world's route rules, and its policies, ask of proxies."""
-
-        def make(_former: object) -> tuple[Audience, Audience]:
-            root = world.mesh.root_namespace
-            return route_audience(world.rules), policy_audience(world.rules, root)
-
-        return self._memo.get("audiences", (world.rules, world.mesh), make)
-
-    def _ruling(
-        self, world: World, key: ProxyKey, own_sight: Sight | None
-    ) -> dict[str, Routing | Policies]:
-        """The rules that hold for a proxy; the same objects as long as they say the same."""
-        by_route, by_policy = self._audiences(world)
-        caller = by_route.caller(key.namespace, key.labels)
-        client = by_policy.caller(key.namespace, key.labels)
-        isolation = self._isolation(world)
-
-        if own_sight is not None and own_sight.scope.egress:
-            caller = evolve(caller, sight=own_sight)
-
-        def routes(former: Routing | None) -> Routing:
-            made = routing(world.rules, caller, isolation)
-            return former if former is not None and former.is_same(made) else made
-
-        routes_of_caller = self._memo.get(("routing", caller), (world.rules, isolation), routes)
-
-        def connections(former: Routing | None) -> Routing:
-            made = Routing(
-                caller=caller, rules=tuple(filter(is_for_sidecars, routes_of_caller.rules))
-            )
-            return former if former is not None and former.is_same(made) else made
-
-        def of_hosts(former: Policies | None) -> Policies:
-            made = policies(world.rules, client, world.mesh.root_namespace, isolation)
-            return former if former is not None and former.is_same(made) else made
-
-        return {
-            "routing": routes_of_caller,
-            "connections": self._memo.get(
-                ("connections", caller), (routes_of_caller,), connections
-            ),
-            "policies": self._memo.get(("policies", client), (world.rules, isolation), of_hosts),
-        }
-
-    def _isolation(self, world: World) -> Isolation:
-        """The test environments; the same object as long as they have the same hosts."""
-        environments = world.rules.environments
-
-        def of_service(key: ServiceKey) -> frozenset[tuple[str, str]]:
-            entry = world.catalog[key]
-            return self._memo.get(
-                ("present", key, environments),
-                (entry,),
-                lambda _: frozenset(present(environments, (entry,))),
-            )
-
-        def make(former: Isolation | None) -> Isolation:
-            keys = world.catalog.by_key if environments else ()
-            there = frozenset(pair for key in keys for pair in of_service(key))
-            made = Isolation(environments=environments, present=there)
-            return former if former == made else made
-
-        slot_facts = (world.rules, world.catalog) if environments else (world.rules,)
-        return self._memo.get("isolation", slot_facts, make)
-
-    def _facts(
-        self, world: World, scope: Scope, key: ProxyKey, own_sight: Sight | None
-    ) -> dict[str, Any]:
-        """The facts that generators may read, reduced to what can matter."""
-        places = self._memo.get(
-            ("places", scope.name), (scope,), lambda _: sidecar_bindings(scope).places
-        )
-        at = tuple(
-            entry for address in key.addresses for entry in world.catalog.at_address(address)
-        )
-        own: tuple[OwnPort, ...] = self._memo.get(
-            ("own", key.addresses, key.network),
-            at,
-            lambda _: own_ports(world, key.addresses, key.network),
-        )
-        if own_sight is not None:
-            own = said_ports(own_sight.scope, key.addresses, own)
-        return {
-            "scope": scope,
-            **self._ruling(world, key, own_sight),
-            "gateways": tuple(
-                gateway
-                for gateway in world.rules.gateways
-                if key.role is ProxyRole.ROUTER and gateway.selector.is_match(key.labels)
-            ),
-            "namespace": key.namespace if key.namespace in scope.homes else "",
-            "own": own,
-            "taken": tuple(sorted(own_places(own) & places)),
-        }
 
     def _made(self, mesh: MeshSettings, generator: ScopeGenerator, facts: dict[str, Any]) -> _Made:
         """The part that a generator makes of the facts that it reads."""

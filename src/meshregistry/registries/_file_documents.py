@@ -9,6 +9,8 @@ from attrs import Factory, define, frozen
 from meshregistry.documents import Document, MappingNode, ScalarNode, decode, parse
 from meshregistry.errors import ConfigError, RecordError
 from meshregistry.model import ServiceRecord
+from meshregistry.registries._file_egress import KIND as EGRESS_RULE
+from meshregistry.registries._file_egress import egress_unit
 from meshregistry.registries._file_istio import KINDS, entry_records, istio_unit, listed
 from meshregistry.registries._file_short import short_units
 from meshregistry.registries._file_units import Flaw, ServiceEntry, ShortService, Unit, Workload
@@ -49,6 +51,8 @@ def _document(root: AnyNode, trust_domain: str) -> Iterator[Unit | Flaw]:
         yield from short_units(root)
     elif isinstance(kind, ScalarNode) and kind.text in KINDS:
         yield istio_unit(root, trust_domain)
+    elif isinstance(kind, ScalarNode) and kind.text == EGRESS_RULE:
+        yield egress_unit(root)
     elif kind is not None:
         name = kind.text if isinstance(kind, ScalarNode) else kind.kind
         remedy = f"put {' and '.join(KINDS)} here, and routing rules into a rule source"
@@ -186,7 +190,7 @@ def _reported(file: str, state: _File, flaw: Flaw) -> str | None:
     nobody can tell what it was, has no key, so that nothing is removed
     (contracts, section 2); what this attempt has seen well formed is kept here.
     """
-    if flaw.hides and flaw.key is not None and not flaw.key.startswith(KINDS):
+    if flaw.hides and flaw.key is not None and not flaw.key.startswith((*KINDS, EGRESS_RULE)):
         return flaw.key
     if flaw.hides and not state.was_whole:
         return None

@@ -102,7 +102,7 @@ RULE_KINDS: tuple[RuleKind, ...] = (
 _ELSEWHERE = {
     "ServiceEntry": "put it into a source of the kind file: it describes services",
     "WorkloadEntry": "put it into a source of the kind file: it describes services",
-    "EgressRule": "write a ServiceEntry into a source of the kind file: it describes a service",
+    "EgressRule": "put it into a source of the kind file: it describes a service",
     "EnvoyFilter": "write a plugin with a resource patch",
 }
 
