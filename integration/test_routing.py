@@ -363,6 +363,40 @@ def test_a_subset_that_is_not_there_takes_its_share_along(routed):
     routed(scenario)
 
 
+def rule_of_2017(name: str, precedence: int, spec: str) -> str:
+    """A RouteRule for the host reviews."""
+    return f"""
+---
+apiVersion: config.istio.io/v1alpha2
+kind: RouteRule
+metadata: {{name: {name}, namespace: shop}}
+spec: {{destination: {{name: reviews}}, precedence: {precedence}, {spec}}}
+"""
+
+
+def test_the_documents_of_2017(routed):
+    """By precedence, with subsets by labels; what no rule takes goes to the service."""
+    to_v1 = "route: [{labels: {version: v1}}]"
+    by_user = (
+        "match: {request: {headers: {end_user: {exact: jason}}}}, "
+        "route: [{labels: {version: v2}, weight: 100}]"
+    )
+    some = "match: {request: {headers: {uri: {prefix: /v1}}}}, " + to_v1
+
+    async def scenario(made: Mesh) -> None:
+        assert await made.counted(30) == {"v1": 30}
+        await made.apply(rule_of_2017("default", 1, to_v1) + rule_of_2017("user", 2, by_user))
+        async with asyncio.timeout(10):
+            while (await made.ask(end_user="jason"))[1].get("version") != "v2":
+                await asyncio.sleep(0.01)
+        assert await made.counted(20) == {"v1": 20}
+        await made.apply(rule_of_2017("some", 1, some))
+        await made.until(is_from("v2"))
+        assert {(await made.ask("/v1"))[1]["version"] for _ in range(20)} == {"v1"}
+
+    routed(scenario, rule_of_2017("default", 1, to_v1))
+
+
 def test_a_gateway_at_the_edge(run_async, envoy: MakeEnvoy, tmp_path: Path):
     """Plain HTTP is sent to https, which ends here; other hosts are not found."""
     plain, secure = free_port(), free_port()

@@ -97,6 +97,18 @@ def test_a_share_may_lead_elsewhere(spec):
     assert policy.host == other
 
 
+@pytest.mark.parametrize(
+    ("service", "home"),
+    [("name: a, namespace: pay", "pay"), ("name: a", "shop"), ("service: a.example", "shop")],
+)
+def test_subsets_are_found_by_every_caller(spec, service, home):
+    """Their policy is in the namespace of the service, wherever the rule is."""
+    _, policy = rules(
+        spec, "RouteRule", f"{{destination: {{{service}}}, route: [{{labels: {{v: '1'}}}}]}}"
+    )
+    assert policy.namespace == home
+
+
 def test_matches(spec):
     """Of the caller and of the request; names of fields may have underscores."""
     one = route(
@@ -180,6 +192,7 @@ def test_actions(spec, text, field, value):
         ("{destination: {name: a, service: b}}", "spec", "either name or service"),
         ("{destination: {service: b, domain: c}}", "spec", "whole host"),
         ("{destination: {name: a, labels: {v: b}}}", "spec", "no labels"),
+        ("{destination: {service: '*.x.com'}}", "spec", "more than one host"),
         (
             f"{{{TO}, route: [{{weight: 50}}, {{weight: 40}}]}}",
             "spec",

@@ -92,7 +92,7 @@ def route_rule(document: RuleDocument, domain: str) -> Reading:
             ),
             *(
                 DestinationPolicy(
-                    namespace=key.namespace,
+                    namespace=_home(reader, of_host),
                     name=key.name,
                     host=of_host,
                     subsets=tuple(
@@ -120,11 +120,22 @@ def _host(
     namespace = form.namespace or reader.document.key.namespace
     inside = f".{namespace}" if namespace else ""
     whole = form.service or f"{form.name}{inside}.{form.domain or f'svc.{reader.domain}'}"
+    if "*" in whole:
+        reader.fail(place, f"{whole!r} is more than one host", "write one rule for each host")
+        return None
     try:
         return Hostname(whole)
     except ValueError as error:
         reader.fail(place, str(error), "write the name of a service")
         return None
+
+
+def _home(reader: forms.AlphaReader, host: Hostname) -> str:
+    """The namespace of a service, where policies for it are found by every caller."""
+    name, _, rest = host.partition(".")
+    namespace, _, suffix = rest.partition(".")
+    is_inside = bool(name) and suffix == f"svc.{reader.domain}"
+    return namespace if is_inside else reader.document.key.namespace
 
 
 def _shares(
