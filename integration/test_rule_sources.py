@@ -154,8 +154,12 @@ class KubernetesStore:
 
     async def __aenter__(self) -> Self:
         await self.server.__aenter__()
-        await self.server.call("POST", "/api/v1/namespaces", {"metadata": {"name": "shop"}})
-        await self.define("DestinationRule", "destinationrules")
+        try:
+            await self.server.call("POST", "/api/v1/namespaces", {"metadata": {"name": "shop"}})
+            await self.define("DestinationRule", "destinationrules")
+        except BaseException:
+            await self.server.__aexit__()
+            raise
         self.settings = {
             "sources": [
                 {"id": "k8s", "kind": "kubernetes", "kubeconfig": str(self.server.kubeconfig())}
