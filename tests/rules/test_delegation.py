@@ -60,6 +60,7 @@ def test_a_path_within_another_one_stays(outer: HttpMatch, inner: HttpMatch) -> 
     [
         (path(PREFIX, "/a"), path(PREFIX, "/b")),
         (path(SEGMENTS, "/a"), path(PREFIX, "/ab")),
+        (path(SEGMENTS, "/a"), path(PREFIX, "/a")),
         (path(EXACT, "/a"), path(EXACT, "/a")),
         (path(REGEX, "/a"), path(EXACT, "/a")),
         (path(PREFIX, "/a"), path(REGEX, "/a.*")),

@@ -226,7 +226,7 @@ def _is_path_covered(inner: HttpMatch, outer: HttpMatch) -> bool:
         return True
     if outer.is_case_ignored or inner.is_case_ignored:
         return False
-    return _is_prefix(above) and not _is_vague(below) and _begins(below.value, above)
+    return _is_prefix(above) and not _is_vague(below) and _begins(below, above)
 
 
 def _is_prefix(text: TextMatch) -> bool:
@@ -237,9 +237,11 @@ def _is_vague(text: TextMatch) -> bool:
     return text.kind in {TextMatchKind.REGEX, TextMatchKind.SUFFIX, TextMatchKind.PRESENT}
 
 
-def _begins(path: str, prefix: TextMatch) -> bool:
+def _begins(path: TextMatch, prefix: TextMatch) -> bool:
     bare = prefix.value
     if prefix.kind is TextMatchKind.PREFIX:
-        return path.startswith(bare)
+        return path.value.startswith(bare)
     bare = bare.rstrip("/")
-    return path == bare or path.startswith(f"{bare}/")
+    # A plain prefix /a takes /ab, too, which the segment /a does not.
+    is_same = path.value == bare and path.kind is not TextMatchKind.PREFIX
+    return is_same or path.value.startswith(f"{bare}/")

@@ -75,9 +75,8 @@ def _narrowed_path(outer: HttpMatch, inner: HttpMatch) -> TextMatch | None:
         return None
     is_within = below.startswith(above) and (
         outer.path.kind is TextMatchKind.PREFIX
-        or below == above
-        or above.endswith("/")
-        or below[len(above)] == "/"
+        or (below == above and inner.path.kind is not TextMatchKind.PREFIX)
+        or below.startswith(above.rstrip("/") + "/")
     )
     return inner.path if is_within else None
 
