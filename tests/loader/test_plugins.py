@@ -441,3 +441,35 @@ def test_faults_go_to_the_logger_that_is_given(install, caplog):
         logger=logging.getLogger("embedder"),
     )
     assert ["embedder"] == [record.name for record in caplog.records]
+
+
+def test_patches_and_generators_are_named_after_their_plugin(install):
+    """So two plugins may choose one name; within a plugin a name is there once."""
+    code = """
+    @hookimpl
+    def meshregistry_register_patches():
+        return [ResourcePatch(name="slow", type_url="cds", apply=lambda message, key: message)]
+
+    @hookimpl
+    def meshregistry_register_generators():
+        return ResourceGenerator(name="more", generate=lambda view: ())
+    """
+    install("one", code)
+    install("two", code)
+    plugins = load()
+    assert ["one/slow", "two/slow"] == [patch.name for patch in plugins.patches()]
+    assert ["one/more", "two/more"] == [own.name for own in plugins.generators()]
+
+
+def test_a_plugin_with_two_patches_of_one_name_is_broken(install):
+    """Messages could not tell them apart."""
+    install(
+        "one",
+        """
+        @hookimpl
+        def meshregistry_register_patches():
+            patch = ResourcePatch(name="slow", type_url="cds", apply=lambda message, key: message)
+            return [patch, patch]
+        """,
+    )
+    assert "registers the resource patch 'slow' twice" in report(load(), "one").error

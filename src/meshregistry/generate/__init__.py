@@ -1,6 +1,7 @@
 """Derive: a world and a proxy key in, a consistent resource set out. Pure."""
 
 from meshregistry.generate._explain import Decision, HttpRequest, Step, decide, decision_document
+from meshregistry.generate._extensions import Extensions
 from meshregistry.generate._naming import ClusterName
 from meshregistry.generate._output import Generated
 from meshregistry.generate._pipeline import (
@@ -19,6 +20,7 @@ __all__ = [
     "ClusterName",
     "Decision",
     "Derived",
+    "Extensions",
     "Generated",
     "HttpRequest",
     "OwnPort",

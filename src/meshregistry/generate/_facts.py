@@ -36,8 +36,10 @@ from meshregistry.generate._world import (
 from meshregistry.model import Labels, Locality, ProxyKey, ProxyRole
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from meshregistry.generate._memo import Memo
-    from meshregistry.model import Proxy, ServiceKey
+    from meshregistry.model import Proxy, ResourcePatch, ServiceKey
     from meshregistry.rules import MeshSettings
 
 
@@ -49,12 +51,16 @@ class Facts:
         world: whose facts they are.
         shape: the same object as long as no service has come, gone or changed, whatever
             its endpoints did.
+        patches: of plugins, which read facts of proxies, too.
     """
 
-    def __init__(self, memo: Memo, world: World, shape: object) -> None:
+    def __init__(
+        self, memo: Memo, world: World, shape: object, patches: Iterable[ResourcePatch] = ()
+    ) -> None:
         self._memo = memo
         self._world = world
         self._shape = shape
+        self._patches = tuple(patches)
 
     def proxy_key(self, proxy: Proxy) -> ProxyKey:
         """What of a proxy can matter in this world.
@@ -64,11 +70,15 @@ class Facts:
         and locality are kept as far as some rule goes by them.
         """
         by_route, by_policy = self._audiences()
-        by_scope = {key: proxy.labels[key] for key in self._scope_keys() & proxy.labels.keys()}
+        others = self._scope_keys().union(*(patch.labels for patch in self._patches))
+        by_others = {key: proxy.labels[key] for key in others & proxy.labels.keys()}
         labels = Labels(
-            {**by_route.reduced(proxy.labels), **by_policy.reduced(proxy.labels), **by_scope}
+            {**by_route.reduced(proxy.labels), **by_policy.reduced(proxy.labels), **by_others}
         )
-        locality = proxy.locality if by_policy.is_locality_read else Locality()
+        is_locality_read = by_policy.is_locality_read or any(
+            "locality" in patch.reads for patch in self._patches
+        )
+        locality = proxy.locality if is_locality_read else Locality()
         if proxy.role is not ProxyRole.SIDECAR:
             return ProxyKey(
                 role=proxy.role, network=proxy.network, labels=labels, locality=locality

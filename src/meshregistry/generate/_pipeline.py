@@ -9,6 +9,7 @@ endpoints; it runs again when a service of its scope has changed. Both are pure.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
@@ -18,11 +19,13 @@ from attrs import field, frozen
 from meshregistry.errors import GenerationError
 from meshregistry.generate._clusters import passthrough_cluster, service_clusters
 from meshregistry.generate._edge import edge_listeners, edge_routes
+from meshregistry.generate._extensions import Extensions, without_clashes
 from meshregistry.generate._facts import Facts
 from meshregistry.generate._listeners import inbound, outbound_listeners
 from meshregistry.generate._memo import Fragments, Memo
 from meshregistry.generate._output import Generated
 from meshregistry.generate._parts import OfService, Products, Reach, revised
+from meshregistry.generate._patching import Patched, Patching
 from meshregistry.generate._routes import outbound_routes
 from meshregistry.generate._ruling import (
     Policies,
@@ -49,7 +52,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from meshregistry.generate._locality import Whereabouts
-    from meshregistry.model import CatalogEntry, Proxy
+    from meshregistry.model import CatalogEntry, Proxy, ResourceGenerator
     from meshregistry.rules import DestinationPolicy, MeshSettings
 
     ServiceGenerator = Callable[
@@ -128,6 +131,7 @@ class Pipeline:
         *,
         service_generators: Iterable[ServiceGenerator] = SERVICE_GENERATORS,
         scope_generators: Mapping[ProxyRole, tuple[ScopeGenerator, ...]] = SCOPE_GENERATORS,
+        extensions: Extensions | None = None,
     ) -> None:
         self._service_generators = tuple(service_generators)
         self._scope_generators = dict(scope_generators)
@@ -138,10 +142,15 @@ class Pipeline:
         self._reached: set[tuple[str, Locality, Policies]] = set()
         self._held: frozenset[tuple[str, Locality, Policies]] = frozenset()
         self._pool: WeakValueDictionary[tuple[str, str, str], Resource] = WeakValueDictionary()
+        own = extensions or Extensions()
+        self._added = tuple(
+            (one, ScopeGenerator(own.guarded(one), reads=one.reads)) for one in own.generators
+        )
+        self._patching = Patching(own.patches, own.encode, self._pooled)
 
     def proxy_key(self, world: World, proxy: Proxy) -> ProxyKey:
         """What of a proxy can matter in this world; see `Facts.proxy_key`."""
-        return Facts(self._memo, world, self._shape).proxy_key(proxy)
+        return self._facts(world).proxy_key(proxy)
 
     def derive(self, world: World, key: ProxyKey) -> Derived:
         """The resource set of a proxy key. It never fails: faults are part of the result."""
@@ -155,24 +164,44 @@ class Pipeline:
                     ),
                 )
             )
-        mesh, facts = Facts(self._memo, world, self._shape).of(key)
+        mesh, facts = self._facts(world).of(key)
         scope = facts["scope"]
         reach = self._reach(world, scope, facts["policies"], key)
         made = [self._made(mesh, generator, facts) for generator in generators]
-        parts = (reach.part, *(one.part for one in made))
-        faults = (scope.faults, reach.faults, *(one.faults for one in made))
+        parts = [reach.part, *(one.part for one in made)]
+        faults = [scope.faults, reach.faults, *(one.faults for one in made)]
+        for own, generator in self._added:
+            if key.role in own.roles:
+                added = self._made(mesh, generator, facts)
+                part, clashes = self._memo.get(
+                    ("added", generator, key),
+                    (added.part, *parts),
+                    partial(_alone, own, added.part, tuple(parts)),
+                )
+                parts.append(part)
+                faults += (added.faults, clashes)
+        # Outside of the memo below: what is not asked for would be forgotten.
+        patched = (
+            [
+                self._patching.patched(self._memo, place, part, key)
+                for place, part in enumerate(parts)
+            ]
+            if self._patching.patches
+            else []
+        )
         return self._memo.get(
             ("derived", key),
             (*parts, *faults),
-            lambda _: Derived(
-                ResourceSet(parts), tuple(fault for some in faults for fault in some)
-            ),
+            lambda _: _derived(parts, faults, patched),
         )
+
+    def _facts(self, world: World) -> Facts:
+        return Facts(self._memo, world, self._shape, self._patching.patches)
 
     def view(self, world: World, key: ProxyKey) -> View:
         """All that generators may read of a world for a proxy key."""
         self._advance(world)
-        mesh, facts = Facts(self._memo, world, self._shape).of(key)
+        mesh, facts = self._facts(world).of(key)
         return View(mesh=mesh, **facts)
 
     def _advance(self, world: World) -> None:
@@ -286,6 +315,23 @@ class Pipeline:
         """The one object for this content, however many parts hold it."""
         key = (resource.type_url, resource.name, resource.digest)
         return self._pool.setdefault(key, resource)
+
+
+def _alone(
+    own: ResourceGenerator, part: ResourcePart, others: tuple[ResourcePart, ...], _former: object
+) -> tuple[ResourcePart, Faults]:
+    return without_clashes(own, part, others)
+
+
+def _derived(
+    parts: Iterable[ResourcePart], faults: Iterable[Faults], patched: Iterable[Patched]
+) -> Derived:
+    """Put parts together, as patches of plugins made them if there are any."""
+    resources = ResourceSet(tuple(one.part for one in patched) or tuple(parts))
+    every = [fault for some in faults for fault in some]
+    for one in patched:
+        every += (*one.faults, *one.missing(resources))
+    return Derived(resources, tuple(every))
 
 
 _RENEWED = (Scope, Routing, Policies)

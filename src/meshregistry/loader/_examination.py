@@ -17,6 +17,8 @@ from meshregistry.spi import (
     PROJECT,
     RULE_KEYS,
     RegistryKind,
+    ResourceGenerator,
+    ResourcePatch,
     RuleSourceKind,
     hookspecs,
 )
@@ -28,6 +30,8 @@ K = TypeVar("K")
 
 REGISTRIES = "meshregistry_register_registries"
 RULE_SOURCES = "meshregistry_register_rule_sources"
+GENERATORS = "meshregistry_register_generators"
+PATCHES = "meshregistry_register_patches"
 COMMANDS = "meshregistry_register_commands"
 
 
@@ -39,12 +43,16 @@ class Examined:
         plugin: the module or object.
         kinds: the registry kinds that it registers.
         rule_kinds: the kinds of rule sources that it registers.
+        generators: of resources, that it registers.
+        patches: of resources, that it registers.
         hooks: names of the hooks that it implements, sorted.
     """
 
     plugin: object
     kinds: tuple[RegistryKind, ...]
     rule_kinds: tuple[RuleSourceKind, ...]
+    generators: tuple[ResourceGenerator, ...]
+    patches: tuple[ResourcePatch, ...]
     hooks: tuple[str, ...]
 
 
@@ -73,9 +81,22 @@ def examine(name: str, plugin: object, claimed: list[str]) -> Examined:
     rule_kinds = (
         _registered(name, plugin, RULE_SOURCES, RuleSourceKind) if RULE_SOURCES in hooks else ()
     )
+    generators = (
+        _registered(name, plugin, GENERATORS, ResourceGenerator) if GENERATORS in hooks else ()
+    )
+    patches = _registered(name, plugin, PATCHES, ResourcePatch) if PATCHES in hooks else ()
     _check_kinds(name, kinds, "registry kind", CORE_KEYS)
     _check_kinds(name, rule_kinds, "kind of rule source", RULE_KEYS)
-    return Examined(plugin=plugin, kinds=kinds, rule_kinds=rule_kinds, hooks=hooks)
+    _check_names(name, [one.name for one in generators], "resource generator")
+    _check_names(name, [one.name for one in patches], "resource patch")
+    return Examined(
+        plugin=plugin,
+        kinds=kinds,
+        rule_kinds=rule_kinds,
+        generators=generators,
+        patches=patches,
+        hooks=hooks,
+    )
 
 
 def _check_kinds(
@@ -89,7 +110,10 @@ def _check_kinds(
         if faults:
             msg = f"the config class of the {what} {kind.name!r} of the plugin {name!r} cannot be used: {'; '.join(faults)}"
             raise PluginLoadError(msg, plugin=name)
-    names = [kind.name for kind in kinds]
+    _check_names(name, [kind.name for kind in kinds], what)
+
+
+def _check_names(name: str, names: Sequence[str], what: str) -> None:
     twice = sorted({one for one in names if names.count(one) > 1})
     if twice:
         msg = f"the plugin {name!r} registers the {what} {twice[0]!r} twice; give each its own name"

@@ -19,7 +19,13 @@ from meshregistry.loader._discovery import (
 from meshregistry.loader._examination import COMMANDS, Examined, collected, examine, new_manager
 from meshregistry.loader._known import unknown_kind
 from meshregistry.loader._report import PluginReport, PluginStatus
-from meshregistry.spi import PROJECT, RegistryKind, RuleSourceKind
+from meshregistry.spi import (
+    PROJECT,
+    RegistryKind,
+    ResourceGenerator,
+    ResourcePatch,
+    RuleSourceKind,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -43,6 +49,8 @@ class _Loaded:
         plugin: the module or object; None unless it is loaded.
         kinds: the registry kinds that it registers.
         rule_kinds: the kinds of rule sources that it registers.
+        generators: of resources, that it registers.
+        patches: of resources, that it registers.
         fault: why it is broken, if it is.
         claimed: names of the kinds that it offered before the fault was found.
     """
@@ -51,6 +59,8 @@ class _Loaded:
     plugin: object = None
     kinds: tuple[RegistryKind, ...] = ()
     rule_kinds: tuple[RuleSourceKind, ...] = ()
+    generators: tuple[ResourceGenerator, ...] = ()
+    patches: tuple[ResourcePatch, ...] = ()
     fault: PluginLoadError | None = None
     claimed: tuple[str, ...] = ()
 
@@ -177,6 +187,22 @@ class Plugins:
     def kinds(self) -> tuple[RegistryKind, ...]:
         """Every registry kind that can be used, by name; contested ones are left out."""
         return tuple(claims[0][1] for _, claims in sorted(self._claims.items()) if len(claims) == 1)
+
+    def generators(self) -> tuple[ResourceGenerator, ...]:
+        """The generators of all plugins, named ``plugin/generator``."""
+        return tuple(
+            evolve(generator, name=f"{one.report.name}/{generator.name}")
+            for one in self._good
+            for generator in one.generators
+        )
+
+    def patches(self) -> tuple[ResourcePatch, ...]:
+        """The patches of all plugins, named ``plugin/patch``."""
+        return tuple(
+            evolve(patch, name=f"{one.report.name}/{patch.name}")
+            for one in self._good
+            for patch in one.patches
+        )
 
     def commands(self, *, taken: Collection[str] = ()) -> tuple[click.Command, ...]:
         """Commands that plugins add, by name.
@@ -320,6 +346,8 @@ def _good(report: PluginReport, examined: Examined) -> _Loaded:
         plugin=examined.plugin,
         kinds=examined.kinds,
         rule_kinds=examined.rule_kinds,
+        generators=examined.generators,
+        patches=examined.patches,
     )
 
 

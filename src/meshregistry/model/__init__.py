@@ -10,6 +10,13 @@ from meshregistry.model._endpoint import (
     address_kind,
     canonical_address,
 )
+from meshregistry.model._extensions import (
+    KEY_FACTS,
+    REMOVED,
+    Removal,
+    ResourceGenerator,
+    ResourcePatch,
+)
 from meshregistry.model._metric import Metric
 from meshregistry.model._names import (
     Hostname,
@@ -48,7 +55,9 @@ __all__ = [
     "CLUSTER",
     "ENDPOINT",
     "EXTENSION_CONFIG",
+    "KEY_FACTS",
     "LISTENER",
+    "REMOVED",
     "ROUTE",
     "RUNTIME",
     "SCOPED_ROUTE",
@@ -78,10 +87,13 @@ __all__ = [
     "ProxyRole",
     "RecordKey",
     "Reference",
+    "Removal",
     "Resolution",
     "Resource",
+    "ResourceGenerator",
     "ResourceGroup",
     "ResourcePart",
+    "ResourcePatch",
     "ResourceSet",
     "Selector",
     "Service",

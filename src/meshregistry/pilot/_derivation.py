@@ -12,7 +12,15 @@ try:
     from google.protobuf import json_format
     from google.protobuf.any_pb2 import Any as PackedMessage
 
-    from meshregistry.generate import HttpRequest, Pipeline, World, decide, decision_document
+    from meshregistry.generate import (
+        Extensions,
+        HttpRequest,
+        Pipeline,
+        World,
+        decide,
+        decision_document,
+    )
+    from meshregistry.server import resource_of
 except ModuleNotFoundError as error:
     raise MissingExtraError("server", error.name or str(error)) from error
 
@@ -21,15 +29,24 @@ if TYPE_CHECKING:
 
     from meshregistry.errors import GenerationError
     from meshregistry.generate import Derived
+    from meshregistry.loader import Plugins
     from meshregistry.model import Catalog, Proxy, ProxyKey, Resource, ResourceSet, SourceId
     from meshregistry.rules import MeshSettings, RuleSet
 
 
 class Derivation:
-    """Derives resource sets from whatever world is current; at first, from the empty one."""
+    """Derives resource sets from whatever world is current; at first, from the empty one.
 
-    def __init__(self) -> None:
-        self._pipeline = Pipeline()
+    Args:
+        plugins: may add resources, and change them.
+    """
+
+    def __init__(self, plugins: Plugins) -> None:
+        self._pipeline = Pipeline(
+            extensions=Extensions(
+                generators=plugins.generators(), patches=plugins.patches(), encode=resource_of
+            )
+        )
         self._world = World()
 
     def renew(

@@ -166,7 +166,7 @@ class Pilot:
                 self,
                 self._settings.server,
                 self._plugins,
-                Derivation(),
+                Derivation(self._plugins),
                 domain=self._settings.mesh.domain,
             )
             await self._serving.start()
@@ -389,7 +389,7 @@ class Pilot:
             resources_document,
         )
 
-        derivation = Derivation()
+        derivation = Derivation(self._running_plugins())
         derivation.renew(self.merged, self._settings.mesh, self.source_order(), self.rules)
         derived = derivation.derive(derivation.key(self._proxy(node_id)))
         return resources_document(derived.resources, derived.faults, type_name)
@@ -428,7 +428,7 @@ class Pilot:
         known = self.merged.find(name)
         port = int(number) if number else min(http_ports(known), default=None)
         request = HttpRequest(host=name, port=port, **request_words(text))
-        derivation = Derivation()
+        derivation = Derivation(self._running_plugins())
         derivation.renew(self.merged, self._settings.mesh, self.source_order(), self.rules)
         document = (
             explain_document(self.merged, host, self.sources()) if known else {"services": []}

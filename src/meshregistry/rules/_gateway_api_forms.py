@@ -175,7 +175,9 @@ class FilterForm:
     mirror: Any = works("", form=MirrorForm, alias="requestMirror")
     cors: Any = works("", form=CorsForm)
     extension: Any = refused(
-        "extensions are not known", "write a plugin with a resource patch", alias="extensionRef"
+        "extensions are not known",
+        "write a plugin with a resource patch, docs/how-to/patch-resources.md",
+        alias="extensionRef",
     )
 
 

@@ -103,7 +103,7 @@ _ELSEWHERE = {
     "ServiceEntry": "put it into a source of the kind file: it describes services",
     "WorkloadEntry": "put it into a source of the kind file: it describes services",
     "EgressRule": "put it into a source of the kind file: it describes a service",
-    "EnvoyFilter": "write a plugin with a resource patch",
+    "EnvoyFilter": "write a plugin with a resource patch, docs/how-to/patch-resources.md",
 }
 
 

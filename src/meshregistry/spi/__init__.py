@@ -1,7 +1,15 @@
 """All that a plugin needs: the contract of a registry, the hooks, the config types."""
 
 from meshregistry.documents import RuleUnit
-from meshregistry.model import MergePolicy, Peer, Union, Verdict
+from meshregistry.model import (
+    REMOVED,
+    MergePolicy,
+    Peer,
+    ResourceGenerator,
+    ResourcePatch,
+    Union,
+    Verdict,
+)
 from meshregistry.spi import _hookspecs as hookspecs
 from meshregistry.spi._config import Path, Seconds, Secret
 from meshregistry.spi._hookspecs import PROJECT, VERSION, hookimpl
@@ -31,6 +39,7 @@ from meshregistry.spi._rules import (
 __all__ = [
     "CORE_KEYS",
     "PROJECT",
+    "REMOVED",
     "RULE_KEYS",
     "VERSION",
     "Clock",
@@ -46,6 +55,8 @@ __all__ = [
     "Registry",
     "RegistryContext",
     "RegistryKind",
+    "ResourceGenerator",
+    "ResourcePatch",
     "RuleContext",
     "RuleName",
     "RuleSink",

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
         Node,
         Peer,
         Proxy,
+        ResourceGenerator,
+        ResourcePatch,
         ServiceKey,
         SourceId,
         Verdict,
@@ -59,6 +61,25 @@ def meshregistry_register_rule_sources() -> RuleSourceKind | Iterable[RuleSource
 
     Called once for each Pilot. Names are told apart from those of registry kinds; two
     plugins that claim one name are a conflict, which is fatal only if the settings use it.
+    """
+
+
+@hookspec
+def meshregistry_register_generators() -> ResourceGenerator | Iterable[ResourceGenerator] | None:
+    """Offer generators of further resources for proxies.
+
+    Called once for each Pilot. They run after ours, on the event loop; one that raises
+    gives nothing, and is reported.
+    """
+
+
+@hookspec
+def meshregistry_register_patches() -> ResourcePatch | Iterable[ResourcePatch] | None:
+    """Offer last changes to the resources that proxies are sent.
+
+    Called once for each Pilot. They run on the event loop, once for all proxies that do not
+    differ in what they read; one that raises leaves the resource as it was, or takes it away
+    if it says that it is required, and is reported.
     """
 
 
