@@ -1,11 +1,13 @@
-"""What a real Envoy reports: spans to a Zipkin collector, figures to statsd."""
+"""What a real Envoy reports: spans to Zipkin and OpenTelemetry, figures to statsd."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
+import grpc
 from aiohttp import web
 
 from meshregistry import Endpoint, Pilot, ServiceRecord, Settings
@@ -41,38 +43,70 @@ class Collector(Echo):
         return web.Response(status=202)
 
 
+class OtlpCollector:
+    """Takes spans, as OTLP over gRPC does (OpenTelemetry Protocol, "OTLP/gRPC").
+
+    Attributes:
+        requests: serialised, in order.
+        port: where it listens, once entered.
+    """
+
+    def __init__(self) -> None:
+        self.requests: list[bytes] = []
+        self._server = grpc.aio.server()
+        self._server.add_generic_rpc_handlers(
+            [
+                grpc.method_handlers_generic_handler(
+                    "opentelemetry.proto.collector.trace.v1.TraceService",
+                    {"Export": grpc.unary_unary_rpc_method_handler(self._export)},
+                )
+            ]
+        )
+        self.port = self._server.add_insecure_port("127.0.0.1:0")
+
+    async def _export(self, request: bytes, _context: object) -> bytes:
+        self.requests.append(request)
+        return b""
+
+    async def __aenter__(self) -> Self:
+        await self._server.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._server.stop(None)
+
+
+async def traced(stack: AsyncExitStack, envoy: MakeEnvoy, tracing: dict[str, Any]) -> str:
+    """Start a sidecar of a mesh with this tracing; gives the URL of a traced service."""
+    backend = await stack.enter_async_context(Echo("v1"))
+    settings = Settings.from_dict(
+        {
+            "sources": [{"id": "mine", "kind": "memory"}],
+            "mesh": {"tracing": {**tracing, "sampling": 100.0}},
+            "server": {"xds": "127.0.0.1:0"},
+        }
+    )
+    pilot = await stack.enter_async_context(Pilot(settings))
+    port = free_port()
+    service = Service(
+        host=f"reviews.{DOMAIN}", namespace="shop", ports=[Port("http", port, Protocol.HTTP)]
+    )
+    endpoint = Endpoint(address="127.0.0.1", port=backend.port, service_port="http")
+    pilot.memory("mine").upsert(ServiceRecord(service, [endpoint]))
+    node = node_id(ProxyRole.SIDECAR, address="127.0.0.9", name="web", domain=DOMAIN)
+    document = bootstrap(node=node, cluster="web-frontend", xds=pilot.xds_address)
+    await stack.enter_async_context(envoy(document))
+    return f"http://127.0.0.1:{port}/book"
+
+
 def test_a_request_leaves_a_span(run_async, envoy: MakeEnvoy):
     """With the proxy's own name, and the headers that an application hands on."""
 
     async def main() -> None:
         async with AsyncExitStack() as stack:
             collector = await stack.enter_async_context(Collector())
-            backend = await stack.enter_async_context(Echo("v1"))
-            tracing = {
-                "provider": "zipkin",
-                "address": f"127.0.0.1:{collector.port}",
-                "sampling": 100.0,
-            }
-            settings = Settings.from_dict(
-                {
-                    "sources": [{"id": "mine", "kind": "memory"}],
-                    "mesh": {"tracing": tracing},
-                    "server": {"xds": "127.0.0.1:0"},
-                }
-            )
-            pilot = await stack.enter_async_context(Pilot(settings))
-            port = free_port()
-            service = Service(
-                host=f"reviews.{DOMAIN}",
-                namespace="shop",
-                ports=[Port("http", port, Protocol.HTTP)],
-            )
-            endpoint = Endpoint(address="127.0.0.1", port=backend.port, service_port="http")
-            pilot.memory("mine").upsert(ServiceRecord(service, [endpoint]))
-            node = node_id(ProxyRole.SIDECAR, address="127.0.0.9", name="web", domain=DOMAIN)
-            document = bootstrap(node=node, cluster="web-frontend", xds=pilot.xds_address)
-            await stack.enter_async_context(envoy(document))
-            seen = await first_answer(f"http://127.0.0.1:{port}/book", host="reviews")
+            tracing = {"provider": "zipkin", "address": f"127.0.0.1:{collector.port}"}
+            seen = await first_answer(await traced(stack, envoy, tracing), host="reviews")
             assert "x-b3-traceid" in seen
             async with asyncio.timeout(20):
                 while not collector.spans:
@@ -81,6 +115,31 @@ def test_a_request_leaves_a_span(run_async, envoy: MakeEnvoy):
             assert span["localEndpoint"]["serviceName"] == "web-frontend"
             assert span["tags"]["http.url"].endswith("/book")
             assert span["tags"]["http.status_code"] == "200"
+
+    run_async(main())
+
+
+def test_a_request_leaves_a_span_at_an_opentelemetry_collector(
+    run_async, envoy: MakeEnvoy, monkeypatch
+):
+    """Under the trace that the application was told, and the name of the proxy's environment."""
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.name=web-frontend")
+
+    async def main() -> None:
+        async with AsyncExitStack() as stack:
+            collector = await stack.enter_async_context(OtlpCollector())
+            tracing = {"provider": "opentelemetry", "address": f"127.0.0.1:{collector.port}"}
+            seen = await first_answer(await traced(stack, envoy, tracing), host="reviews")
+            # A header traceparent (W3C Trace Context): version, trace, span, flags.
+            found = re.search(r"traceparent\W+00-([0-9a-f]{32})-", seen, re.IGNORECASE)
+            assert found, seen
+            trace_id = found[1]
+            async with asyncio.timeout(20):
+                while not any(bytes.fromhex(trace_id) in one for one in collector.requests):
+                    await asyncio.sleep(0.01)
+            sent = b"".join(collector.requests)
+            assert b"web-frontend" in sent
+            assert b"/book" in sent
 
     run_async(main())
 

@@ -130,6 +130,28 @@ class TestRouting:
         assert ran.code == 1
         assert "routing.yaml:9" in ran.out.splitlines()[0]
 
+    def test_hosts_that_no_source_knows_are_found(self, folder, run):
+        """Where the sources are files; else somebody else may know them."""
+        subset = self.LOST.replace("subset: v2", "subset: v1")
+        (folder / "routing.yaml").write_text(f"{self.GOOD}---\n{subset}")
+        (folder / "services.yaml").write_text(
+            "services: [{host: other.example, ports: [{port: 80}]}]\n"
+        )
+        rules = "rules: [{kind: file, path: routing.yaml}]\n"
+        (folder / "mesh.yaml").write_text(
+            f"sources: [{{id: a, kind: file, path: services.yaml}}]\n{rules}"
+        )
+        ran = run("check", "mesh.yaml")
+        assert ran.code == 0
+        assert "no source knows the host a.example" in ran.out
+        (folder / "services.yaml").write_text(
+            "services: [{host: a.example, ports: [{port: 80}]}]\n"
+        )
+        assert "no source knows" not in run("check", "mesh.yaml").out
+        (folder / "services.yaml").write_text("services: []\n")
+        (folder / "mesh.yaml").write_text(f"sources: [{{id: a, kind: memory}}]\n{rules}")
+        assert "no source knows" not in run("check", "mesh.yaml").out
+
     def test_warnings_fail_where_they_shall(self, folder, run):
         """For hooks that want none."""
         (folder / "routing.yaml").write_text(self.GOOD)

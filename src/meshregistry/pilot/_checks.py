@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+from meshregistry.documents import structure
 from meshregistry.errors import ConfigError
 from meshregistry.pilot._rule_sources import FILE, rule_readings
-from meshregistry.registries import document_faults, rule_documents
+from meshregistry.registries import FileConfig, document_faults, rule_documents, service_hosts
 from meshregistry.rules import (
     RULE_KINDS,
     CrossFindings,
@@ -40,25 +41,48 @@ def check_together(path: Path) -> CrossFindings:
     """What is wrong between the routing documents of a settings file, or of a path.
 
     References to what is not there are errors only where all documents are at hand: in
-    settings whose rule sources are all files. Nothing is said while a document is broken.
+    settings whose rule sources are all files. Hosts that no source knows are found where the
+    sources are all files, too. Nothing is said while a document is broken.
     """
     readings: list[Reading] = []
     is_whole = False
+    hosts: frozenset[str] | None = None
     try:
         if path.is_file() and Settings.is_settings(path):
             settings = Settings.load(path)
             is_whole = all(one.kind == FILE for one in settings.rules)
             readings = list(rule_readings(settings))
+            hosts = _hosts(settings)
         else:
             readings = [reading for _, reading in _readings(path)]
     except ConfigError:
         return CrossFindings()
     if any(reading.errors for reading in readings):
         return CrossFindings()
-    found = cross_findings(rule for reading in readings for rule in reading.rules)
+    found = cross_findings((rule for reading in readings for rule in reading.rules), hosts)
     if is_whole:
         return found
     return CrossFindings(errors=[], warnings=[*found.errors, *found.warnings])
+
+
+def _hosts(settings: Settings) -> frozenset[str] | None:
+    """All hosts that the sources know; None if that cannot be told from files.
+
+    Raises:
+        ConfigError: if the options of a source are wrong.
+    """
+    if any(source.kind != FILE for source in settings.sources):
+        return None
+    found: set[str] = set()
+    for source in settings.sources:
+        config = structure(source.options, FileConfig, base_path=settings.base_path)
+        try:
+            found |= service_hosts(
+                settings.base_path / config.path, mesh_domain=settings.mesh.domain
+            )
+        except OSError:
+            return None  # said of the source itself already
+    return frozenset(found)
 
 
 def check_documents(path: Path) -> Iterator[ConfigError]:

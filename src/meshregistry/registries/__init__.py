@@ -1,6 +1,6 @@
 """The registry kinds that come with the core."""
 
-from meshregistry.registries._file import FileRegistry, document_faults
+from meshregistry.registries._file import FileRegistry, document_faults, service_hosts
 from meshregistry.registries._file_follow import Round
 from meshregistry.registries._file_loop import FileConfig
 from meshregistry.registries._memory import Memories, MemoryConfig, MemoryRegistry
@@ -16,4 +16,5 @@ __all__ = [
     "RuleFiles",
     "document_faults",
     "rule_documents",
+    "service_hosts",
 ]

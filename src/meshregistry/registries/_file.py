@@ -49,14 +49,26 @@ def _publish(sink: Sink, done: Round[Listing]) -> None:
 def document_faults(path: Path, *, mesh_domain: str = "mesh.local") -> list[ConfigError]:
     """Every fault in the documents of a file or folder, without following anything."""
     try:
-        files = document_files(path)
+        return list(_listing(path, mesh_domain).faults)
     except OSError as error:
         reason = error.strerror or str(error)
         return [ConfigError(f"cannot be read: {reason}", file=str(path), remedy="correct the path")]
+
+
+def service_hosts(path: Path, *, mesh_domain: str = "mesh.local") -> frozenset[str]:
+    """The hosts of all good documents of a file or folder, without following anything.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
+    return frozenset(str(record.service.host) for record in _listing(path, mesh_domain).records)
+
+
+def _listing(path: Path, mesh_domain: str) -> Listing:
     documents = FileDocuments(trust_domain=mesh_domain)
-    for file in files:
+    for file in document_files(path):
         try:
             documents.put(str(file), file.read_bytes())
         except OSError as error:
             documents.unreadable(str(file), error.strerror or str(error))
-    return list(documents.listing().faults)
+    return documents.listing()
