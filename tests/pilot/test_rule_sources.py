@@ -8,7 +8,9 @@ import logging
 import pytest
 
 from meshregistry import Pilot, Settings
+from meshregistry.errors import ConfigError
 from meshregistry.pilot._documents import rules_document
+from meshregistry.spi import Condition
 
 GOOD = (
     "apiVersion: networking.istio.io/v1\nkind: DestinationRule\n"
@@ -98,3 +100,99 @@ def test_rule_sources_are_shown(run_async, settings, tmp_path):
             assert list(figures["meshregistry_rule_source_synced"].values()) == [1]
 
     run_async(main())
+
+
+class TestReload:
+    """Other rule sources without a restart."""
+
+    @staticmethod
+    def made(*paths, **words):
+        """Settings with a rule source for each path, named after its stem."""
+        return Settings.from_dict(
+            {
+                "sources": [{"id": "mine", "kind": "memory"}],
+                "rules": [
+                    {"id": path.stem, "kind": "file", "path": str(path), **words} for path in paths
+                ],
+            }
+        )
+
+    def test_rule_sources_come_and_go(self, run_async, tmp_path):
+        """From none to two; the removed one loses its rules, the other keeps its own."""
+        one, two = tmp_path / "one.yaml", tmp_path / "two.yaml"
+        one.write_text(GOOD)
+        two.write_text(GOOD.replace("a}", "b}").replace("a.example", "b.example"))
+
+        def names(pilot):
+            return sorted(policy.name for policy in pilot.rules.policies)
+
+        async def main():
+            async with Pilot(self.made(), serve=False) as pilot:
+                await pilot.synced(10)
+                report = await pilot.reload(self.made(one, two))
+                assert ("rules.one", "rules.two") == report.applied
+                await until(lambda: names(pilot) == ["a", "b"])
+                report = await pilot.reload(self.made(two))
+                assert (("rules.one",), ()) == (report.applied, report.needs_restart)
+                assert "rules.two" in report.unchanged
+                assert ["b"] == names(pilot)
+                assert ["two"] == [status.id for status in pilot.rule_sources()]
+                assert "rules" in (await pilot.reload(self.made(two))).unchanged
+                two.write_text(GOOD)
+                await until(lambda: names(pilot) == ["a"])
+
+        run_async(main())
+
+    def test_a_changed_one_keeps_its_rules_until_it_has_listed_anew(self, run_async, tmp_path):
+        """Here the new path is not there yet."""
+        (tmp_path / "old").mkdir()
+        (tmp_path / "new").mkdir()
+        old, new = tmp_path / "old" / "rules.yaml", tmp_path / "new" / "rules.yaml"
+        old.write_text(GOOD)
+
+        async def main():
+            async with Pilot(self.made(old), serve=False) as pilot:
+                await pilot.synced(10)
+                report = await pilot.reload(self.made(new))
+                assert ("rules.rules",) == report.applied
+                (status,) = pilot.rule_sources()
+                assert Condition.STALE is status.condition
+                old.unlink()
+                await until(lambda: pilot.rule_sources()[0].error is not None)
+                assert ["a"] == [policy.name for policy in pilot.rules.policies]
+                new.write_text(GOOD.replace("a}", "c}"))
+                await until(lambda: ["c"] == [policy.name for policy in pilot.rules.policies])
+                assert Condition.SYNCED is pilot.rule_sources()[0].condition
+
+        run_async(main())
+
+    def test_their_order_is_precedence(self, run_async, tmp_path):
+        """Of two documents with one name the first source's counts, at once."""
+        one, two = tmp_path / "one.yaml", tmp_path / "two.yaml"
+        one.write_text(GOOD)
+        two.write_text(GOOD.replace("a.example", "b.example"))
+
+        async def main():
+            async with Pilot(self.made(one, two), serve=False) as pilot:
+                await pilot.synced(10)
+                assert ["a.example"] == [policy.host for policy in pilot.rules.policies]
+                report = await pilot.reload(self.made(two, one))
+                assert ("rules",) == report.applied
+                assert ["b.example"] == [policy.host for policy in pilot.rules.policies]
+
+        run_async(main())
+
+    def test_wrong_rule_sources_change_nothing(self, run_async, tmp_path):
+        """Nor do right ones beside them."""
+        one = tmp_path / "one.yaml"
+        one.write_text(GOOD)
+
+        async def main():
+            async with Pilot(self.made(one), serve=False) as pilot:
+                await pilot.synced(10)
+                with pytest.raises(ConfigError, match="wacth"):
+                    await pilot.reload(self.made(tmp_path / "two.yaml", wacth="poll"))
+                assert ["one"] == [status.id for status in pilot.rule_sources()]
+                assert ["a"] == [policy.name for policy in pilot.rules.policies]
+
+        run_async(main())

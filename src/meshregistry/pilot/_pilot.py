@@ -171,8 +171,7 @@ class Pilot:
             )
             await self._serving.start()
         self._spawn(self._supervisor.run(), "supervisor")
-        if self._settings.rules:
-            self._spawn(self._rules.run(), "rules")
+        self._spawn(self._rules.run(), "rules")
         self._spawn(self._publisher.run(self._opened), "publisher")
 
     async def _opened(self) -> None:
@@ -483,8 +482,8 @@ class Pilot:
     async def reload(self, settings: Settings) -> ReloadReport:
         """Apply other settings, all of what can be applied or nothing.
 
-        Sources are matched by id: a changed one keeps its data as STALE until its first
-        new listing, and only a removed one loses its data.
+        Sources and rule sources are matched by id: a changed one keeps its data as STALE
+        until its first new listing, and only a removed one loses its data.
 
         Raises:
             ConfigError: if the new settings are wrong; nothing has changed then.
@@ -494,14 +493,20 @@ class Pilot:
         supervisor, publisher = self._parts()
         self._waiting.check_running()
         wiring = self._wiring.renewed(settings)
-        sources, _ = wiring.wired(self._running_plugins())
+        sources, feeds = wiring.wired(self._running_plugins())
         old, self._settings = self._settings, in_force(self._settings, settings)
         self._wiring = wiring
-        report = compare(old, settings, supervisor.reconfigure(sources))
+        rules = self._rule_sources().reconfigure(feeds, settings.base_path)
+        report = compare(old, settings, supervisor.reconfigure(sources), rules)
         if self._settings.mesh != old.mesh or "sources" in report.applied:
             # Equal sources, another world: the mesh or the order of precedence differs.
             publisher.invalidate()
         return report
+
+    def _rule_sources(self) -> RuleSources:
+        if self._rules is None:
+            raise RuntimeError("the pilot is not running: use it inside 'async with'")
+        return self._rules
 
     def _policy(self, key: ServiceKey) -> MergePolicy:
         return self._running_plugins().merge_policy(key)

@@ -97,6 +97,18 @@ class RuleBook:
             held[document.key] = self._understood(document, former)
         self._held[source] = held
         self._faults[source] = faults
+        return self._renewed()
+
+    def reconfigure(self, sources: Iterable[str]) -> bool:
+        """Take other sources; says whether other rules are in force now.
+
+        Those that were there keep what they said; those that are gone lose it.
+        """
+        self._held = {one: self._held.get(one, {}) for one in sources}
+        self._faults = {one: told for one, told in self._faults.items() if one in self._held}
+        return self._renewed()
+
+    def _renewed(self) -> bool:
         rules = RuleSet.of(rule for one in self._in_force().values() for rule in one.rules)
         if rules == self._rules:
             return False

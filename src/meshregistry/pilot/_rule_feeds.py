@@ -32,6 +32,7 @@ class RuleFeed:
         config: its own options.
         registry_config: those of the source that it shares; None if its kind shares none.
         connect: makes the client that it shares the kind of; None: it has none.
+        fingerprint: equal for feeds that would do the same.
     """
 
     id: str
@@ -39,6 +40,7 @@ class RuleFeed:
     config: Any
     registry_config: Any = None
     connect: Callable[[RegistryContext], AbstractAsyncContextManager[Any]] | None = None
+    fingerprint: str = ""
 
 
 def rule_feeds(settings: Settings, plugins: Plugins) -> tuple[RuleFeed, ...]:
@@ -98,12 +100,15 @@ def _feed(
     if len(faults) > before:
         return None
     connect = None if registry is None else registry.connect
+    shares = next((other for other in settings.sources if other.id == one.source), None)
     return RuleFeed(
         id=one.id,
         kind=kind,
         config=config,
         registry_config=registry_config,
         connect=None if connect is None else partial(connect, registry_config),
+        # Relative paths mean something else in another folder, and so do a source's options.
+        fingerprint=f"{one.fingerprint} {shares and shares.fingerprint} {settings.base_path}",
     )
 
 

@@ -7,27 +7,27 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from meshregistry.aggregate import Backoff, SourceLogger
 from meshregistry.documents import structure
 from meshregistry.model import SourceId
 from meshregistry.pilot._rule_book import RuleBook
-from meshregistry.pilot._rule_feeds import feed_faults
+from meshregistry.pilot._rule_feeds import RuleFeed, feed_faults
 from meshregistry.pilot._rule_runner import RuleRunner, RuleSourceContext
 from meshregistry.registries import FileConfig, rule_documents
 from meshregistry.rules import RULE_KINDS, Reading, read_rules
-from meshregistry.spi import RuleName
+from meshregistry.spi import Condition, RuleName
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
     from random import Random
 
     from meshregistry.documents import RuleListing
     from meshregistry.errors import ConfigError
     from meshregistry.loader import Plugins
     from meshregistry.pilot._rule_book import RuleStatus
-    from meshregistry.pilot._rule_feeds import RuleFeed
     from meshregistry.settings import Settings
     from meshregistry.spi import Clock
 
@@ -36,6 +36,25 @@ _PATIENCE = 5.0
 
 FILE = "file"
 """The kind of rule source whose documents can be read without a backend."""
+
+
+@frozen(kw_only=True)
+class RulesReconfigured:
+    """What `RuleSources.reconfigure` did, by id, in order of the settings."""
+
+    added: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    unchanged: tuple[str, ...] = ()
+
+
+@frozen(eq=False)
+class _Followed:
+    """One rule source that is followed."""
+
+    feed: RuleFeed
+    context: RuleSourceContext
+    runner: RuleRunner
 
 
 class RuleSources:
@@ -60,32 +79,77 @@ class RuleSources:
         changed: Callable[[], None],
     ) -> None:
         self._changed = changed
+        self._domain = settings.mesh.domain
+        self._clock, self._random, self._user_agent = clock, random, user_agent
         self.book = RuleBook((one.id for one in feeds), settings.mesh.domain)
         self._synced = asyncio.Event()
         self._told: dict[str, frozenset[str]] = {}
+        self._group: asyncio.TaskGroup | None = None
+        self._tasks: dict[str, asyncio.Task[None]] = {}
         self._contexts: list[RuleSourceContext] = []
-        self._runners: dict[str, RuleRunner] = {}
-        names = tuple(RuleName(one.group, one.kind, one.versions) for one in RULE_KINDS)
-        for feed in feeds:
-            context = RuleSourceContext(
-                source_id=SourceId(feed.id),
-                logger=SourceLogger(_log, SourceId(feed.id)),
-                clock=clock,
-                random=random,
-                mesh_domain=settings.mesh.domain,
-                base_path=settings.base_path,
-                user_agent=user_agent,
-                declare=_nothing,
-                rule_names=names,
-                registry_config=feed.registry_config,
-            )
-            self._contexts.append(context)
-            publish = partial(self._publish, feed.id)
-            self._runners[feed.id] = RuleRunner(
-                feed, context, backoff=Backoff(random), publish=publish
-            )
+        self._followed = {one.id: self._follower(one, settings.base_path) for one in feeds}
         if not feeds:
             self._synced.set()
+
+    def _follower(self, feed: RuleFeed, base_path: Path) -> _Followed:
+        context = RuleSourceContext(
+            source_id=SourceId(feed.id),
+            logger=SourceLogger(_log, SourceId(feed.id)),
+            clock=self._clock,
+            random=self._random,
+            mesh_domain=self._domain,
+            base_path=base_path,
+            user_agent=self._user_agent,
+            declare=_nothing,
+            rule_names=tuple(RuleName(one.group, one.kind, one.versions) for one in RULE_KINDS),
+            registry_config=feed.registry_config,
+        )
+        self._contexts.append(context)
+        publish = partial(self._publish, feed)
+        runner = RuleRunner(feed, context, backoff=Backoff(self._random), publish=publish)
+        return _Followed(feed, context, runner)
+
+    def reconfigure(self, feeds: Sequence[RuleFeed], base_path: Path) -> RulesReconfigured:
+        """Follow other rule sources from now on; matched by id.
+
+        A changed one keeps its rules until its first new listing, and only a removed one
+        loses them.
+        """
+        old = self._followed
+        same = {one.id for one in feeds if one.id in old and _is_same(old[one.id].feed, one)}
+        done = RulesReconfigured(
+            added=tuple(one.id for one in feeds if one.id not in old),
+            changed=tuple(one.id for one in feeds if one.id in old and one.id not in same),
+            removed=tuple(sorted(old.keys() - {one.id for one in feeds})),
+            unchanged=tuple(one.id for one in feeds if one.id in same),
+        )
+        for name in (*done.changed, *done.removed):
+            if task := self._tasks.pop(name, None):
+                task.cancel()
+        for name in done.removed:
+            self._told.pop(name, None)
+        # Whoever is gone and has nothing left in threads needs not be waited for at the end.
+        kept = {id(old[name].context) for name in done.unchanged}
+        self._contexts = [one for one in self._contexts if id(one) in kept or one.running]
+        self._followed = {
+            one.id: old[one.id] if one.id in same else self._follower(one, base_path)
+            for one in feeds
+        }
+        for name in done.changed:
+            self._followed[name].runner.condition = Condition.STALE
+        for name in (*done.added, *done.changed):
+            self._start(name)
+        is_news = self.book.reconfigure(self._followed)
+        if not self.book.unsynced:
+            self._synced.set()
+        if is_news:
+            self._changed()
+        return done
+
+    def _start(self, name: str) -> None:
+        if self._group is not None:
+            run = self._followed[name].runner.run()
+            self._tasks[name] = self._group.create_task(run, name=f"meshregistry-rules-{name}")
 
     async def synced(self) -> None:
         """Wait until every rule source has listed its documents."""
@@ -94,27 +158,28 @@ class RuleSources:
     def statuses(self) -> tuple[RuleStatus, ...]:
         """Every rule source as it is now, in order."""
         return tuple(
-            evolve(
-                one,
-                kind=self._runners[one.id].kind,
-                condition=self._runners[one.id].condition,
-                error=self._runners[one.id].error,
-            )
+            evolve(one, kind=runner.kind, condition=runner.condition, error=runner.error)
             for one in self.book.statuses()
+            for runner in (self._followed[one.id].runner,)
         )
 
     async def run(self) -> None:
         """Follow all until cancelled; then wait a while for what is in threads."""
         try:
-            async with asyncio.TaskGroup() as group:
-                for name, runner in self._runners.items():
-                    group.create_task(runner.run(), name=f"meshregistry-rules-{name}")
+            async with asyncio.TaskGroup() as self._group:
+                for name in self._followed:
+                    self._start(name)
+                # There may be none now, and some after a reload.
+                await asyncio.get_running_loop().create_future()
         finally:
             running = [one for context in self._contexts for one in context.running]
             if running:
                 await asyncio.wait(running, timeout=_PATIENCE)
 
-    def _publish(self, name: str, listing: RuleListing) -> None:
+    def _publish(self, feed: RuleFeed, listing: RuleListing) -> None:
+        name = feed.id
+        if name not in self._followed or self._followed[name].feed is not feed:
+            return  # the last words of one that has been replaced
         is_news = self.book.replace(
             name, listing.documents, listing.faults, is_whole=listing.is_whole
         )
@@ -131,6 +196,10 @@ class RuleSources:
         for text in sorted(now - self._told.get(name, frozenset())):
             _log.warning("rules %s: %s", name, text)
         self._told[name] = now
+
+
+def _is_same(one: RuleFeed, other: RuleFeed) -> bool:
+    return one.fingerprint == other.fingerprint and one.kind is other.kind
 
 
 def _nothing(_parts: tuple[str, ...]) -> None:
