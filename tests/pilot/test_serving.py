@@ -318,7 +318,7 @@ class TestPages:
     def test_every_document_is_that_of_the_command(
         self, run_async, memory_settings, record, make_proxy
     ):
-        """Catalog, sources, rules, proxies, resources, explain."""
+        """Catalog, sources, rules, proxies, resources, explain, diff."""
 
         async def main():
             async with Pilot(memory_settings) as pilot:
@@ -336,8 +336,10 @@ class TestPages:
                 assert "mine" == (await get(pilot, "/debug/sources"))[1]["sources"][0]["id"]
                 _, explained = await get(pilot, "/debug/explain?host=a.b:80&proxy=edge")
                 assert pilot.explain("a.b:80", "edge") == explained
+                _, differing = await get(pilot, "/debug/diff?first=mine&second=mine")
+                assert {"first": "mine", "second": "mine", "differences": []} == differing
                 _, listed = await get(pilot, "/debug")
-                assert 6 == len(listed["documents"])
+                assert 7 == len(listed["documents"])
 
         run_async(main())
 
@@ -348,6 +350,8 @@ class TestPages:
             ("/debug/resources?node=a~b", 400, "malformed"),
             ("/debug/resources?node=edge&type=zzz", 400, "not a resource type"),
             ("/debug/explain", 400, "name a host"),
+            ("/debug/diff?first=mine", 400, "name two sources"),
+            ("/debug/diff?first=mine&second=yours", 404, "there is no source 'yours'"),
             ("/debug/explain?host=no.such", 404, "no source knows the host 'no.such'"),
             ("/debug/explain?host=a_!", 400, "not a host name"),
         ],

@@ -208,6 +208,7 @@ class TestFork:
             arguments = {
                 "memory": ["mine"],
                 "explain": ["a.b"],
+                "diff": ["mine", "mine"],
                 "resources_document": ["edge"],
                 "reload": [memory_settings],
             }

@@ -3,6 +3,7 @@
 from meshregistry.aggregate._aggregation import Aggregation
 from meshregistry.aggregate._clock import SystemClock
 from meshregistry.aggregate._context import SourceContext, SourceLogger
+from meshregistry.aggregate._difference import Difference, differences
 from meshregistry.aggregate._failure import Failure
 from meshregistry.aggregate._gate import StartGate
 from meshregistry.aggregate._merge import Contribution, merge
@@ -31,6 +32,7 @@ __all__ = [
     "Contribution",
     "Debouncer",
     "Degrade",
+    "Difference",
     "Failure",
     "Fault",
     "Message",
@@ -52,5 +54,6 @@ __all__ = [
     "SystemClock",
     "Update",
     "Upsert",
+    "differences",
     "merge",
 ]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from meshregistry.errors import RegistryError
+    from meshregistry.model import ServiceRecord
 
 _WORST_FIRST = (Condition.FAILED, Condition.STALE, Condition.STARTING, Condition.SYNCED)
 
@@ -183,6 +184,15 @@ class Aggregation:
     def sources(self) -> tuple[Source, ...]:
         """The sources, in order of precedence."""
         return tuple(self._sources[one].source for one in sorted(self._sources, key=self._place))
+
+    def records(self, source: SourceId) -> tuple[ServiceRecord, ...]:
+        """All that a source says, completed by its settings, before the merge."""
+        return tuple(
+            record
+            for part in self._table.parts()
+            if part.source == source
+            for record in self._table.records(part).values()
+        )
 
     def condition(self, source: SourceId) -> tuple[Condition, RegistryError | None]:
         """The condition of a source, and why it is not SYNCED."""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from meshregistry.aggregate._source import Source, SourceStatus
     from meshregistry.aggregate._table import Stage
     from meshregistry.errors import RegistryError
-    from meshregistry.model import Catalog, MergePolicy, ServiceKey
+    from meshregistry.model import Catalog, MergePolicy, ServiceKey, ServiceRecord
     from meshregistry.spi import Clock
 
 LOGGER_NAME = "meshregistry.aggregate"
@@ -124,6 +124,10 @@ class Supervisor:
         """The merged catalog, with everything in it that was applied so far."""
         self._settle()
         return self._aggregation.catalog
+
+    def records(self, source: SourceId) -> tuple[ServiceRecord, ...]:
+        """All that a source says, completed by its settings, before the merge."""
+        return self._aggregation.records(source)
 
     def statuses(self) -> tuple[SourceStatus, ...]:
         """How each source is doing, in order of precedence."""

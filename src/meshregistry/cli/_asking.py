@@ -23,6 +23,7 @@ _HTTP_TIMEOUT = 10.0
 # What each document is sure to have, unless some other server gave it.
 _CONTENT = {
     "catalog": "services",
+    "diff": "differences",
     "explain": "services",
     "proxies": "proxies",
     "resources": "types",

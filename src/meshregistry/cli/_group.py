@@ -12,6 +12,7 @@ from meshregistry.cli._bootstrap import bootstrap
 from meshregistry.cli._check import check
 from meshregistry.cli._exits import run
 from meshregistry.cli._inspect import (
+    diff,
     endpoints,
     explain,
     plugins,
@@ -65,6 +66,7 @@ for _command in (
     resources,
     proxies,
     explain,
+    diff,
     plugins,
     bootstrap,
     register,

@@ -265,6 +265,43 @@ def explain(
     return completeness(unsynced, allow_partial=allow_partial)
 
 
+@click.command()
+@click.argument("first", metavar="SOURCE_A")
+@click.argument("second", metavar="SOURCE_B")
+@listing
+def diff(
+    first: str,
+    second: str,
+    config: str | None,
+    output: str,
+    server: str | None,
+    timeout: float,
+    allow_partial: bool,
+) -> int:
+    """Show what two sources say differently; exits with 1 if there is anything.
+
+    Example: meshregistry diff eureka consul
+    """
+    document, unsynced = look(
+        config,
+        server,
+        timeout,
+        "diff",
+        lambda pilot: pilot.diff(first, second),
+        first=first,
+        second=second,
+    )
+    columns = ("NAMESPACE", "HOST", "WHAT", first.upper(), second.upper())
+    found = document["differences"]
+    rows = (
+        (one["namespace"], one["host"], one["what"], one["first"] or None, one["second"] or None)
+        for one in found
+    )
+    emit(document, output, columns, rows)
+    lacking = tuple(one for one in unsynced if one in {first, second})
+    return completeness(lacking, allow_partial=allow_partial) or int(bool(found))
+
+
 def _emit_decision(document: dict[str, Any], output: str) -> None:
     """The routes that were tried, and where the request goes."""
     decision = document["decision"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from meshregistry.aggregate import PartStatus, SourceStatus
+    from meshregistry.aggregate import Difference, PartStatus, SourceStatus
     from meshregistry.loader import Plugins
     from meshregistry.model import Catalog, CatalogEntry, Conflict, Endpoint
     from meshregistry.pilot._rule_book import RuleStatus
@@ -72,6 +72,24 @@ def _conflict(conflict: Conflict) -> Json:
         "loser": conflict.loser,
         "chosen": conflict.chosen,
         "rejected": conflict.rejected,
+    }
+
+
+def difference_document(first: str, second: str, found: Iterable[Difference]) -> Json:
+    """What two sources say differently."""
+    return {
+        "first": first,
+        "second": second,
+        "differences": [
+            {
+                "namespace": one.service.namespace,
+                "host": str(one.service.host),
+                "what": one.what,
+                "first": one.first,
+                "second": one.second,
+            }
+            for one in found
+        ],
     }
 
 

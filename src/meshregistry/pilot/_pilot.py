@@ -9,11 +9,11 @@ import threading
 from random import Random
 from typing import TYPE_CHECKING, Any, Self
 
-from meshregistry.aggregate import Debouncer, Supervisor, SystemClock
+from meshregistry.aggregate import Debouncer, Supervisor, SystemClock, differences
 from meshregistry.errors import MeshRegistryError
-from meshregistry.model import Node, Proxy
+from meshregistry.model import Node, Proxy, SourceId
 from meshregistry.pilot._changes import CatalogChanges
-from meshregistry.pilot._documents import about, explain_document
+from meshregistry.pilot._documents import about, difference_document, explain_document
 from meshregistry.pilot._publisher import Publisher
 from meshregistry.pilot._reload import ReloadReport, compare, in_force
 from meshregistry.pilot._requests import http_ports, request_words
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from meshregistry.aggregate import SourceStatus
     from meshregistry.errors import PilotFailed, RegistryError
     from meshregistry.loader import Plugins
-    from meshregistry.model import Catalog, MergePolicy, Metric, ServiceKey, SourceId
+    from meshregistry.model import Catalog, MergePolicy, Metric, ServiceKey
     from meshregistry.pilot._rule_book import RuleStatus
     from meshregistry.pilot._serving import Serving
     from meshregistry.registries import MemoryRegistry
@@ -414,6 +414,20 @@ class Pilot:
             hosts = (str(entry.service.host) for entry in self.merged.find(host.partition(":")[0]))
             document["resources"] = about(self.resources_document(node_id), hosts)
         return document
+
+    def diff(self, first: str, second: str) -> dict[str, Any]:
+        """What two sources say differently, before the merge, as ``meshregistry diff`` shows it.
+
+        Raises:
+            LookupError: if there is no such source.
+        """
+        supervisor = self._parts()[0]
+        known = [str(one) for one in self.source_order()]
+        for name in (first, second):
+            if name not in known:
+                raise LookupError(f"there is no source {name!r}; there are: {', '.join(known)}")
+        found = differences(*(supervisor.records(SourceId(one)) for one in (first, second)))
+        return difference_document(first, second, found)
 
     def _explain_request(self, host: str, node_id: str | None, text: str) -> dict[str, Any]:
         from meshregistry.generate import HttpRequest  # noqa: PLC0415 - an extra

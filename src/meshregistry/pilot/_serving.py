@@ -218,6 +218,7 @@ class Serving:
                     "proxies": lambda _: self.proxies_document(),
                     "resources": self._resources,
                     "explain": self._explain,
+                    "diff": self._diff,
                 }
             ),
             "probes": probe_routes(
@@ -248,6 +249,12 @@ class Serving:
         if not host:
             raise ValueError("name a host: /debug/explain?host=HOST")
         return self._pilot.explain(host, query.get("proxy"), query.get("request"))
+
+    def _diff(self, query: Mapping[str, str]) -> Any:
+        first, second = query.get("first"), query.get("second")
+        if not first or not second:
+            raise ValueError("name two sources: /debug/diff?first=SOURCE&second=SOURCE")
+        return self._pilot.diff(first, second)
 
     def proxies_document(self) -> dict[str, Any]:
         """Connected proxies and what each holds of each type."""

@@ -196,6 +196,10 @@ class ThreadedPilot:
         """Which sources and decisions led to what is known of a host."""
         return self._call(partial(self._pilot.explain, host, node_id, request))
 
+    def diff(self, first: str, second: str) -> dict[str, Any]:
+        """What two sources say differently, before the merge."""
+        return self._call(partial(self._pilot.diff, first, second))
+
     def reload(self, settings: Settings) -> ReloadReport:
         """Apply other settings; see `Pilot.reload`."""
         return self._run(self._pilot.reload(settings))
