@@ -378,3 +378,27 @@ def test_a_part_that_confirms_is_not_dropped(seconds):
     made.receive(PartId(A), Degrade(GONE), 10.0)
     made.receive(PartId(A), Confirm(), 10.0 + seconds)
     assert made.next_expiry(A) is None
+
+
+class TestShadow:
+    """A source that is compared, and not served."""
+
+    def test_nothing_of_it_is_in_the_catalog(self):
+        """What others say of the same service is as if it were not there."""
+        made = aggregation(source("a", is_shadow=True), source("b"))
+        made.receive(PartId(A), Replace([CART, PAY]), 1.0)
+        made.receive(PartId(B), Replace([record("cart.shop", "10.0.0.9:80")]), 1.0)
+        assert (["10.0.0.9:80"], ["cart.shop"]) == (addresses(made), hosts(made))
+        assert {"cart.shop", "pay.shop"} == {str(one.service.host) for one in made.records(A)}
+        assert made.status(A, 1.0).is_shadow
+
+    def test_it_is_served_from_the_moment_that_the_settings_say_so(self):
+        """And no more when they take it back; it need not list anything again."""
+        shadow, served = source("a", is_shadow=True), source("a", fingerprint="other")
+        made = aggregation(shadow)
+        made.receive(PartId(A), Replace([CART]), 1.0)
+        assert [] == hosts(made)
+        made.arrange([served], 2.0)
+        assert ["cart.shop"] == hosts(made)
+        made.arrange([shadow], 3.0)
+        assert [] == hosts(made)

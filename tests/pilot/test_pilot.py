@@ -617,3 +617,32 @@ def _registry(collector):
 
 def _exposed(pilot):
     return generate_latest(_registry(pilot.collector)).decode()
+
+
+def test_a_shadow_source_is_compared_and_never_waited_for(run_async, make_settings, record):
+    """The catalog opens and goes on without it; `diff` tells what it would change."""
+
+    async def main():
+        settings = make_settings(
+            {"id": "old", "kind": "memory"},
+            {"id": "new", "kind": "memory", "manual": True, "shadow": True},
+        )
+        async with Pilot(settings, serve=False) as pilot:
+            pilot.memory("old").upsert(record("a.b", "10.0.0.1:80"))
+            await pilot.published(timeout=5)
+            assert ["a.b"] == [str(one.host) for one in pilot.catalog.services()]
+            pilot.memory("new").replace([record("a.b", "10.0.0.2:80")])
+            await pilot.synced(timeout=5)
+            assert ["10.0.0.1:80"] == [str(one) for one in pilot.merged.endpoints("a.b")]
+            found = pilot.diff("old", "new")["differences"]
+            assert ["endpoint 10.0.0.1:80", "endpoint 10.0.0.2:80"] == [
+                one["what"] for one in found
+            ]
+            served = make_settings(
+                {"id": "old", "kind": "memory"}, {"id": "new", "kind": "memory", "manual": True}
+            )
+            assert ("sources.new",) == (await pilot.reload(served)).applied
+            both = ["10.0.0.1:80", "10.0.0.2:80"]
+            assert both == [str(one) for one in pilot.merged.endpoints("a.b")]
+
+    run_async(main())

@@ -114,6 +114,8 @@ class Aggregation:
         for source in sources:
             followed = self._sources.setdefault(source.id, _Followed(source))
             if followed.source != source:
+                if followed.source.is_shadow != source.is_shadow:
+                    self._dirty |= {one.service.key for one in self.records(source.id)}
                 with self._watching(followed, followed.parts):
                     followed.source = source
                     for part in followed.parts.values():
@@ -227,6 +229,7 @@ class Aggregation:
             id=source,
             kind=followed.source.kind,
             condition=condition,
+            is_shadow=followed.source.is_shadow,
             is_synced=followed.has_synced,
             age=None if None in ages else max(age for age in ages if age is not None),
             services=len(services),
@@ -273,7 +276,11 @@ class Aggregation:
         found = sorted(
             self._table.contributions(key), key=lambda one: (self._rank_of(one[0]), one[1].key)
         )
-        return [Contribution(part.source, record, self._is_current(part)) for part, record in found]
+        return [
+            Contribution(part.source, record, self._is_current(part))
+            for part, record in found
+            if not self._sources[part.source].source.is_shadow
+        ]
 
     def _is_current(self, part: PartId) -> bool:
         return self._sources[part.source].part(part.part).condition is Condition.SYNCED

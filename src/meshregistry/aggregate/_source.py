@@ -33,6 +33,7 @@ class Source:
             None serves it indefinitely.
         sync_timeout: seconds that the start gate waits for a source that is not required;
             None takes the gate's default.
+        is_shadow: it is followed and shown, and has no part in the catalog nor in the start gate.
         fingerprint: of its settings; another one means that it is to be opened anew.
     """
 
@@ -49,6 +50,7 @@ class Source:
     cluster: str = ""
     stale_after: float | None = None
     sync_timeout: float | None = None
+    is_shadow: bool = False
     fingerprint: str = ""
 
     def completed(self, record: ServiceRecord) -> ServiceRecord:
@@ -115,6 +117,7 @@ class SourceStatus:
         id: of the source.
         kind: of its registry.
         condition: the worst of its parts.
+        is_shadow: whether it is only compared, and not served.
         is_synced: whether every part that must sync has done so at least once.
         age: seconds since the last `replace` or `confirm` of its slowest part; None if one
             has not had any.
@@ -131,6 +134,7 @@ class SourceStatus:
     id: SourceId
     kind: str
     condition: Condition
+    is_shadow: bool = False
     is_synced: bool
     age: float | None
     services: int

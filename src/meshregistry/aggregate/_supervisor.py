@@ -308,7 +308,7 @@ class Supervisor:
             self._expiry_alarms[source].set(None)
 
     def _expect(self, source: Source) -> None:
-        if not self._aggregation.has_synced(source.id):
+        if not source.is_shadow and not self._aggregation.has_synced(source.id):
             self._gate.expect(
                 source.id,
                 self._clock.now(),

@@ -113,7 +113,7 @@ def sources(
         (
             one["id"],
             one["kind"],
-            one["condition"],
+            f"{one['condition']}, shadow" if one["is_shadow"] else one["condition"],
             one["age"],
             one["services"],
             one["endpoints"],

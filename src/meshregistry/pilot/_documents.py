@@ -122,6 +122,7 @@ def sources_document(statuses: Iterable[SourceStatus]) -> Json:
                 "id": status.id,
                 "kind": status.kind,
                 **_part(status),
+                "is_shadow": status.is_shadow,
                 "is_synced": status.is_synced,
                 "attempts": status.attempts,
                 "faulty": {

@@ -159,6 +159,7 @@ class Wiring:
             cluster=settings.cluster,
             stale_after=settings.stale_after,
             sync_timeout=general if own is None else own,
+            is_shadow=settings.shadow,
             # Relative paths mean something else in another folder.
             fingerprint=f"{settings.fingerprint} {self._settings.base_path}",
         )

@@ -40,6 +40,7 @@ class SourceCore:
             serves it indefinitely.
         sync_timeout: seconds that the start gate waits for it if it is not required;
             null takes that of the settings.
+        shadow: it is followed and compared, and nothing of it is served.
     """
 
     id: str = field(validator=_is_name)
@@ -50,6 +51,7 @@ class SourceCore:
     cluster: str = ""
     stale_after: Seconds | None = None
     sync_timeout: Seconds | None = None
+    shadow: bool = False
 
 
 @frozen(kw_only=True)
