@@ -25,8 +25,8 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 help:
 	@echo 'make lint         formatting, lint, types, import contracts'
 	@echo 'make test         lint, then the unit tests with coverage (test-3.12: tests on that Python)'
-	@echo 'make integration  real programs: Envoy, Consul, etcd, Kubernetes, the xDS client of gRPC'
-	@echo 'make servers      build those that are missing, outside the tree (Go; 10 to 15 minutes, once)'
+	@echo 'make integration  real programs: Envoy, the registries, the xDS client of gRPC'
+	@echo 'make servers      install those that are missing, outside the tree (10 to 15 minutes, once)'
 	@echo 'make bench        side by side with peers; prints a table, writes build/benchmarks.json'
 	@echo 'make bench-adapters  what each adapter costs, on real servers; writes build/adapters.json'
 	@echo 'make demo         a real Envoy follows a registry that changes under traffic'
@@ -72,7 +72,7 @@ test-%:
 	$(MAKE) unit PYTHON=python$* VENV=.venv-$*
 
 servers: $(DEV)
-	$(BIN)/python integration/servers/build-go-servers
+	$(BIN)/python integration/servers/install
 
 integration: $(ENVOY) servers
 	$(BIN)/python -m pytest --durations=10 -rs integration

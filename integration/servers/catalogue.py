@@ -1,0 +1,21 @@
+"""Every real server that the tests use and that a machine does not come with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from servers import programs, recipes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from servers.recipes import Recipe
+
+RECIPES: tuple[Recipe, ...] = ()
+"""Those that are not built from Go."""
+
+
+def install(say: Callable[[str], None] = print) -> bool:
+    """Install what is missing, in turn; whether everything is there."""
+    fetched = recipes.make_all(RECIPES, say=say)
+    return programs.install(say=say) and fetched
