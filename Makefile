@@ -18,6 +18,10 @@ TYPED := src $(wildcard plugins/*/src) $(wildcard tests/typing)
 # with the core pip takes them from their folders, and only those that are there.
 PLUGINS := $(patsubst %/pyproject.toml,./%,$(wildcard plugins/*/pyproject.toml))
 
+# Most tests wait for a program or a clock, so more of them than cores run at a time; those of
+# one file keep to one process, since they share servers.
+SIDE_BY_SIDE ?= -n 4 --dist loadfile
+
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .PHONY: help lint unit test servers integration bench bench-adapters demo three-registries docs constraints clean
@@ -64,7 +68,7 @@ lint: $(DEV)
 
 # The kit's rule about memory takes minutes for all adapters, hence `make integration`.
 unit: $(DEV)
-	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered -k 'not memory_stays_flat'
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --cov --cov-report=term-missing:skip-covered -k 'not memory_stays_flat'
 
 test: lint unit
 
@@ -75,8 +79,8 @@ servers: $(DEV)
 	$(BIN)/python integration/servers/install
 
 integration: $(ENVOY) servers
-	$(BIN)/python -m pytest --durations=10 -rs integration
-	$(BIN)/python -m pytest --durations=5 -k memory_stays_flat \
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --durations=10 -rs integration
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --durations=5 -k memory_stays_flat \
 		tests/testing docs/how-to/example_plugin plugins/*/tests/test_conformance.py
 
 bench: $(ENVOY)

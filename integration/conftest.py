@@ -15,6 +15,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what tests measured: what they print is a result, and not only told on failure."""
+    passed = [
+        report
+        for report in terminalreporter.stats.get("passed", ())
+        if report.when == "call" and report.capstdout.strip()
+    ]
+    if passed:
+        terminalreporter.section("figures")
+    for report in passed:
+        terminalreporter.write_line(report.nodeid)
+        for line in report.capstdout.strip().splitlines():
+            terminalreporter.write_line(f"  {line}")
+
+
 @pytest.fixture(scope="session")
 def run_async() -> Callable[..., Any]:
     """Runs a coroutine on a loop of its own; a hang fails after a minute."""

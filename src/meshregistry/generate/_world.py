@@ -55,8 +55,9 @@ class World:
     """
 
     catalog: Catalog = field(factory=Catalog)
-    mesh: MeshSettings = field(factory=MeshSettings)
-    rules: RuleSet = field(factory=RuleSet)
+    # One object for all worlds: generators remember what they made by its identity.
+    mesh: MeshSettings = field(default=MeshSettings())
+    rules: RuleSet = field(default=RuleSet())
     source_order: tuple[SourceId, ...] = field(default=(), converter=_order)
 
     @cached_property
