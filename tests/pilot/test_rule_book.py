@@ -93,3 +93,28 @@ def test_faults_without_a_name_are_told():
     fault = document.root.fault("is broken", "mend it")
     book.replace("one", [], (fault,), is_whole=False)
     assert book.statuses()[0].errors == (fault,)
+
+
+def test_decisions_are_no_rules():
+    """A new one changes no route, and an equal one is the same object."""
+    text = (
+        "apiVersion: meshregistry.dev/v1\nkind: Drain\nmetadata: {name: d}\n"
+        "spec: {host: a.b, address: 10.0.0.1, port: 80, phase: %s}"
+    )
+
+    def told(phase):
+        (one,) = parse(text % phase, file="d.yaml")
+        return [rule_document(one.root)]
+
+    book = RuleBook(["one"], "mesh.local")
+    assert not book.decisions
+    assert not book.replace("one", told("DRAINING"))
+    first = book.decisions
+    (drain,) = first.drains
+    assert drain.name == "d"
+    book.replace("one", told("DRAINING"))
+    assert book.decisions is first
+    book.replace("one", told("GONE"))
+    assert book.decisions is first, "a broken version keeps the last good one"
+    book.replace("one", [])
+    assert not book.decisions

@@ -9,6 +9,7 @@ import pytest
 
 from meshregistry import Pilot, Settings
 from meshregistry.errors import ConfigError
+from meshregistry.pilot._decisions import decisions_document
 from meshregistry.pilot._documents import rules_document
 from meshregistry.spi import Condition
 
@@ -196,3 +197,28 @@ class TestReload:
                 assert ["a"] == [policy.name for policy in pilot.rules.policies]
 
         run_async(main())
+
+
+def test_a_decision_in_a_file_is_in_force(run_async, settings, tmp_path):
+    """Also one that comes later; what it names that is not there is shown."""
+    drain = (
+        "apiVersion: meshregistry.dev/v1\nkind: Drain\nmetadata: {name: d}\n"
+        "spec: {host: a.b, address: 10.0.0.1, port: 80, source: theirs}\n"
+    )
+
+    async def main():
+        path = tmp_path / "rules.yaml"
+        path.write_text(GOOD)
+        async with Pilot(settings, serve=False) as pilot:
+            await pilot.synced(10)
+            assert not pilot.decisions
+            path.write_text(f"{GOOD}---\n{drain}")
+            await until(lambda: pilot.decisions)
+            (shown,) = decisions_document(pilot.decisions, pilot.source_order())
+            assert shown["what"] == "10.0.0.1:80 of a.b: DRAINING"
+            assert shown["unknown_sources"] == ["theirs"]
+            assert shown["from"] == f"Drain d ({path}:6)"
+            counts = next(one for one in pilot.statistics() if one.name == "meshregistry_decisions")
+            assert sorted(value for _, value in counts.samples) == [0.0, 0.0, 1.0]
+
+    run_async(main())

@@ -423,7 +423,7 @@ class TestPages:
                 for name in ("sources", "proxies", "catalog"):
                     assert f'get("{name}")' in text
                     assert 200 == (await get(pilot, f"/debug/{name}"))[0]
-                assert {"state", "sources", "rules", "proxies", "services"} == set(ids)
+                assert {"state", "sources", "rules", "decisions", "proxies", "services"} == set(ids)
 
         run_async(main())
 

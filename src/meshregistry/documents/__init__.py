@@ -23,12 +23,20 @@ from meshregistry.documents._parse import decode, parse
 from meshregistry.documents._rule_documents import DocumentKey, RuleDocument, rule_document
 from meshregistry.documents._rule_units import RuleListing, RuleUnit, RuleUnits
 from meshregistry.documents._structure import attempt, structure
-from meshregistry.documents._values import Path, Seconds, Secret, format_seconds, parse_seconds
+from meshregistry.documents._values import (
+    Instant,
+    Path,
+    Seconds,
+    Secret,
+    format_seconds,
+    parse_seconds,
+)
 
 __all__ = [
     "AnyNode",
     "Document",
     "DocumentKey",
+    "Instant",
     "MappingNode",
     "Path",
     "Position",

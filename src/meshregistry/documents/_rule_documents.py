@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from attrs import frozen
 
 from meshregistry.documents._nodes import MappingNode, ScalarNode
+from meshregistry.documents._values import Instant
 
 if TYPE_CHECKING:
     from meshregistry.documents._nodes import AnyNode
@@ -80,12 +80,10 @@ def _created(metadata: MappingNode) -> float:
     if not isinstance(node, ScalarNode) or node.is_null:
         return 0.0
     try:
-        made = datetime.fromisoformat(node.text)
-    except ValueError:
-        raise node.fault(
-            f"{node.text!r} is not a time", "write one such as 2026-01-31T12:00:00Z, or take it out"
-        ) from None
-    return (made if made.tzinfo else made.replace(tzinfo=UTC)).timestamp()
+        return float(Instant.parse(node.text))
+    except ValueError as error:
+        reason, _, remedy = str(error).rpartition(": ")
+        raise node.fault(reason, f"{remedy}, or take it out") from None
 
 
 def _text(node: MappingNode, key: str, example: str) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import NewType
+from typing import NewType, Self
 
 from attrs import field, frozen
 
-__all__ = ["Path", "Seconds", "Secret", "format_seconds", "parse_seconds"]
+__all__ = ["Instant", "Path", "Seconds", "Secret", "format_seconds", "parse_seconds"]
 
 Seconds = NewType("Seconds", float)
 """A span of time; users write ``1s``, ``250ms``, ``5m``, ``1h`` or ``1m30s``."""
@@ -52,6 +53,33 @@ def format_seconds(seconds: float) -> str:
 
 def _digits(number: float) -> str:
     return f"{number:.9f}".rstrip("0").rstrip(".")
+
+
+class Instant(float):
+    """A point in time, in seconds since the epoch; users write RFC 3339.
+
+    A time without a zone is one of UTC.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``2026-01-31T12:00:00Z``.
+
+        Raises:
+            ValueError: if the text is not a time.
+        """
+        try:
+            made = datetime.fromisoformat(text)
+        except ValueError:
+            msg = f"{text!r} is not a time: write one such as 2026-01-31T12:00:00Z"
+            raise ValueError(msg) from None
+        return cls((made if made.tzinfo else made.replace(tzinfo=UTC)).timestamp())
+
+    def __str__(self) -> str:
+        text = datetime.fromtimestamp(self, UTC).isoformat(timespec="microseconds")
+        return text.removesuffix("+00:00").removesuffix(".000000") + "Z"
 
 
 @frozen(repr=False)

@@ -13,6 +13,7 @@ from meshregistry.aggregate import Debouncer, Supervisor, SystemClock, differenc
 from meshregistry.errors import MeshRegistryError
 from meshregistry.model import Node, Proxy, SourceId
 from meshregistry.pilot._changes import CatalogChanges
+from meshregistry.pilot._decisions import decision_metrics
 from meshregistry.pilot._documents import about, difference_document, explain_document
 from meshregistry.pilot._publisher import Publisher
 from meshregistry.pilot._reload import ReloadReport, compare, in_force
@@ -22,7 +23,7 @@ from meshregistry.pilot._statistics import rule_metrics, source_metrics
 from meshregistry.pilot._threaded import ThreadedPilot
 from meshregistry.pilot._waiting import Waiting
 from meshregistry.pilot._wiring import Wiring, load_plugins
-from meshregistry.rules import RuleSet
+from meshregistry.rules import Decisions, RuleSet
 from meshregistry.spi import Condition
 
 if TYPE_CHECKING:
@@ -151,6 +152,7 @@ class Pilot:
             random=self._random,
             user_agent=self._wiring.user_agent,
             changed=self._rules_changed,
+            decided=self._decided,
         )
         self._publisher = Publisher(
             clock=self._clock,
@@ -183,6 +185,10 @@ class Pilot:
     def _rules_changed(self) -> None:
         if self._publisher is not None:
             self._publisher.invalidate()
+
+    def _decided(self, decisions: Decisions) -> None:
+        for one in decisions:
+            _log.info("in force: %s", one)
 
     async def _end(self) -> None:
         if self._waiting.is_left:
@@ -315,6 +321,11 @@ class Pilot:
     def rules(self) -> RuleSet:
         """The routing configuration in force, from the rule sources of the settings."""
         return RuleSet() if self._rules is None else self._rules.book.rules
+
+    @property
+    def decisions(self) -> Decisions:
+        """What operators have decided about the catalog, from the same rule sources."""
+        return Decisions() if self._rules is None else self._rules.book.decisions
 
     def rule_sources(self) -> tuple[RuleStatus, ...]:
         """What each rule source has, and what is wrong with it."""
@@ -463,6 +474,7 @@ class Pilot:
     def statistics(self) -> tuple[Metric, ...]:
         """The current figures as plain values; `meshregistry.server` exports them."""
         own = source_metrics(self.sources(), self.catalog) + rule_metrics(self.rule_sources())
+        own += decision_metrics(self.decisions)
         return (*own, *(self._serving.metrics() if self._serving is not None else ()))
 
     @property

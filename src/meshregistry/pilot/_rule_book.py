@@ -8,7 +8,7 @@ from attrs import field, frozen
 
 from meshregistry.documents import digest
 from meshregistry.errors import ConfigError, RegistryError
-from meshregistry.rules import Reading, RuleSet, read_rules
+from meshregistry.rules import Decisions, Reading, RuleSet, read_rules
 from meshregistry.spi import Condition
 
 if TYPE_CHECKING:
@@ -64,6 +64,12 @@ class RuleBook:
         self._held: dict[str, dict[DocumentKey, _Held]] = {one: {} for one in sources}
         self._faults: dict[str, tuple[ConfigError, ...]] = {}
         self._rules = RuleSet()
+        self._decisions = Decisions()
+
+    @property
+    def decisions(self) -> Decisions:
+        """What operators have decided; the same object until they decide something else."""
+        return self._decisions
 
     @property
     def rules(self) -> RuleSet:
@@ -109,7 +115,11 @@ class RuleBook:
         return self._renewed()
 
     def _renewed(self) -> bool:
-        rules = RuleSet.of(rule for one in self._in_force().values() for rule in one.rules)
+        every = [rule for one in self._in_force().values() for rule in one.rules]
+        decisions = Decisions.of(every)
+        if decisions != self._decisions:
+            self._decisions = decisions
+        rules = RuleSet.of(every)
         if rules == self._rules:
             return False
         self._rules = rules

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from meshregistry.errors import ConfigError
     from meshregistry.loader import Plugins
     from meshregistry.pilot._rule_book import RuleStatus
+    from meshregistry.rules import Decisions
     from meshregistry.settings import Settings
     from meshregistry.spi import Clock
 
@@ -66,6 +67,7 @@ class RuleSources:
         clock, random: for the sources.
         user_agent: for the sources.
         changed: is called on the loop when other rules are in force.
+        decided: is called on the loop when other decisions are in force.
     """
 
     def __init__(
@@ -77,8 +79,10 @@ class RuleSources:
         random: Random,
         user_agent: str,
         changed: Callable[[], None],
+        decided: Callable[[Decisions], None],
     ) -> None:
         self._changed = changed
+        self._decided = decided
         self._domain = settings.mesh.domain
         self._clock, self._random, self._user_agent = clock, random, user_agent
         self.book = RuleBook((one.id for one in feeds), settings.mesh.domain)
@@ -139,11 +143,8 @@ class RuleSources:
             self._followed[name].runner.condition = Condition.STALE
         for name in (*done.added, *done.changed):
             self._start(name)
-        is_news = self.book.reconfigure(self._followed)
-        if not self.book.unsynced:
-            self._synced.set()
-        if is_news:
-            self._changed()
+        before = self.book.decisions
+        self._announce(before, is_news=self.book.reconfigure(self._followed))
         return done
 
     def _start(self, name: str) -> None:
@@ -180,11 +181,18 @@ class RuleSources:
         name = feed.id
         if name not in self._followed or self._followed[name].feed is not feed:
             return  # the last words of one that has been replaced
+        before = self.book.decisions
         is_news = self.book.replace(
             name, listing.documents, listing.faults, is_whole=listing.is_whole
         )
         status = next(one for one in self.book.statuses() if one.id == name)
         self._tell(name, [error.message for error in (*status.errors, *status.warnings)])
+        self._announce(before, is_news=is_news)
+
+    def _announce(self, before: Decisions, *, is_news: bool) -> None:
+        # Decisions first: the world that is published at the gate is to contain them.
+        if self.book.decisions is not before:
+            self._decided(self.book.decisions)
         if not self.book.unsynced:
             self._synced.set()
         if is_news:

@@ -17,6 +17,7 @@ from meshregistry.model import (
     type_traits,
 )
 from meshregistry.pilot._admission import review
+from meshregistry.pilot._decisions import decisions_document
 from meshregistry.pilot._derivation import resources_document
 from meshregistry.pilot._documents import catalog_document, rules_document, sources_document
 from meshregistry.server import (
@@ -214,7 +215,7 @@ class Serving:
                 {
                     "catalog": lambda _: catalog_document(self._pilot.catalog),
                     "sources": lambda _: sources_document(self._pilot.sources()),
-                    "rules": lambda _: rules_document(self._pilot.rule_sources()),
+                    "rules": lambda _: self._rules(),
                     "proxies": lambda _: self.proxies_document(),
                     "resources": self._resources,
                     "explain": self._explain,
@@ -233,6 +234,12 @@ class Serving:
         if own is not None:
             addresses["webhook"] = own.address
         return {name: (str(address), routes[name]) for name, address in addresses.items()}
+
+    def _rules(self) -> Any:
+        pilot = self._pilot
+        document = rules_document(pilot.rule_sources())
+        document["decisions"] = decisions_document(pilot.decisions, pilot.source_order())
+        return document
 
     def _resources(self, query: Mapping[str, str]) -> Any:
         node = query.get("node")

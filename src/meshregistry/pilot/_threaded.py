@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from meshregistry.pilot._reload import ReloadReport
     from meshregistry.pilot._rule_book import RuleStatus
     from meshregistry.registries import MemoryRegistry
-    from meshregistry.rules import RuleSet
+    from meshregistry.rules import Decisions, RuleSet
     from meshregistry.settings import Settings
 
 T = TypeVar("T")
@@ -165,6 +165,11 @@ class ThreadedPilot:
     def rules(self) -> RuleSet:
         """The routing configuration in force."""
         return self._call(lambda: self._pilot.rules)
+
+    @property
+    def decisions(self) -> Decisions:
+        """What operators have decided about the catalog."""
+        return self._call(lambda: self._pilot.decisions)
 
     def rule_sources(self) -> tuple[RuleStatus, ...]:
         """What each rule source has, and what is wrong with it."""

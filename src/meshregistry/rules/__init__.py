@@ -1,6 +1,13 @@
 """What operators say about the mesh: settings of the whole, and the neutral rule set."""
 
 from meshregistry.rules._cross import CrossFindings, cross_findings
+from meshregistry.rules._decisions import (
+    Decisions,
+    Drain,
+    DrainPhase,
+    LossAcceptance,
+    SourceShift,
+)
 from meshregistry.rules._delegation import narrowed
 from meshregistry.rules._destinations import (
     Balancing,
@@ -33,6 +40,7 @@ from meshregistry.rules._gateways import (
     SidecarScope,
 )
 from meshregistry.rules._grants import Grant
+from meshregistry.rules._hosts import host_rank, is_host_match
 from meshregistry.rules._kinds import RULE_KINDS, read_rules
 from meshregistry.rules._matches import (
     CallerMatch,
@@ -70,7 +78,7 @@ from meshregistry.rules._routes import (
     RouteRule,
     WeightedDestination,
 )
-from meshregistry.rules._ruleset import Rule, RuleSet, host_rank, is_exported, is_host_match
+from meshregistry.rules._ruleset import OperatorDecision, Rule, RuleSet, is_exported
 
 __all__ = [
     "MESH",
@@ -85,11 +93,14 @@ __all__ = [
     "ConnectionRoute",
     "Cors",
     "CrossFindings",
+    "Decisions",
     "Delay",
     "Destination",
     "DestinationPolicy",
     "DirectResponse",
     "Distribution",
+    "Drain",
+    "DrainPhase",
     "EgressListener",
     "Environment",
     "FaultInjection",
@@ -109,9 +120,11 @@ __all__ = [
     "LoadBalancer",
     "LocalityBalancing",
     "LocalityLbSettings",
+    "LossAcceptance",
     "MeshSettings",
     "Mirror",
     "NamedMatch",
+    "OperatorDecision",
     "Origin",
     "OutboundTrafficPolicy",
     "OutlierDetection",
@@ -129,6 +142,7 @@ __all__ = [
     "RuleSet",
     "ServerProtocol",
     "SidecarScope",
+    "SourceShift",
     "Standing",
     "Subset",
     "TextMatch",

@@ -10,9 +10,9 @@ from attrs import define, field
 from meshregistry.errors import ConfigError
 from meshregistry.rules._destinations import DestinationPolicy
 from meshregistry.rules._gateways import Gateway
+from meshregistry.rules._hosts import is_host_match
 from meshregistry.rules._matches import CallerMatch, HttpMatch, TextMatch, TextMatchKind
 from meshregistry.rules._routes import MESH, RouteRule
-from meshregistry.rules._ruleset import is_host_match
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator

@@ -14,6 +14,7 @@ import attrs
 from attrs import define, field
 
 from meshregistry.documents import (
+    Instant,
     MappingNode,
     RuleDocument,
     ScalarNode,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_SCALARS: Scalars = {Hostname: Hostname.parse}
+_SCALARS: Scalars = {Hostname: Hostname.parse, Instant: Instant.parse}
 
 
 def works(note: str, *, form: type | None = None, **options: Any) -> Any:

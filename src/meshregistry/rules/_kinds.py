@@ -7,6 +7,14 @@ from typing import TYPE_CHECKING, Any
 from meshregistry.documents import suggestion
 from meshregistry.rules._alpha_documents import destination_policy, route_rule
 from meshregistry.rules._alpha_forms import DestinationPolicyForm, RouteRuleForm
+from meshregistry.rules._decision_documents import (
+    DrainForm,
+    LossAcceptanceForm,
+    SourceShiftForm,
+    drain,
+    loss_acceptance,
+    source_shift,
+)
 from meshregistry.rules._environment_documents import EnvironmentForm, environment
 from meshregistry.rules._forms import field_notes
 from meshregistry.rules._gateway_api_forms import (
@@ -95,7 +103,15 @@ RULE_KINDS: tuple[RuleKind, ...] = (
         ("v1alpha2",),
     ),
     _kind("networking.k8s.io", "Ingress", ingress, IngressForm, ("v1",)),
-    _kind("meshregistry.dev", "Environment", environment, EnvironmentForm, ("v1",)),
+    *(
+        _kind("meshregistry.dev", kind, read, form, ("v1",))
+        for kind, read, form in (
+            ("Environment", environment, EnvironmentForm),
+            ("SourceShift", source_shift, SourceShiftForm),
+            ("Drain", drain, DrainForm),
+            ("LossAcceptance", loss_acceptance, LossAcceptanceForm),
+        )
+    ),
 )
 """The kinds that are read, with their fields."""
 

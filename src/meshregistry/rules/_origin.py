@@ -32,5 +32,6 @@ class Origin:
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}" if self.line is not None else self.file
-        document = f"{self.kind} {self.namespace}/{self.name}".strip(" /")
+        name = f"{self.namespace}/{self.name}" if self.namespace else self.name
+        document = f"{self.kind} {name}".strip()
         return f"{document} ({where})" if where else document

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from attrs import frozen
 
+from meshregistry.rules._decisions import Drain, LossAcceptance, SourceShift
 from meshregistry.rules._destinations import DestinationPolicy
 from meshregistry.rules._environments import Environment
 from meshregistry.rules._gateways import Gateway, SidecarScope
@@ -17,7 +18,12 @@ from meshregistry.rules._routes import RouteRule
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-Rule: TypeAlias = RouteRule | DestinationPolicy | Gateway | SidecarScope | Environment | Grant
+OperatorDecision: TypeAlias = SourceShift | Drain | LossAcceptance
+"""One decision of an operator; it is about the catalog, and no part of a rule set."""
+
+Rule: TypeAlias = (
+    RouteRule | DestinationPolicy | Gateway | SidecarScope | Environment | Grant | OperatorDecision
+)
 """One rule of any sort."""
 
 
@@ -82,20 +88,6 @@ class RuleSet:
 
 
 _NOTHING = RuleSet()
-
-
-def is_host_match(pattern: str, host: str) -> bool:
-    """Whether a host is the pattern's: equal, or under its ``*.suffix``; ``*`` takes all."""
-    if pattern == "*":
-        return True
-    if pattern.startswith("*"):
-        return host.endswith(pattern[1:]) and host != pattern[1:]
-    return pattern == host
-
-
-def host_rank(pattern: str) -> tuple[int, int, str]:
-    """Sorts host patterns: exact ones before wildcards, longer wildcards before shorter."""
-    return (1 if pattern.startswith("*") else 0, -len(pattern), pattern)
 
 
 def is_exported(export_to: tuple[str, ...], home: str, namespace: str) -> bool:
