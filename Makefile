@@ -19,8 +19,8 @@ TYPED := src $(wildcard plugins/*/src) $(wildcard tests/typing)
 PLUGINS := $(patsubst %/pyproject.toml,./%,$(wildcard plugins/*/pyproject.toml))
 
 # Most tests wait for a program or a clock, so more of them than cores run at a time; those of
-# one file keep to one process, since they share servers.
-SIDE_BY_SIDE ?= -n 4 --dist loadfile
+# one class, and the functions of one file, keep to one process, since they share servers.
+SIDE_BY_SIDE ?= -n 4 --dist loadscope
 
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 

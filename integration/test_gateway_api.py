@@ -99,6 +99,8 @@ def test_requests_go_by_gateway_and_routes(run_async, envoy: MakeEnvoy, tmp_path
                 )
                 endpoint = Endpoint(address="127.0.0.1", port=backend.port, service_port="http")
                 pilot.memory("mine").upsert(ServiceRecord(service, [endpoint]))
+            # Else Envoy might answer for the first service before it knows the others.
+            await pilot.published()
             labels = {"LABELS": {"gateway.networking.k8s.io/gateway-name": "edge"}}
             document = bootstrap(
                 node="edge-1", cluster="edge", xds=pilot.xds_address, metadata=labels
