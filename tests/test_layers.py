@@ -55,6 +55,16 @@ def test_every_contract_is_kept(report):
             "meshregistry.ads._messages",
             "meshregistry.spi",
         ),
+        (
+            "serve knows nothing of ingest and derive",
+            "meshregistry.mixer._attributes",
+            "meshregistry.loader",
+        ),
+        (
+            "ingest knows nothing of derive and serve",
+            "meshregistry.aggregate._table",
+            "meshregistry.mixer",
+        ),
         ("only spi, loader and defaults know pluggy", "meshregistry.ads._messages", "pluggy"),
     ],
 )

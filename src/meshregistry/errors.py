@@ -19,6 +19,8 @@ __all__ = [
     "LocalAdsError",
     "MeshRegistryError",
     "MissingExtraError",
+    "MixerError",
+    "MixerUnavailable",
     "PilotFailed",
     "PluginConflictError",
     "PluginError",
@@ -248,6 +250,21 @@ class Rejected(MeshRegistryError):
         self.node = node
         self.type_url = type_url
         self.version = version
+
+
+class MixerError(MeshRegistryError):
+    """A fault in the conversation between a client of Mixer and its server."""
+
+
+class MixerUnavailable(MixerError):
+    """No server answered a check in time, and the caller wanted no verdict without one.
+
+    `status` is the gRPC status of the last attempt. A denial is a result, not an error.
+    """
+
+    def __init__(self, message: str, *, status: str = "UNAVAILABLE") -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class PilotFailed(MeshRegistryError):

@@ -1,0 +1,49 @@
+"""What of Mixer needs an extra, and says so."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import meshregistry.mixer
+
+
+def output(code):
+    """What a fresh interpreter prints."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    return done.stdout
+
+
+@pytest.mark.parametrize(("missing", "name"), [("google", "Compressor")])
+def test_a_missing_extra_is_named_with_the_line_to_type(missing, name):
+    """Using a name that needs the extra tells how to install it."""
+    said = output(
+        f"import sys; sys.modules[{missing!r}] = None\n"
+        "from meshregistry.errors import MissingExtraError\n"
+        "try:\n"
+        f"    from meshregistry.mixer import {name}\n"
+        "except MissingExtraError as error:\n"
+        "    print(error.extra, error)\n"
+    )
+    assert said.startswith("mixer this needs the package ")
+    assert "pip install 'meshregistry[mixer]'" in said
+
+
+def test_attributes_and_manifests_need_no_extra():
+    """Neither gRPC nor protobuf is loaded for them."""
+    said = output(
+        "import sys; sys.modules['grpc'] = sys.modules['google'] = None\n"
+        "from meshregistry.mixer import vocabulary\n"
+        "print(vocabulary.STANDARD.bag({'request.path': '/'})['request.path'])\n"
+    )
+    assert "/\n" == said
+
+
+def test_every_lazy_name_can_be_used():
+    """The façade lists what it has, and has what it lists."""
+    assert sorted(meshregistry.mixer.__all__) == dir(meshregistry.mixer)
+    assert [] == [name for name in dir(meshregistry.mixer) if not hasattr(meshregistry.mixer, name)]
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = meshregistry.mixer.nothing
