@@ -82,9 +82,10 @@ def test_a_node_is_identified_as_the_model_says():
 
 
 def test_the_policy_is_that_of_the_settings():
-    """The policy that the settings declare is the default for every service."""
-    policy = MergePolicy(labels=Union.UNITE)
-    assert policy == load(merge_policy=policy).merge_policy(ServiceKey.parse("shop/web"))
+    """What the settings answer for a service is the default for it."""
+    answers = {ServiceKey.parse("shop/web"): MergePolicy(labels=Union.UNITE)}
+    plugins = load(merge_policy=answers.__getitem__)
+    assert MergePolicy(labels=Union.UNITE) == plugins.merge_policy(ServiceKey.parse("shop/web"))
     assert MergePolicy() == load().merge_policy(ServiceKey.parse("shop/web"))
 
 

@@ -7,11 +7,12 @@ can decide before them.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-from meshregistry.model import MergePolicy, Proxy, Verdict
+from meshregistry.model import MergePolicy, Proxy, ServiceKey, Verdict
 from meshregistry.registries import (
     FileConfig,
     FileRegistry,
@@ -27,26 +28,28 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from meshregistry.errors import ConfigError
-    from meshregistry.model import Node, Peer, ServiceKey
+    from meshregistry.model import Node, Peer
 
 # The form that Istio gives to SPIFFE ids; scheme and trust domain know no case (SPIFFE-ID, sections 2.1 and 2.2).
 _SPIFFE = re.compile(r"(?i:spiffe)://([^/]+)/ns/([^/]+)/sa/([^/]+)")
 
 
 def builtin_plugins(
-    *, memories: Memories | None = None, merge_policy: MergePolicy | None = None
+    *,
+    memories: Memories | None = None,
+    merge_policy: Callable[[ServiceKey], MergePolicy] | None = None,
 ) -> tuple[tuple[str, object], ...]:
     """Our own plugins for one Pilot, by name, as `loader.Plugins.load` takes them.
 
     Args:
         memories: the memory registries of this Pilot; default: new ones.
-        merge_policy: the policy of the settings; default: that of the contract.
+        merge_policy: answers for the settings; default: the policy of the contract for all.
     """
     return (
         ("memory", MemoryPlugin(memories or Memories())),
         ("file", FilePlugin()),
         ("identify", IdentifyPlugin()),
-        ("merge", MergePlugin(merge_policy or MergePolicy())),
+        ("merge", MergePlugin(merge_policy or _as_contracted)),
         ("admit", AdmitPlugin()),
     )
 
@@ -108,12 +111,12 @@ class IdentifyPlugin:
 class MergePlugin:
     """Gives every service the policy of the settings."""
 
-    policy: MergePolicy = field(factory=MergePolicy)
+    policy: Callable[[ServiceKey], MergePolicy]
 
     @hookimpl(trylast=True)
-    def meshregistry_merge_policy(self, key: ServiceKey) -> MergePolicy:  # noqa: ARG002 - one policy for all
+    def meshregistry_merge_policy(self, key: ServiceKey) -> MergePolicy:
         """Answer for every service."""
-        return self.policy
+        return self.policy(key)
 
 
 @frozen(eq=False)
@@ -144,6 +147,10 @@ class AdmitPlugin:
                     f"{match[2]!r} ({identity}); give it a certificate of its namespace"
                 )
         return None
+
+
+def _as_contracted(_key: ServiceKey) -> MergePolicy:
+    return MergePolicy()
 
 
 def _file_faults(config: FileConfig, base_path: Path) -> Iterable[ConfigError]:

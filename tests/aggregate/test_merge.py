@@ -270,3 +270,86 @@ def test_an_alias_of_another_host_is_a_conflict():
     entry = merged(said("a", alias("one.shop")), said("b", alias("two.shop")))
     assert entry.service.alias_of == "one.shop"
     assert entry.conflicts == (conflict("alias_of", "one.shop", "two.shop"),)
+
+
+def test_each_field_follows_its_own_order():
+    """The sources of the others do not matter for it; whoever loses is listed."""
+    first = record(addresses=["10.1.0.1"], labels={"team": "x"})
+    second = record(
+        ports=[Port("http", 80, Protocol.TCP)], addresses=["10.2.0.1"], labels={"team": "y"}
+    )
+    policy = MergePolicy(orders={"addresses": ["b"], "protocol": ["b"]})
+    entry = merged(said("a", first), said("b", second), policy=policy)
+    assert entry.service.addresses == ("10.2.0.1",)
+    assert entry.service.labels == Labels({"team": "x"})
+    assert entry.service.ports == (Port("http", 80, Protocol.TCP),)
+    assert entry.provenance == (
+        ("addresses", "b"),
+        ("labels", "a"),
+        ("ports[80]", "a"),
+        ("ports[80].protocol", "b"),
+        ("resolution", "a"),
+    )
+    assert entry.conflicts == (
+        conflict("addresses", "10.2.0.1", "10.1.0.1", "b", "a"),
+        conflict("labels[team]", "x", "y"),
+        conflict("ports[80].protocol", "TCP", "HTTP", "b", "a"),
+    )
+
+
+def test_an_alias_stands_for_what_the_source_of_the_resolution_says():
+    """Both come from one source, since neither means anything without the other."""
+    alias = record(resolution=Resolution.ALIAS, alias_of="other.shop")
+    policy = MergePolicy(orders={"resolution": ["b"]})
+    entry = merged(said("a", record()), said("b", alias), policy=policy)
+    assert (entry.service.resolution, entry.service.alias_of) == (Resolution.ALIAS, "other.shop")
+
+
+class TestFailover:
+    """Sources as priorities."""
+
+    FAILOVER = MergePolicy(endpoints=Union.FAILOVER)
+
+    def test_each_source_has_a_priority_of_its_own(self):
+        """In order; an endpoint that two know is the first one's."""
+        entry = merged(
+            said("a", record(at("10.0.0.1:80"), at("10.0.0.2:80"))),
+            said("b", record(at("10.0.0.2:80"), at("10.0.0.3:80"))),
+            policy=self.FAILOVER,
+        )
+        assert [(str(one), one.priority) for one in entry.endpoints] == [
+            ("10.0.0.1:80", 0),
+            ("10.0.0.2:80", 0),
+            ("10.0.0.3:80", 1),
+        ]
+        assert entry.endpoint_sources == (("a",), ("a", "b"), ("b",))
+
+    def test_a_source_that_is_stale_stays_in_its_place(self):
+        """What is not current any more may still be true."""
+        entry = merged(
+            said("a", record(at("10.0.0.1:80")), stale=True),
+            said("b", record(at("10.0.0.2:80"))),
+            policy=self.FAILOVER,
+        )
+        assert [one.priority for one in entry.endpoints] == [0, 1]
+
+    def test_the_order_of_endpoints_may_be_their_own(self):
+        """The first source in order keeps the rest."""
+        policy = MergePolicy(endpoints=Union.FAILOVER, orders={"endpoints": ["b"]})
+        entry = merged(
+            said("a", record(at("10.0.0.1:80"), labels={"x": "1"})),
+            said("b", record(at("10.0.0.2:80"))),
+            policy=policy,
+        )
+        assert [one.priority for one in entry.endpoints] == [1, 0]
+        assert entry.service.labels == Labels({"x": "1"})
+
+    def test_two_records_of_one_source_have_one_priority(self):
+        """They unite as ever."""
+        entry = merged(
+            said("a", record(at("10.0.0.1:80"))),
+            said("a", record(at("10.0.0.2:80"))),
+            said("b", record(at("10.0.0.3:80"))),
+            policy=self.FAILOVER,
+        )
+        assert [one.priority for one in entry.endpoints] == [0, 0, 1]

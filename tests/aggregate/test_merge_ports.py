@@ -48,3 +48,24 @@ def test_a_port_that_is_not_in_the_result_has_no_name():
     theirs = service(("http", 80), ("admin", 9000))
     merged = merge_ports([("a", service(("web", 80))), ("b", theirs)], is_united=False)
     assert merged.names_for(theirs) == {"http": "web"}
+
+
+def test_another_order_decides_protocols_and_nothing_else():
+    """Whose number and name it is stays; what others say otherwise is listed."""
+    mine = Service("cart.shop", ports=[Port("web", 80, Protocol.TCP), Port("raw", 9, Protocol.TCP)])
+    theirs = Service("cart.shop", ports=[Port("http", 80, Protocol.HTTP)])
+    said = [("a", mine), ("b", theirs)]
+    merged = merge_ports(said, speakers=said[::-1])
+    assert merged.ports == (Port("raw", 9, Protocol.TCP), Port("web", 80, Protocol.HTTP))
+    assert (merged.sources, merged.speakers) == (((9, "a"), (80, "a")), ((80, "b"),))
+    assert merged.conflicts == (
+        Conflict(field="ports[80].name", winner="a", loser="b", chosen="web", rejected="http"),
+        Conflict(field="ports[80].protocol", winner="b", loser="a", chosen="HTTP", rejected="TCP"),
+    )
+
+
+def test_who_decides_a_protocol_adds_no_port():
+    """A port that is not in the result has none."""
+    said = [("a", service(("http", 80))), ("b", service(("http", 80), ("admin", 81)))]
+    merged = merge_ports(said, is_united=False, speakers=said[::-1])
+    assert (names(merged), merged.speakers) == ({80: "http"}, ((80, "b"),))

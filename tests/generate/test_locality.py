@@ -6,6 +6,7 @@ import pytest
 from attrs import evolve
 
 from meshregistry.generate._locality import (
+    Group,
     Preference,
     Whereabouts,
     grouped,
@@ -123,3 +124,59 @@ def test_only_labels_that_a_policy_goes_by_are_kept() -> None:
     assert read_labels(policy) == {"rack"}
     found = whereabouts_for(policy, HERE, {"rack": "7", "version": "v2", "x": "y"})
     assert found == Whereabouts(locality=HERE, labels=Labels({"rack": "7"}))
+
+
+class TestSources:
+    """Sources that fail over to each other."""
+
+    @staticmethod
+    def members(*words: tuple[str, int]) -> dict[Locality, list[Endpoint]]:
+        """Endpoints by locality, from place and priority."""
+        found: dict[Locality, list[Endpoint]] = {}
+        for number, (place, priority) in enumerate(words, 1):
+            endpoint = Endpoint(address=f"10.0.0.{number}", port=80, priority=priority)
+            found.setdefault(Locality.parse(place), []).append(endpoint)
+        return found
+
+    @staticmethod
+    def ranks(groups: list[Group]) -> list[tuple[int, str, int]]:
+        """Priority, place and last number of the address of each endpoint."""
+        return [
+            (group.priority, str(group.locality), int(endpoint.address.rpartition(".")[2]))
+            for group in groups
+            for endpoint in group.endpoints
+        ]
+
+    def test_each_source_has_its_priority(self) -> None:
+        """Localities do not matter without a preference; gaps are closed."""
+        members = self.members(("us", 3), ("eu", 1), ("us", 1))
+        assert self.ranks(grouped(members, None)) == [(0, "eu", 2), (0, "us", 3), (1, "us", 1)]
+
+    def test_the_source_counts_before_the_distance(self) -> None:
+        """A far endpoint of the first source comes before a near one of the second."""
+        members = self.members(
+            ("us", 0),
+            ("eu/a/1", 0),
+            ("eu/a/1", 1),
+            ("us", 1),
+        )
+        preference = Preference(
+            balancing=LocalityBalancing(), whereabouts=Whereabouts(locality=HERE)
+        )
+        assert self.ranks(grouped(members, preference)) == [
+            (0, "eu/a/1", 2),
+            (1, "us", 1),
+            (2, "eu/a/1", 3),
+            (3, "us", 4),
+        ]
+
+    def test_shares_are_those_within_each_source(self) -> None:
+        """A distribution has no priorities of its own."""
+        members = self.members(("eu/a/1", 0), ("us", 0), ("us", 1))
+        balancing = LocalityBalancing(
+            distribute=[Distribution(origin="*", shares=(("eu/*", 80), ("us", 20)))]
+        )
+        preference = Preference(balancing=balancing, whereabouts=Whereabouts(locality=HERE))
+        found = grouped(members, preference)
+        assert self.ranks(found) == [(0, "eu/a/1", 1), (0, "us", 2), (1, "us", 3)]
+        assert [group.weight for group in found] == [8000, 2000, 2000]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from meshregistry.model import MergePolicy, Peer, SourceId, Union, Verdict
 
 
@@ -28,3 +30,24 @@ def test_a_verdict_allows_or_refuses_for_a_reason():
 def test_a_peer_without_a_certificate_has_no_identities():
     """Only a verified certificate gives identities."""
     assert () == Peer(address="ipv4:127.0.0.1:1").identities
+
+
+def test_a_field_follows_its_own_order_and_then_that_of_the_service():
+    """Each source once, at its first place."""
+    policy = MergePolicy(order=["a", "b"], orders={"protocol": ["c", "b"]})
+    assert ("c", "b", "a") == policy.order_of("protocol")
+    assert ("a", "b") == policy.order_of("labels")
+    assert hash(policy) == hash(MergePolicy(order=["a", "b"], orders=policy.orders))
+
+
+def test_only_fields_that_are_merged_have_orders():
+    """A misspelt one is named with those that there are."""
+    with pytest.raises(ValueError, match="no field 'port' to merge: use addresses, endpoints"):
+        MergePolicy(orders={"port": ["a"]})
+
+
+@pytest.mark.parametrize("name", ["ports", "labels"])
+def test_only_endpoints_fail_over(name):
+    """A port has no priority."""
+    with pytest.raises(ValueError, match=f"{name} know no failover"):
+        MergePolicy(**{name: Union.FAILOVER})

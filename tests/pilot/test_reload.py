@@ -40,14 +40,21 @@ class TestReport:
         """Every section is named as unchanged."""
         report = reloaded([ONE, TWO], [ONE, TWO])
         assert ((), ()) == (report.applied, report.needs_restart)
-        assert ("sources.one", "sources.two", "mesh", "server", "rules") == report.unchanged
+        assert (
+            "sources.one",
+            "sources.two",
+            "merge",
+            "mesh",
+            "server",
+            "rules",
+        ) == report.unchanged
 
     def test_names_added_changed_and_removed_sources(self, reloaded):
         """By id."""
         three = {"id": "three", "kind": "memory"}
         report = reloaded([ONE, TWO], [three, {**ONE, "manual": True}])
         assert {"sources.one", "sources.two", "sources.three"} == set(report.applied)
-        assert ("mesh", "server", "rules") == report.unchanged
+        assert ("merge", "mesh", "server", "rules") == report.unchanged
 
     def test_the_order_of_sources_is_precedence(self, reloaded):
         """So another order is a change, although every source is the same."""
@@ -133,6 +140,37 @@ class TestData:
                 assert ((), ("two",)) == (pilot.readiness(), pilot.unsynced())
                 pilot.memory("two").replace([record("c.d", "10.0.0.2:80")])
                 await pilot.published(timeout=5)
+                assert 1 == len(pilot.catalog)
+
+        run_async(main())
+
+    def test_another_merge_policy_merges_everything_again(self, run_async, make_settings, record):
+        """Without a word of any source."""
+
+        async def main():
+            async with Pilot(make_settings(ONE, TWO), serve=False) as pilot:
+                pilot.memory("one").upsert(record("a.shop", "10.0.0.1:80", protocol="HTTP"))
+                pilot.memory("two").upsert(record("a.shop", "10.0.0.2:80", protocol="TCP"))
+                await pilot.published()
+                merge = {"endpoints": "failover", "from": {"protocol": ["two"]}}
+                report = await pilot.reload(make_settings(ONE, TWO, merge=merge))
+                assert ("merge",) == report.applied
+                await pilot.published()
+                (entry,) = pilot.catalog.find("a.shop")
+                assert [0, 1] == [one.priority for one in entry.endpoints]
+                assert ["TCP"] == [str(port.protocol) for port in entry.service.ports]
+
+        run_async(main())
+
+    def test_a_policy_that_names_no_source_changes_nothing(self, run_async, make_settings, record):
+        """All or nothing: the former policy stays in force."""
+
+        async def main():
+            async with Pilot(make_settings(ONE, TWO), serve=False) as pilot:
+                with pytest.raises(ConfigError, match=r"merge.order\[0\].*did you mean two\?"):
+                    await pilot.reload(make_settings(ONE, TWO, merge={"order": ["tow"]}))
+                pilot.memory("one").upsert(record("a.shop", "10.0.0.1:80"))
+                await pilot.published()
                 assert 1 == len(pilot.catalog)
 
         run_async(main())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from meshregistry.aggregate import SourceStatus
-from meshregistry.model import Catalog, Labels, SourceId
+from meshregistry.model import Catalog, CatalogEntry, Conflict, Labels, Port, Service, SourceId
 from meshregistry.pilot._statistics import source_metrics
 from meshregistry.spi import Condition
 
@@ -53,6 +53,34 @@ class TestSourceMetrics:
     def test_an_age_that_nobody_knows_is_no_sample(self):
         """A source that has said nothing is not new; it has no age."""
         assert {} == figures(status("a", None))["source_age_seconds"]
+
+    def test_conflicts_are_counted_by_field_and_loser(self):
+        """Whatever port, label or endpoint they are about."""
+
+        def lost(field, loser="b"):
+            return Conflict(field=field, winner=None, loser=loser, chosen="", rejected="x")
+
+        service = Service("a.shop", ports=[Port("http", 80)])
+        conflicts = (
+            *(lost("ports[80].protocol"), lost("ports[81].protocol"), lost("labels[x[1]]")),
+            *(
+                lost("endpoints[[::1]:80]", "c"),
+                lost("endpoints[10.0.0.1:80].health"),
+                lost("addresses"),
+            ),
+        )
+        entry = CatalogEntry(service=service, endpoints=(), sources=(), conflicts=conflicts)
+        found = {
+            metric.name: dict(metric.samples) for metric in source_metrics([], Catalog.of([entry]))
+        }
+        assert {
+            Labels({"field": "ports.protocol", "source": "b"}): 2,
+            Labels({"field": "labels", "source": "b"}): 1,
+            Labels({"field": "endpoints", "source": "c"}): 1,
+            Labels({"field": "endpoints.health", "source": "b"}): 1,
+            Labels({"field": "addresses", "source": "b"}): 1,
+        } == found["meshregistry_merge_conflicts"]
+        assert {Labels(): 6} == found["meshregistry_catalog_conflicts"]
 
     def test_the_catalog_is_the_published_one(self):
         """Generation and sizes belong together."""

@@ -119,6 +119,13 @@ class TestFaults:
         )
         assert "the kind file uses no source" in found
 
+    def test_of_a_source_that_only_the_merge_policy_knows(self, plugins):
+        """At its place; an object of the caller's own is a source, too."""
+        text = "sources: [{id: dc1, kind: memory}]\nmerge:\n  from: {ports: [dc2, mine]}"
+        (found,) = faults(plugins, text, mine=object())
+        assert found.startswith("mesh.yaml:3:")
+        assert "merge.from.ports[0]: there is no source dc2; did you mean dc1?" in found
+
     def test_of_an_id_that_is_taken(self, plugins):
         """An object of the caller must not replace a source of the settings."""
         (found,) = faults(plugins, "sources: [{id: a, kind: memory}]", a=object())
@@ -148,12 +155,13 @@ class TestCheck:
         path = tmp_path / "mesh.yaml"
         path.write_text(
             "sources:\n  - {id: vms, kind: file, path: s.yaml}\n  - {id: x, kind: nonsense}\n"
-            "rules:\n  - {kind: file, path: routing/}\n"
+            "rules:\n  - {kind: file, path: routing/}\nmerge: {order: [y]}\n"
         )
         found = [fault.message for fault in check_settings(path, plugins)]
         assert any("s.yaml:1" in one and "hots" in one for one in found)
         assert any("mesh.yaml:3" in one and "nonsense" in one for one in found)
         assert any("routing: cannot be read" in one for one in found)
+        assert any("there is no source y" in one for one in found)
 
     def test_stops_at_settings_that_cannot_be_read(self, tmp_path, plugins):
         """There is nothing to follow from them."""

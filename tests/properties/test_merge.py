@@ -21,6 +21,7 @@ from meshregistry.aggregate import (
 )
 from meshregistry.errors import RecordError, RegistryUnavailable
 from meshregistry.model import (
+    MERGE_FIELDS,
     Catalog,
     Endpoint,
     Health,
@@ -89,12 +90,14 @@ messages = st.one_of(updates, failures, st.sampled_from([Confirm(), Degrade(GONE
 part_ids = st.builds(
     PartId, st.sampled_from(NAMES).map(SourceId), st.sampled_from(["", "", "east"])
 )
+orders = st.lists(st.sampled_from(NAMES).map(SourceId), max_size=2)
 policies = st.builds(
     MergePolicy,
-    order=st.lists(st.sampled_from(NAMES).map(SourceId), max_size=2),
-    ports=st.sampled_from(Union),
+    order=orders,
+    orders=st.dictionaries(st.sampled_from(MERGE_FIELDS), orders, max_size=3),
+    ports=st.sampled_from([Union.UNITE, Union.FIRST]),
     endpoints=st.sampled_from(Union),
-    labels=st.sampled_from(Union),
+    labels=st.sampled_from([Union.UNITE, Union.FIRST]),
 )
 # Each source begins with a listing, so that most later words meet data of others.
 listings = st.tuples(
@@ -310,3 +313,66 @@ def test_no_endpoint_is_lost_unless_it_is_reported(said):
         for endpoint in one.record.endpoints:
             is_there = (endpoint.address, endpoint.port) in there
             assert is_there or f"endpoints[{endpoint}]" in reported
+
+
+def in_order(said, policy, name):
+    """The sources that speak, in the policy's order for a field."""
+    known = list(dict.fromkeys(one.source for one in said))
+    declared = [one for one in policy.order_of(name) if one in known]
+    return [*declared, *(one for one in known if one not in declared)]
+
+
+@EXAMPLES
+@given(contributions, policies)
+def test_each_field_is_that_of_the_first_source_in_its_order(said, policy):
+    """Whatever the order of the other fields; and the provenance says so."""
+    said = of_one_service(said)
+    entry = merge(ServiceKey("", said[0].record.service.host), said, policy)
+    provenance = dict(entry.provenance)
+    for name in ("addresses", "resolution", "labels"):
+        assert provenance[name] == in_order(said, policy, name)[0]
+    service = entry.service
+    first = next(one for one in said if one.source == provenance["addresses"])
+    assert service.addresses == first.record.service.addresses
+    for port in service.ports:
+        speakers = [
+            spoken.protocol
+            for source in in_order(said, policy, "protocol")
+            for one in said
+            if one.source == source
+            for spoken in one.record.service.ports
+            if spoken.number == port.number
+        ]
+        assert port.protocol is speakers[0]
+        assert any(one is not port.protocol for one in speakers) == any(
+            one.field == f"ports[{port.number}].protocol" for one in entry.conflicts
+        )
+
+
+@EXAMPLES
+@given(contributions, policies)
+def test_failover_has_the_endpoints_that_uniting_has(said, policy):
+    """The only difference is the priority, which is the place of the first source that has it."""
+    said = of_one_service(said)
+    key = ServiceKey("", said[0].record.service.host)
+    over = merge(key, said, evolve(policy, endpoints=Union.FAILOVER))
+    united = merge(key, said, evolve(policy, endpoints=Union.UNITE))
+    assert [evolve(one, priority=0) for one in over.endpoints] == list(united.endpoints)
+    assert over.conflicts == united.conflicts
+    order = in_order(said, policy, "endpoints")
+    for endpoint, sources in zip(over.endpoints, over.endpoint_sources, strict=True):
+        assert endpoint.priority == min(order.index(one) for one in sources)
+
+
+@EXAMPLES
+@given(contributions, policies)
+def test_a_stale_source_keeps_its_place(said, policy):
+    """Nothing but who decides health, weight and labels of shared endpoints depends on it."""
+    said = of_one_service(said)
+    key = ServiceKey("", said[0].record.service.host)
+    fresh = merge(key, [evolve(one, is_current=True) for one in said], policy)
+    stale = merge(key, [evolve(one, is_current=False) for one in said], policy)
+    assert stale.service == fresh.service
+    assert [(one.key, one.priority) for one in stale.endpoints] == [
+        (one.key, one.priority) for one in fresh.endpoints
+    ]

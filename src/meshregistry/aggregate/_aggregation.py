@@ -170,6 +170,10 @@ class Aggregation:
             if deadline <= now:
                 self._dirty |= self._table.forget(part).services
 
+    def merge_again(self) -> None:
+        """Let the next `settle` merge every service that several records speak of."""
+        self._dirty |= self._table.shared(self._table.parts())
+
     def settle(self) -> CatalogDiff:
         """Merge what has changed since the last call; a falsy difference if nothing has."""
         dirty, self._dirty = self._dirty, set()

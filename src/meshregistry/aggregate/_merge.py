@@ -3,23 +3,26 @@
 The default of the contract: the first source in order defines protocol, resolution,
 virtual addresses and labels; ports unite by number; endpoints unite by identity, with
 health, weight and labels from the first source that is current. A `MergePolicy` says
-otherwise, field by field. Whatever is decided against a source is listed as a conflict.
+otherwise, field by field, and may give each source's endpoints a priority. Whatever is decided against a source is listed as a conflict.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
 
 from meshregistry.aggregate._merge_ports import MergedPorts, merge_ports
 from meshregistry.model import (
+    MERGE_FIELDS,
     CatalogEntry,
     Conflict,
     Endpoint,
     EndpointKey,
     Labels,
     MergePolicy,
+    Service,
     ServiceKey,
     ServiceRecord,
     SourceId,
@@ -27,9 +30,11 @@ from meshregistry.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
 _FROM_FIRST = ("resolution", "addresses", "alias_of", "is_external", "export_to")
+# Whose order of its own a field follows; the others follow the order of the service.
+_DECLARED = {"resolution": "resolution", "alias_of": "resolution", "addresses": "addresses"}
 _FROM_CURRENT = ("health", "weight", "labels")
 _FROM_FIRST_NAMED = ("cluster", "workload_identity", "locality")
 
@@ -77,34 +82,32 @@ def merge(
     """
     if not contributions:
         return None
-    ordered = _by_policy(contributions, policy)
-    first = ordered[0]
+    orders = _Orders.of(contributions, policy)
     ports = merge_ports(
-        [(one.source, one.record.service) for one in ordered], is_united=policy.ports is Union.UNITE
+        _services(orders.of_field("ports")),
+        is_united=policy.ports is Union.UNITE,
+        speakers=_services(orders.of_field("protocol")) if orders.by_field else None,
     )
-    labels, label_sources, label_conflicts = _merge_labels(ordered, policy)
-    endpoints = _merge_endpoints(ordered, policy, ports)
-    own = first.record.service
-    service = own
-    if (own.namespace, own.ports, own.labels) != (key.namespace, ports.ports, labels):
-        service = evolve(own, namespace=key.namespace, ports=ports.ports, labels=labels)
+    labels, label_sources, label_conflicts = _merge_labels(orders.of_field("labels"), policy)
+    endpoints = _merge_endpoints(orders.of_field("endpoints"), policy, ports)
     return CatalogEntry(
-        service=service,
+        service=_service(key, orders, ports, labels),
         endpoints=endpoints.listed,
-        sources=tuple(dict.fromkeys(one.source for one in ordered)),
+        sources=tuple(dict.fromkeys(one.source for one in orders.general)),
         provenance=tuple(
             sorted(
                 [
-                    ("addresses", first.source),
-                    ("resolution", first.source),
+                    ("addresses", orders.of_field("addresses")[0].source),
+                    ("resolution", orders.of_field("resolution")[0].source),
                     *label_sources,
                     *((f"ports[{number}]", source) for number, source in ports.sources),
+                    *((f"ports[{number}].protocol", source) for number, source in ports.speakers),
                 ]
             )
         ),
         endpoint_sources=endpoints.sources,
         conflicts=(
-            *_field_conflicts(ordered),
+            *_field_conflicts(orders),
             *label_conflicts,
             *ports.conflicts,
             *endpoints.conflicts,
@@ -112,21 +115,61 @@ def merge(
     )
 
 
-def _by_policy(contributions: Sequence[Contribution], policy: MergePolicy) -> list[Contribution]:
-    """The policy's sources first, then all others as they came."""
-    if not policy.order:
-        return list(contributions)
-    last = len(policy.order)
-    rank = {source: place for place, source in reversed([*enumerate(policy.order)])}
-    return sorted(contributions, key=lambda one: rank.get(one.source, last))
+@frozen
+class _Orders:
+    """The contributions in the order of the service, and in that of single fields."""
+
+    general: Sequence[Contribution]
+    by_field: Mapping[str, Sequence[Contribution]]
+
+    @classmethod
+    def of(cls, contributions: Sequence[Contribution], policy: MergePolicy) -> _Orders:
+        general = _by_order(contributions, policy.order)
+        if not policy.orders or len(contributions) == 1:
+            return cls(general, {})
+        names = MERGE_FIELDS
+        return cls(general, {one: _by_order(contributions, policy.order_of(one)) for one in names})
+
+    def of_field(self, name: str) -> Sequence[Contribution]:
+        return self.by_field.get(name, self.general)
 
 
-def _field_conflicts(ordered: Sequence[Contribution]) -> Iterable[Conflict]:
+def _by_order(
+    contributions: Sequence[Contribution], order: Sequence[SourceId]
+) -> Sequence[Contribution]:
+    """The sources of the order first, then all others as they came."""
+    if not order:
+        return contributions
+    rank = {source: place for place, source in reversed([*enumerate(order)])}
+    return sorted(contributions, key=lambda one: rank.get(one.source, len(order)))
+
+
+def _services(ordered: Sequence[Contribution]) -> list[tuple[SourceId, Service]]:
+    return [(one.source, one.record.service) for one in ordered]
+
+
+def _service(key: ServiceKey, orders: _Orders, ports: MergedPorts, labels: Labels) -> Service:
+    """The merged service; that of the first source itself if nothing differs."""
+    own = orders.general[0].record.service
+    resolving = orders.of_field("resolution")[0].record.service
+    merged: dict[str, Any] = {
+        "namespace": key.namespace,
+        "ports": ports.ports,
+        "labels": labels,
+        "resolution": resolving.resolution,
+        "alias_of": resolving.alias_of,
+        "addresses": orders.of_field("addresses")[0].record.service.addresses,
+    }
+    changed = {name: value for name, value in merged.items() if getattr(own, name) != value}
+    return evolve(own, **changed) if changed else own
+
+
+def _field_conflicts(orders: _Orders) -> Iterable[Conflict]:
     """Fields that the first source defines alone; who says nothing is not contradicted."""
-    first = ordered[0]
-    for other in ordered[1:]:
-        for name in _FROM_FIRST:
-            chosen = getattr(first.record.service, name)
+    for name in _FROM_FIRST:
+        first, *others = orders.of_field(_DECLARED.get(name, ""))
+        chosen = getattr(first.record.service, name)
+        for other in others:
             rejected = getattr(other.record.service, name)
             if rejected != chosen and rejected not in (None, ()):
                 yield Conflict(
@@ -173,6 +216,8 @@ def _merge_endpoints(
         chosen, conflicts = _first_with_endpoints(ordered)
     if len(chosen) == 1 and (alone := _alone(chosen[0], ports)) is not None:
         return evolve(alone, conflicts=tuple(conflicts))
+    ranks = dict.fromkeys(one.source for one in chosen)
+    priorities = dict(zip(ranks, range(len(ranks)), strict=True))
     named: dict[EndpointKey, list[_Named]] = {}
     for one in chosen:
         names = ports.names_for(one.record.service)
@@ -188,6 +233,9 @@ def _merge_endpoints(
     listed = []
     for key in sorted(named):
         endpoint, decided = _unite(named[key])
+        if policy.endpoints is Union.FAILOVER:
+            # A source that is ill or gone leaves a gap, which is closed when proxies are told.
+            endpoint = evolve(endpoint, priority=priorities[named[key][0].source])
         listed.append(endpoint)
         conflicts.extend(decided)
     sources = tuple(tuple(dict.fromkeys(one.source for one in named[key])) for key in sorted(named))

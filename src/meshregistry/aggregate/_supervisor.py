@@ -259,6 +259,11 @@ class Supervisor:
         self._settle()
         return done
 
+    def merge_again(self) -> None:
+        """Merge every service again: what `policy` answers has changed."""
+        self._aggregation.merge_again()
+        self._settle()
+
     # --- How ------------------------------------------------------------------------
 
     def _start(self, source: Source, after: asyncio.Task[None] | None = None) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from meshregistry.model import Endpoint, Labels, Locality
 from meshregistry.rules import LocalityBalancing
@@ -125,7 +125,31 @@ def _said(policy: TrafficPolicy) -> LocalityBalancing | None:
 def grouped(
     by_locality: Mapping[Locality, list[Endpoint]], preference: Preference | None
 ) -> list[Group]:
-    """Endpoints by priority and locality, in this order."""
+    """Endpoints by priority and locality, in this order.
+
+    Where sources fail over to each other, all endpoints of one source come before all of the
+    next, and within a source the preference decides. Those that drain stay in their place:
+    Envoy does not count them when it shares requests out between priorities.
+    """
+    if not any(endpoint.priority for some in by_locality.values() for endpoint in some):
+        return _preferred(by_locality, preference)
+    ranked: dict[int, dict[Locality, list[Endpoint]]] = {}
+    for locality, endpoints in by_locality.items():
+        for endpoint in endpoints:
+            of_source = ranked.setdefault(endpoint.priority, {})
+            of_source.setdefault(locality, []).append(endpoint)
+    groups: list[Group] = []
+    for rank in sorted(ranked):
+        start = 1 + max((group.priority for group in groups), default=-1)
+        own = _preferred(ranked[rank], preference)
+        groups += [evolve(group, priority=start + group.priority) for group in own]
+    return groups
+
+
+def _preferred(
+    by_locality: Mapping[Locality, list[Endpoint]], preference: Preference | None
+) -> list[Group]:
+    """The same for endpoints that no source's precedence tells apart."""
     if preference is None:
         return _plain(by_locality)
     balancing, here = preference.balancing, preference.whereabouts.locality

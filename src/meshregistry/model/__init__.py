@@ -26,7 +26,7 @@ from meshregistry.model._names import (
     ServiceKey,
     SourceId,
 )
-from meshregistry.model._policy import MergePolicy, Peer, Union, Verdict
+from meshregistry.model._policy import MERGE_FIELDS, MergePolicy, Peer, Union, Verdict
 from meshregistry.model._proxy import Node, Proxy, ProxyKey, ProxyRole
 from meshregistry.model._resource import (
     CLUSTER,
@@ -57,6 +57,7 @@ __all__ = [
     "EXTENSION_CONFIG",
     "KEY_FACTS",
     "LISTENER",
+    "MERGE_FIELDS",
     "REMOVED",
     "ROUTE",
     "RUNTIME",

@@ -33,6 +33,12 @@ class Conflict:
     chosen: str
     rejected: str
 
+    @property
+    def kind(self) -> str:
+        """The field without what it is of, such as ``ports.protocol`` or ``endpoints``."""
+        head, bracket, rest = self.field.partition("[")
+        return head + rest.rpartition("]")[2] if bracket else head
+
 
 @frozen(kw_only=True)
 class CatalogEntry:
@@ -43,7 +49,8 @@ class CatalogEntry:
         endpoints: sorted by identity; each endpoint's service port exists.
         sources: the sources that know the service, in order of precedence.
         provenance: field path to source, for ``resolution``, ``addresses``, ``labels``
-            and ``ports[NUMBER]``; sorted.
+            and ``ports[NUMBER]``, and for ``ports[NUMBER].protocol`` if another one decides;
+            sorted.
         endpoint_sources: for each endpoint, in the same order, the sources that named it.
         conflicts: everything that was decided against a source.
     """

@@ -145,6 +145,8 @@ class Endpoint:
         health: what its registry says of it.
         weight: relative share of load, from 0; 0 means that it is not sent to proxies.
         labels: such as ``version=v1``.
+        priority: set by the merge, if the sources of the service fail over to each other:
+            proxies use an endpoint only for what those of lower numbers cannot take.
 
     Raises:
         ValueError: if a field is out of its range.
@@ -160,6 +162,7 @@ class Endpoint:
     health: Health = Health.HEALTHY
     weight: int = field(default=1, validator=[instance_of(int), ge(0)])
     labels: Labels = field(factory=Labels, converter=to_labels)
+    priority: int = field(default=0, validator=[instance_of(int), ge(0)])
 
     def __attrs_post_init__(self) -> None:
         is_unix = self.kind is AddressKind.UNIX

@@ -56,6 +56,7 @@ def _endpoint(endpoint: Endpoint, sources: Iterable[str]) -> Json:
         "service_port": endpoint.service_port,
         "health": str(endpoint.health),
         "weight": endpoint.weight,
+        "priority": endpoint.priority,
         "locality": str(endpoint.locality),
         "network": endpoint.network,
         "cluster": endpoint.cluster,
@@ -221,20 +222,25 @@ def _steps(entry: CatalogEntry, number: str) -> Iterable[Json]:
     origin = dict(entry.provenance)
     for field, value in (
         ("resolution", str(service.resolution)),
+        ("alias_of", str(service.alias_of or "")),
         ("addresses", ", ".join(service.addresses)),
         ("labels", str(service.labels)),
     ):
         if value:
-            yield {"what": field, "value": value, "from": origin.get(field, "")}
+            said_by = origin.get("resolution" if field == "alias_of" else field, "")
+            yield {"what": field, "value": value, "from": said_by}
     shown = [port for port in service.ports if number in {"", str(port.number)}]
     for port in shown:
         what = f"ports[{port.number}]"
         yield {"what": what, "value": str(port), "from": origin.get(what, "")}
+        if (speaker := origin.get(f"{what}.protocol")) is not None:
+            yield {"what": f"{what}.protocol", "value": str(port.protocol), "from": speaker}
     names = {port.name for port in shown}
     for endpoint, sources in zip(entry.endpoints, entry.endpoint_sources, strict=True):
         if endpoint.service_port in names:
             sent = "" if endpoint.is_sent else ", not sent to proxies"
-            value = f"{endpoint} of {endpoint.service_port}: {endpoint.health}, weight {endpoint.weight}{sent}"
+            after = f", priority {endpoint.priority}" if endpoint.priority else ""
+            value = f"{endpoint} of {endpoint.service_port}: {endpoint.health}, weight {endpoint.weight}{after}{sent}"
             yield {"what": "endpoint", "value": value, "from": ", ".join(sources)}
     for conflict in entry.conflicts:
         kept = f"{conflict.chosen} kept" if conflict.winner else "dropped"

@@ -75,12 +75,14 @@ class Pilot:
         random: Random | None = None,
     ) -> None:
         self._settings = settings
+        self._merge_policy = settings.merge.policies()
         self._serves = serve
         self._clock = SystemClock() if clock is None else clock
         self._random = Random() if random is None else random  # noqa: S311 - jitter is no secret
         self._wiring = Wiring(settings, dict(registries or {}))
         self._find_plugins: Callable[[], Plugins] = lambda: load_plugins(
             self._wiring.memories,
+            merge_policy=self._said_policy,
             plugins=plugins,
             entry_points=entry_points,
             environ=os.environ if environ is None else environ,
@@ -522,8 +524,11 @@ class Pilot:
         sources, feeds = wiring.wired(self._running_plugins())
         old, self._settings = self._settings, in_force(self._settings, settings)
         self._wiring = wiring
+        self._merge_policy = settings.merge.policies()
         rules = self._rule_sources().reconfigure(feeds, settings.base_path)
         report = compare(old, settings, supervisor.reconfigure(sources), rules)
+        if "merge" in report.applied:
+            supervisor.merge_again()
         if self._settings.mesh != old.mesh or "sources" in report.applied:
             # Equal sources, another world: the mesh or the order of precedence differs.
             publisher.invalidate()
@@ -536,6 +541,10 @@ class Pilot:
 
     def _policy(self, key: ServiceKey) -> MergePolicy:
         return self._running_plugins().merge_policy(key)
+
+    def _said_policy(self, key: ServiceKey) -> MergePolicy:
+        """What the settings in force say, which a reload may change."""
+        return self._merge_policy(key)
 
     def _changed(self, is_endpoints_only: bool) -> None:
         if self._publisher is not None:

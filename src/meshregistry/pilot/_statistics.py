@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from meshregistry.model import Labels, Metric
@@ -88,6 +89,12 @@ def source_metrics(statuses: Sequence[SourceStatus], catalog: Catalog) -> tuple[
             sum(len(entry.conflicts) for entry in catalog.by_key.values()),
         ),
         Metric.of(
+            "meshregistry_merge_conflicts",
+            "gauge",
+            "Decisions against a source in the published catalog, by field.",
+            _conflicts(catalog),
+        ),
+        Metric.of(
             "meshregistry_world_generation",
             "gauge",
             "Generation of the current world; 0 before the first.",
@@ -131,6 +138,19 @@ def rule_metrics(statuses: Sequence[RuleStatus]) -> tuple[Metric, ...]:
             each(lambda status: len(status.warnings)),
         ),
     )
+
+
+def _conflicts(catalog: Catalog) -> dict[Labels, float]:
+    """How often each source has lost which field."""
+    counts = Counter(
+        (conflict.kind, conflict.loser)
+        for entry in catalog.by_key.values()
+        for conflict in entry.conflicts
+    )
+    return {
+        Labels({"field": kind, "source": loser}): float(count)
+        for (kind, loser), count in sorted(counts.items())
+    }
 
 
 def _of(status: SourceStatus) -> Labels:

@@ -19,9 +19,10 @@ from meshregistry.registries import Memories
 from meshregistry.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from meshregistry.model import MergePolicy, ServiceKey
     from meshregistry.registries import MemoryRegistry
     from meshregistry.settings import SourceSettings
     from meshregistry.spi import Registry, RegistryKind
@@ -32,6 +33,7 @@ MEMORY = "memory"
 def load_plugins(
     memories: Memories | None = None,
     *,
+    merge_policy: Callable[[ServiceKey], MergePolicy] | None = None,
     plugins: Sequence[object] = (),
     entry_points: bool = True,
     environ: Mapping[str, str],
@@ -42,7 +44,7 @@ def load_plugins(
         PluginLoadError: if one of the caller's is broken.
     """
     return Plugins.load(
-        builtins=builtin_plugins(memories=memories),
+        builtins=builtin_plugins(memories=memories, merge_policy=merge_policy),
         plugins=plugins,
         entry_points=entry_points,
         environ=environ,
@@ -135,6 +137,7 @@ class Wiring:
                 # The caller's one object serves every attempt.
                 open_it = partial(_the_same, registry)
                 made.append(Source(id=SourceId(name), kind="object", open=open_it))
+        faults += _strangers(self._settings, self._registries)
         if faults:
             raise ConfigError.joined(faults)
         return tuple(made)
@@ -177,6 +180,12 @@ def _structured(
     return kind, config
 
 
+def _strangers(settings: Settings, others: Iterable[str] = ()) -> Iterator[ConfigError]:
+    """One fault for each place that names a source which is not there."""
+    known = [*(one.id for one in settings.sources), *others]
+    yield from (one.fault(known) for one in settings.mentions if one.source not in known)
+
+
 def _the_same(registry: Registry, _context: object) -> Registry:
     return registry
 
@@ -202,4 +211,5 @@ def check_settings(path: Path, plugins: Plugins | None = None) -> Iterator[Confi
             kind, config = structured
             if kind.check is not None:
                 yield from kind.check(config, settings.base_path)
+    yield from _strangers(settings)
     yield from rule_faults(settings, found)

@@ -1,12 +1,15 @@
 """Settings of a pilot: read strictly, with every fault at its place."""
 
 from meshregistry.settings._addresses import Address
+from meshregistry.settings._merge import Mention, MergeSettings
 from meshregistry.settings._server import ServerSettings, TlsSettings, WebhookSettings
 from meshregistry.settings._settings import Settings
 from meshregistry.settings._sources import RuleSettings, SourceSettings
 
 __all__ = [
     "Address",
+    "Mention",
+    "MergeSettings",
     "RuleSettings",
     "ServerSettings",
     "Settings",

@@ -25,6 +25,7 @@ from meshregistry.documents import (
 from meshregistry.errors import ConfigError
 from meshregistry.rules import MeshSettings
 from meshregistry.settings._addresses import Address
+from meshregistry.settings._merge import Mention, MergeSettings, merge_mentions
 from meshregistry.settings._server import ServerSettings, exposure
 from meshregistry.settings._sources import (
     RuleCore,
@@ -44,8 +45,8 @@ VARIABLE = "MESHREGISTRY_CONFIG"
 DEFAULT_NAME = "mesh.yaml"
 
 _SCALARS: Mapping[type, Callable[[str], Any]] = {Address: Address.parse}
-_KEYS = ("sources", "rules", "mesh", "server", "sync_timeout")
-_SIGNS = re.compile(r"(sources|rules|mesh|server|sync_timeout)\s*:")
+_KEYS = ("sources", "rules", "merge", "mesh", "server", "sync_timeout")
+_SIGNS = re.compile(rf"({'|'.join(_KEYS)})\s*:")
 _EXAMPLE = (
     "the smallest useful one is 'sources:' and a line '  - {id: vms, kind: file, path: services/}'"
 )
@@ -67,7 +68,9 @@ class Settings:
     Attributes:
         sources: in order of precedence.
         rules: rule sources, in order of precedence.
+        merge: how services that several sources know are merged.
         mesh: of the whole mesh.
+        mentions: the sources that are named elsewhere than in ``sources``, with places.
         server: where and how to serve.
         sync_timeout: seconds that the start gate waits for sources that are not required
             and have none of their own; None takes the gate's default.
@@ -77,7 +80,9 @@ class Settings:
 
     sources: tuple[SourceSettings, ...] = ()
     rules: tuple[RuleSettings, ...] = ()
+    merge: MergeSettings = field(factory=MergeSettings)
     mesh: MeshSettings = field(factory=MeshSettings)
+    mentions: tuple[Mention, ...] = field(default=(), eq=False, repr=False)
     server: ServerSettings = field(factory=ServerSettings)
     sync_timeout: Seconds | None = None
     base_path: Path = field(factory=Path.cwd)
@@ -220,6 +225,7 @@ class Settings:
         found["properties"] = {
             "sources": {"type": "array", "items": sources},
             "rules": {"type": "array", "items": rules},
+            "merge": _inner(json_schema(MergeSettings)),
             "mesh": _inner(json_schema(MeshSettings)),
             "server": _inner(json_schema(ServerSettings, scalars=_SCALARS)),
             **found["properties"],
@@ -247,6 +253,8 @@ class _Reader:
         return {
             "sources": sources,
             "rules": rules,
+            "merge": self.section("merge", MergeSettings) or MergeSettings(),
+            "mentions": tuple(merge_mentions(self.root.get("merge"))),
             "mesh": self.section("mesh", MeshSettings) or MeshSettings(),
             "server": self.server(),
             "sync_timeout": rest.sync_timeout,

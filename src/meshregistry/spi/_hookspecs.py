@@ -107,8 +107,9 @@ def meshregistry_identify_proxy(node: Node) -> Proxy | None:
 def meshregistry_merge_policy(key: ServiceKey) -> MergePolicy | None:
     """Say how the records of one service are merged.
 
-    Called when a service is merged. The default is the policy of the settings. Pure and
-    quick: the answer for one key must not change while a Pilot runs.
+    Called when a service is merged. The default is the policy of the settings, which a
+    reload may change. Pure and quick: a plugin's own answer for one key must not change
+    while a Pilot runs.
     """
 
 
