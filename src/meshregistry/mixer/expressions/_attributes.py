@@ -1,0 +1,164 @@
+"""How expressions read attributes, so that what they have read is known afterwards.
+
+A client may use an answer again for every request that agrees on what the answer was made
+of. So each reading leaves a reference: the attribute, or one entry of a map, was there or
+was not. A map that is used as a whole is a reference of its own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+from attrs import frozen
+
+from meshregistry.mixer._attributes import StringMap
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from meshregistry.mixer._attributes import Value
+
+
+class Absent:
+    """The type of `ABSENT`."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "ABSENT"
+
+
+ABSENT: Final = Absent()
+"""What an attribute, or an entry, is that is not there."""
+
+
+@frozen
+class Reference:
+    """That something was read.
+
+    Attributes:
+        name: of the attribute.
+        key: of the entry of the map; None: the attribute as a whole.
+        is_present: whether it was there.
+    """
+
+    name: str
+    key: str | None
+    is_present: bool
+
+
+class MapView(Protocol):
+    """A map as expressions see it."""
+
+    def entry(self, key: str) -> str | None:
+        """The value under a key, or None."""
+
+    def whole(self) -> StringMap:
+        """All of it."""
+
+
+class Attributes(Protocol):
+    """The attributes of one request, as expressions read them."""
+
+    def get(self, name: str) -> Value | MapView | Absent:
+        """The value of an attribute; of a map, a view."""
+
+
+class PlainMap:
+    """A map of which nobody asks what was read."""
+
+    __slots__ = ("_entries", "_map")
+
+    def __init__(self, entries: StringMap) -> None:
+        self._map = entries
+        self._entries = entries.entries
+
+    def entry(self, key: str) -> str | None:
+        return self._entries.get(key)
+
+    def whole(self) -> StringMap:
+        return self._map
+
+
+class PlainAttributes:
+    """Attributes of which nobody asks what was read, such as those of a report.
+
+    Args:
+        entries: the values by name.
+    """
+
+    __slots__ = ("_entries",)
+
+    def __init__(self, entries: Mapping[str, Value]) -> None:
+        self._entries = entries
+
+    def get(self, name: str) -> Value | MapView | Absent:
+        value = self._entries.get(name, ABSENT)
+        return PlainMap(value) if isinstance(value, StringMap) else value
+
+
+class TrackedMap:
+    """A map that remembers which of its entries were read."""
+
+    __slots__ = ("_entries", "_map", "_name", "_references")
+
+    def __init__(self, name: str, entries: StringMap, references: dict[Reference, None]) -> None:
+        self._name = name
+        self._map = entries
+        self._entries = entries.entries
+        self._references = references
+
+    def entry(self, key: str) -> str | None:
+        value = self._entries.get(key)
+        self._references[Reference(self._name, key, value is not None)] = None
+        return value
+
+    def whole(self) -> StringMap:
+        self._references[Reference(self._name, None, is_present=True)] = None
+        return self._map
+
+
+class TrackedAttributes:
+    """Attributes that remember what was read of them.
+
+    Args:
+        entries: the values by name.
+        untracked: values beside them whose reading leaves no reference, such as those that
+            the server found out itself; what it found them out from was read before.
+    """
+
+    __slots__ = ("_entries", "_references", "_untracked")
+
+    def __init__(
+        self, entries: Mapping[str, Value], untracked: Mapping[str, Value] | None = None
+    ) -> None:
+        self._entries = entries
+        self._untracked = untracked or {}
+        # A dictionary keeps the order of the first readings.
+        self._references: dict[Reference, None] = {}
+
+    def get(self, name: str) -> Value | MapView | Absent:
+        value = self._entries.get(name, ABSENT)
+        if value is ABSENT and name in self._untracked:
+            found = self._untracked[name]
+            return PlainMap(found) if isinstance(found, StringMap) else found
+        if isinstance(value, StringMap):
+            return TrackedMap(name, value, self._references)
+        self._references[Reference(name, None, value is not ABSENT)] = None
+        return value
+
+    @property
+    def references(self) -> tuple[Reference, ...]:
+        """What was read so far, each once, in the order of the first reading."""
+        return tuple(self._references)
+
+    def restore(self, references: tuple[Reference, ...]) -> None:
+        """Forget all that was read but this."""
+        self._references.clear()
+        self._references.update(dict.fromkeys(references))
+
+    def overlaid(self, untracked: Mapping[str, Value]) -> TrackedAttributes:
+        """The same attributes and references, with further values that leave none."""
+        other = TrackedAttributes(self._entries, {**untracked, **self._untracked})
+        other._references = self._references
+        return other

@@ -1,0 +1,99 @@
+"""When two values of one type are equal: addresses and names have more than one spelling."""
+
+from __future__ import annotations
+
+from email.headerregistry import Address
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, urlsplit
+
+import idna
+
+from meshregistry.mixer._attributes import ValueType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_MAPPED = bytes(10) + b"\xff\xff"
+_IPV6 = 16
+_WEB = frozenset({"http", "https"})
+
+
+def address_key(value: bytes) -> bytes:
+    """IPv4 addresses are equal to themselves as IPv6 ones."""
+    if len(value) == _IPV6 and value.startswith(_MAPPED):
+        return value[12:]
+    return value
+
+
+def dns_key(value: str) -> str:
+    """Case and one dot at the end do not count; names of other scripts by IDNA (UTS 46).
+
+    Raises:
+        ValueError: if it is no name.
+    """
+    if not value.strip("."):
+        raise ValueError(f"{value!r} is not a DNS name")
+    try:
+        return idna.encode(value.removesuffix("."), uts46=True).decode()
+    except idna.IDNAError as error:
+        raise ValueError(f"{value!r} is not a DNS name: {error}") from error
+
+
+def email_key(value: str) -> tuple[str, str]:
+    """The local part as it is, the domain as a DNS name (RFC 5321, section 2.4).
+
+    Raises:
+        ValueError: if it is not one address without a display name.
+    """
+    try:
+        address = Address(addr_spec=value)
+    except (ValueError, IndexError, AttributeError) as error:
+        # The parser of the standard library stumbles over some texts instead of refusing them.
+        raise ValueError(f"{value!r} is not an e-mail address") from error
+    if not (address.username and address.domain):
+        raise ValueError(f"{value!r} is not an e-mail address: write name@domain")
+    return address.username, dns_key(address.domain)
+
+
+def uri_key(value: str) -> tuple[str, ...]:
+    """The scheme without regard to case, hosts of web addresses as DNS names, the rest as text.
+
+    Raises:
+        ValueError: if it is empty, or cannot be taken apart.
+    """
+    parts = _split(value)
+    scheme = parts.scheme.lower()
+    if scheme not in _WEB or not parts.hostname:
+        return (scheme, value.partition(":")[2] if scheme else value)
+    user, _, place = parts.netloc.rpartition("@")
+    _, bracket, port = place.rpartition("]")
+    port = port if bracket else place.partition(":")[2]
+    return (scheme, user, _host_key(parts.hostname), port, *parts[2:])
+
+
+def _split(value: str) -> SplitResult:
+    if not value:
+        raise ValueError("an empty text is not a URI")
+    if any(one.isspace() or not one.isprintable() for one in value):
+        raise ValueError(f"{value!r} is not a URI: it has blanks")
+    parts = urlsplit(value)
+    # Reading the port checks it.
+    _ = parts.port
+    return parts
+
+
+def _host_key(host: str) -> str:
+    try:
+        return ip_address(host).compressed
+    except ValueError:
+        return dns_key(host)
+
+
+KEYS: Mapping[ValueType, Callable[..., object]] = {
+    ValueType.IP_ADDRESS: address_key,
+    ValueType.DNS_NAME: dns_key,
+    ValueType.EMAIL_ADDRESS: email_key,
+    ValueType.URI: uri_key,
+}
+"""For types whose values have several spellings: what is equal of equal ones."""
