@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from attrs import evolve
 
 from meshregistry.aggregate._merge import Contribution
 from meshregistry.aggregate._merger import Merger
@@ -79,3 +80,15 @@ def test_entries_that_come_out_equal_stay_the_same_objects(said, merger):
     said[CART], said[PAY] = [record(CART)], [record(PAY, "10.0.0.1:80")]
     merger.update([CART, PAY])
     assert merger.catalog[CART] is entry
+
+
+def test_operators_have_the_last_word_on_a_merged_service(said, merger):
+    """The step is applied after each merge; what comes out equal stays the same object."""
+    said[CART] = [record(CART, "10.0.0.1:80")]
+    merger.update([CART])
+    before = merger.catalog[CART]
+    merger.adjust = lambda entry: evolve(entry, endpoints=(), endpoint_sources=())
+    assert merger.catalog[CART] is before
+    assert merger.update([CART]) == CatalogDiff(changed=(CART,), is_endpoints_only=True)
+    assert merger.catalog[CART].endpoints == ()
+    assert not merger.update([CART])

@@ -9,7 +9,7 @@ import pytest
 from attrs import evolve
 
 from meshregistry.errors import RegistryUnavailable
-from meshregistry.model import MergePolicy, ServiceRecord
+from meshregistry.model import Health, MergePolicy, ServiceRecord
 from meshregistry.spi import Condition, PollingRegistry
 
 CART = ServiceRecord.parse("cart.shop", port=80, endpoints=["10.0.0.1:80"])
@@ -546,3 +546,28 @@ def test_stages_see_updates_before_the_table(run_async, kit):
 
     run_async(main())
     assert seen == [("a", 0, "Replace"), ("a", 1, "Upsert")]
+
+
+def test_an_adjustment_merges_only_what_it_concerns(run_async, kit):
+    """It leaves as a change of endpoints, and holds for what is merged later, too."""
+    one = kit.Scripted("a", kit.listing(CART, PAY))
+    seen = []
+
+    def drain(entry):
+        seen.append(str(entry.service.host))
+        endpoints = tuple(evolve(one, health=Health.DRAINING) for one in entry.endpoints)
+        return evolve(entry, endpoints=endpoints)
+
+    async def main():
+        watched = kit.Watched(one)
+        async with watched.supervisor:
+            await watched.rest()
+            watched.changes.clear()
+            watched.supervisor.adjust(drain, lambda key: key.host == "cart.shop")
+            assert (seen, watched.changes) == (["cart.shop"], [True])
+            one.sink.upsert(CART_2)
+            await watched.rest()
+            (endpoint,) = watched.supervisor.catalog.endpoints("cart.shop")
+            assert (endpoint.address, endpoint.health) == ("10.0.0.2", Health.DRAINING)
+
+    run_async(main())

@@ -24,6 +24,7 @@ from meshregistry.spi import Condition
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from meshregistry.aggregate._merger import Adjust
     from meshregistry.errors import RegistryError
     from meshregistry.model import ServiceRecord
 
@@ -173,6 +174,16 @@ class Aggregation:
     def merge_again(self) -> None:
         """Let the next `settle` merge every service that several records speak of."""
         self._dirty |= self._table.shared(self._table.parts())
+
+    def adjust(self, adjust: Adjust, is_concerned: Callable[[ServiceKey], bool]) -> None:
+        """Apply this step after each merge from now on.
+
+        Args:
+            adjust: pure.
+            is_concerned: says for which services it may differ from the former one.
+        """
+        self._merger.adjust = adjust
+        self._dirty |= {key for key in self.catalog.by_key if is_concerned(key)}
 
     def settle(self) -> CatalogDiff:
         """Merge what has changed since the last call; a falsy difference if nothing has."""

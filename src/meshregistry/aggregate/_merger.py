@@ -9,6 +9,8 @@ from meshregistry.model import Catalog, CatalogDiff, CatalogEntry, MergePolicy, 
 
 Contributions = Callable[[ServiceKey], Sequence[Contribution]]
 Policy = Callable[[ServiceKey], MergePolicy]
+Adjust = Callable[[CatalogEntry], CatalogEntry]
+"""A pure step after the merge of one service: what operators have decided about it."""
 
 
 class Merger:
@@ -17,11 +19,16 @@ class Merger:
     Args:
         contributions: gives all that is said of a service, in order of precedence.
         policy: says how a service is merged.
+
+    Attributes:
+        adjust: is applied to each service after its merge; whoever sets another one says
+            which services to `update`.
     """
 
     def __init__(self, contributions: Contributions, policy: Policy) -> None:
         self._contributions = contributions
         self._policy = policy
+        self.adjust: Adjust = _as_merged
         self._catalog = Catalog()
 
     @property
@@ -41,7 +48,8 @@ class Merger:
         is_endpoints_only = True
         for key in sorted(keys):
             old = self._catalog.get(key)
-            new = merge(key, self._contributions(key), self._policy(key))
+            merged = merge(key, self._contributions(key), self._policy(key))
+            new = None if merged is None else self.adjust(merged)
             if new is None:
                 if old is not None:
                     removed.append(key)
@@ -62,3 +70,7 @@ class Merger:
             removed=tuple(removed),
             is_endpoints_only=is_endpoints_only and not added and not removed,
         )
+
+
+def _as_merged(entry: CatalogEntry) -> CatalogEntry:
+    return entry

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from random import Random
 
+    from meshregistry.aggregate._merger import Adjust
     from meshregistry.aggregate._source import Source, SourceStatus
     from meshregistry.aggregate._table import Stage
     from meshregistry.errors import RegistryError
@@ -262,6 +263,16 @@ class Supervisor:
     def merge_again(self) -> None:
         """Merge every service again: what `policy` answers has changed."""
         self._aggregation.merge_again()
+        self._settle()
+
+    def adjust(self, adjust: Adjust, is_concerned: Callable[[ServiceKey], bool]) -> None:
+        """Apply this pure step after each merge; `on_change` is called if it changes anything.
+
+        Args:
+            adjust: makes of a merged service what operators want.
+            is_concerned: says for which services it may differ from the former step.
+        """
+        self._aggregation.adjust(adjust, is_concerned)
         self._settle()
 
     # --- How ------------------------------------------------------------------------

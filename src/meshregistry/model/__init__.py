@@ -1,6 +1,6 @@
 """Frozen values that every part of meshregistry speaks: services, proxies, resources."""
 
-from meshregistry.model._catalog import Catalog, CatalogDiff, CatalogEntry, Conflict
+from meshregistry.model._catalog import Adjustment, Catalog, CatalogDiff, CatalogEntry, Conflict
 from meshregistry.model._endpoint import (
     AddressKind,
     Endpoint,
@@ -66,6 +66,7 @@ __all__ = [
     "TYPE_TRAITS",
     "VIRTUAL_HOST",
     "AddressKind",
+    "Adjustment",
     "Catalog",
     "CatalogDiff",
     "CatalogEntry",

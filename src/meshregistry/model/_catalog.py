@@ -41,6 +41,23 @@ class Conflict:
 
 
 @frozen(kw_only=True)
+class Adjustment:
+    """A value that an operator has decided, whatever the sources say.
+
+    Attributes:
+        field: such as ``endpoints[10.0.0.1:80].health`` or ``share of eureka at http``.
+        chosen: the value that stands, as text.
+        replaced: what the sources made of it, as text.
+        by: the document that says so.
+    """
+
+    field: str
+    chosen: str
+    replaced: str
+    by: str
+
+
+@frozen(kw_only=True)
 class CatalogEntry:
     """One merged service with its endpoints and where each value came from.
 
@@ -53,6 +70,7 @@ class CatalogEntry:
             sorted.
         endpoint_sources: for each endpoint, in the same order, the sources that named it.
         conflicts: everything that was decided against a source.
+        adjustments: everything that an operator has decided.
     """
 
     service: Service
@@ -61,6 +79,7 @@ class CatalogEntry:
     provenance: tuple[tuple[str, SourceId], ...] = ()
     endpoint_sources: tuple[tuple[SourceId, ...], ...] = ()
     conflicts: tuple[Conflict, ...] = ()
+    adjustments: tuple[Adjustment, ...] = ()
 
     @property
     def key(self) -> ServiceKey:

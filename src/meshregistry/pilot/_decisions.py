@@ -8,6 +8,7 @@ from meshregistry.model import Labels, Metric
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from logging import Logger
 
     from meshregistry.rules import Decisions
 
@@ -47,3 +48,14 @@ def decision_metrics(decisions: Decisions) -> tuple[Metric, ...]:
             {Labels({"kind": kind}): float(count) for kind, count in counts.items()},
         ),
     )
+
+
+def tell_decisions(log: Logger, old: Decisions, new: Decisions) -> None:
+    """Log what has come into force, and what no longer is: it is never done in silence."""
+    before, now = set(old), set(new)
+    for one in old:
+        if one not in now:
+            log.info("no longer in force: %s, %s", one, one.summary)
+    for one in new:
+        if one not in before:
+            log.info("in force: %s, %s", one, one.summary)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from attrs import asdict
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -42,6 +44,7 @@ def entry_document(entry: CatalogEntry) -> Json:
         "sources": list(entry.sources),
         "provenance": dict(entry.provenance),
         "conflicts": [_conflict(conflict) for conflict in entry.conflicts],
+        "adjustments": [asdict(adjustment) for adjustment in entry.adjustments],
         "endpoints": [
             _endpoint(endpoint, sources)
             for endpoint, sources in zip(entry.endpoints, entry.endpoint_sources, strict=True)
@@ -242,6 +245,9 @@ def _steps(entry: CatalogEntry, number: str) -> Iterable[Json]:
             after = f", priority {endpoint.priority}" if endpoint.priority else ""
             value = f"{endpoint} of {endpoint.service_port}: {endpoint.health}, weight {endpoint.weight}{after}{sent}"
             yield {"what": "endpoint", "value": value, "from": ", ".join(sources)}
+    for one in entry.adjustments:
+        value = f"{one.field}: {one.chosen} instead of {one.replaced}"
+        yield {"what": "decision", "value": value, "from": one.by}
     for conflict in entry.conflicts:
         kept = f"{conflict.chosen} kept" if conflict.winner else "dropped"
         value = f"{conflict.field}: {kept}, {conflict.rejected} of {conflict.loser} rejected"

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import threading
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,7 +14,7 @@ from meshregistry.aggregate import Debouncer, Supervisor, SystemClock, differenc
 from meshregistry.errors import MeshRegistryError
 from meshregistry.model import Node, Proxy, SourceId
 from meshregistry.pilot._changes import CatalogChanges
-from meshregistry.pilot._decisions import decision_metrics
+from meshregistry.pilot._decisions import decision_metrics, tell_decisions
 from meshregistry.pilot._documents import about, difference_document, explain_document
 from meshregistry.pilot._publisher import Publisher
 from meshregistry.pilot._reload import ReloadReport, compare, in_force
@@ -23,7 +24,7 @@ from meshregistry.pilot._statistics import rule_metrics, source_metrics
 from meshregistry.pilot._threaded import ThreadedPilot
 from meshregistry.pilot._waiting import Waiting
 from meshregistry.pilot._wiring import Wiring, load_plugins
-from meshregistry.rules import Decisions, RuleSet
+from meshregistry.rules import Decisions, RuleSet, concerned, decided
 from meshregistry.spi import Condition
 
 if TYPE_CHECKING:
@@ -188,9 +189,10 @@ class Pilot:
         if self._publisher is not None:
             self._publisher.invalidate()
 
-    def _decided(self, decisions: Decisions) -> None:
-        for one in decisions:
-            _log.info("in force: %s", one)
+    def _decided(self, old: Decisions, new: Decisions) -> None:
+        tell_decisions(_log, old, new)
+        if self._supervisor is not None:
+            self._supervisor.adjust(partial(decided, new), concerned(old, new))
 
     async def _end(self) -> None:
         if self._waiting.is_left:

@@ -67,7 +67,7 @@ class RuleSources:
         clock, random: for the sources.
         user_agent: for the sources.
         changed: is called on the loop when other rules are in force.
-        decided: is called on the loop when other decisions are in force.
+        decided: is called on the loop with the former decisions and those in force now.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class RuleSources:
         random: Random,
         user_agent: str,
         changed: Callable[[], None],
-        decided: Callable[[Decisions], None],
+        decided: Callable[[Decisions, Decisions], None],
     ) -> None:
         self._changed = changed
         self._decided = decided
@@ -192,7 +192,7 @@ class RuleSources:
     def _announce(self, before: Decisions, *, is_news: bool) -> None:
         # Decisions first: the world that is published at the gate is to contain them.
         if self.book.decisions is not before:
-            self._decided(self.book.decisions)
+            self._decided(before, self.book.decisions)
         if not self.book.unsynced:
             self._synced.set()
         if is_news:

@@ -1,6 +1,7 @@
 """What operators say about the mesh: settings of the whole, and the neutral rule set."""
 
 from meshregistry.rules._cross import CrossFindings, cross_findings
+from meshregistry.rules._deciding import concerned, decided
 from meshregistry.rules._decisions import (
     Decisions,
     Drain,
@@ -151,7 +152,9 @@ __all__ = [
     "TrafficPolicy",
     "Warmup",
     "WeightedDestination",
+    "concerned",
     "cross_findings",
+    "decided",
     "host_rank",
     "is_exported",
     "is_host_match",
