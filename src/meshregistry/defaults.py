@@ -68,6 +68,7 @@ class MemoryPlugin:
             config_class=MemoryConfig,
             open=self.memories.open,
             summary="records set from Python code",
+            is_guarded=False,
         )
 
 
@@ -84,6 +85,7 @@ class FilePlugin:
             open=FileRegistry,
             summary="watched YAML or JSON documents",
             check=_file_faults,
+            is_guarded=False,
         )
 
     @hookimpl

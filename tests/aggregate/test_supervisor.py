@@ -532,7 +532,7 @@ def test_stages_see_updates_before_the_table(run_async, kit):
     """The seam for the guard against mass loss."""
     seen = []
 
-    def stage(part, held, update):
+    def stage(part, held, update, now):
         seen.append((str(part), len(held), type(update).__name__))
         return update
 

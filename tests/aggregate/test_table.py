@@ -22,7 +22,7 @@ def as_it_is(record):
 
 def apply(table, update, part=EAST, complete=as_it_is):
     """Apply to one part unless told otherwise."""
-    return table.apply(part, update, complete)
+    return table.apply(part, update, complete, 0.0)
 
 
 def held(table, part=EAST):
@@ -150,14 +150,14 @@ def test_stages_rewrite_updates_in_order():
     """The seam before the table: a guard may withhold removals, in terms of what is held."""
     seen = []
 
-    def withhold_removals(part, records, update):
+    def withhold_removals(part, records, update, now):
         seen.append((part, dict(records), update))
         if isinstance(update, Replace):
             kept = {**records, **{record.key: record for record in update.records}}
             return evolve(update, records=tuple(kept.values()))
         return update
 
-    def empty(part, records, update):
+    def empty(part, records, update, now):
         seen.append("second")
         return update
 

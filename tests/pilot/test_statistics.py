@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
-from meshregistry.aggregate import SourceStatus
+from meshregistry.aggregate import LossStatus, PartStatus, SourceStatus
 from meshregistry.model import Catalog, CatalogEntry, Conflict, Labels, Port, Service, SourceId
 from meshregistry.pilot._statistics import source_metrics
 from meshregistry.spi import Condition
+
+
+def part(name, withheld):
+    """A part, and how many endpoints are withheld."""
+    loss = withheld and LossStatus(
+        before=withheld, after=0, withheld=withheld, age=1.0, remaining=None
+    )
+    return PartStatus(
+        name=name,
+        condition=Condition.STALE,
+        age=None,
+        services=0,
+        endpoints=0,
+        error=None,
+        faulty={},
+        is_declared=True,
+        loss=loss,
+    )
 
 
 def status(name, age):
@@ -20,7 +38,8 @@ def status(name, age):
         endpoints=3,
         error=None,
         attempts=4,
-        parts=(),
+        parts=(part("east", 5), part("west", 1), part("north", None)),
+        losses=2,
         counters={"ignored_calls": 5},
     )
 
@@ -45,6 +64,7 @@ class TestSourceMetrics:
         for name, value in (
             *(("source_age_seconds", 1.5), ("source_services", 2), ("source_endpoints", 3)),
             *(("source_attempts", 4), ("source_faulty_records", 0)),
+            *(("guard_withheld_endpoints", 6), ("guard_losses", 2)),
         ):
             assert {labels: value} == found[name]
         counted = Labels({"source": "a", "kind": "file", "counter": "ignored_calls"})

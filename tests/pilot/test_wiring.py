@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from meshregistry import Settings
+from meshregistry.aggregate import GuardPolicy
 from meshregistry.defaults import builtin_plugins
 from meshregistry.errors import ConfigError, PluginError, UnknownKindError
 from meshregistry.loader import Plugins
@@ -44,6 +45,34 @@ class TestSources:
             *(source.id, source.kind, source.required, source.namespace),
             *(source.network, source.cluster, source.stale_after, source.sync_timeout),
         )
+
+    @pytest.mark.parametrize(
+        ("own", "expected"),
+        [
+            ("kind: memory", None),
+            ("kind: file, path: .", None),
+            ("kind: remote", GuardPolicy()),
+            ("kind: remote, guard: off", None),
+            ("kind: memory, guard: {at_least: 3}", GuardPolicy(at_least=3)),
+            (
+                "kind: remote, guard: {window: 5s, share: 0.9, confirm_after: null}",
+                GuardPolicy(window=5.0, share=0.9, confirm_after=None),
+            ),
+        ],
+    )
+    def test_the_guard_is_on_for_kinds_that_follow_a_registry(self, own, expected):
+        """Unless the settings say otherwise."""
+
+        class Plugin:
+            @hookimpl
+            def meshregistry_register_registries(self):
+                return RegistryKind(name="remote", config_class=MemoryConfig, open=print)
+
+        found = Plugins.load(
+            builtins=builtin_plugins(), plugins=[Plugin()], entry_points=False, environ={}
+        )
+        (source,) = wired(found, f"sources: [{{id: a, {own}}}]")
+        assert expected == source.guard
 
     @pytest.mark.parametrize(
         ("own", "expected"), [("", 3.0), (", sync_timeout: 0s", 0.0), (", sync_timeout: 4s", 4.0)]

@@ -324,3 +324,45 @@ def test_the_schema_describes_the_file():
     assert properties["mesh"]["properties"]["connect_timeout"]["default"] == "1s"
     assert properties["server"]["properties"]["xds"]["default"] == "127.0.0.1:15010"
     assert properties["server"]["additionalProperties"] is False
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", None),
+        (", guard: null", None),
+        (", guard: off", (False, 60.0, 0.5, 10, 600.0)),
+        (", guard: false", (False, 60.0, 0.5, 10, 600.0)),
+        (", guard: on", (True, 60.0, 0.5, 10, 600.0)),
+        (", guard: true", (True, 60.0, 0.5, 10, 600.0)),
+        (
+            ", guard: {window: 5s, share: 0.8, at_least: 3, confirm_after: null}",
+            (True, 5.0, 0.8, 3, None),
+        ),
+    ],
+)
+def test_a_guard_is_a_word_or_a_mapping(text, expected):
+    """And without one the kind decides."""
+    (source,) = parse(f"sources: [{{id: a, kind: memory{text}}}]").sources
+    guard = source.guard
+    assert expected == (
+        guard and (guard.enabled, guard.window, guard.share, guard.at_least, guard.confirm_after)
+    )
+    assert "guard" not in source.options
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("guard: maybe", "sources[0].guard: must be a mapping"),
+        ("guard: {share: 2}", "sources[0].guard.share: "),
+        ("guard: {at_least: 0}", "sources[0].guard.at_least: "),
+        ("guard: {window: 0s}", "sources[0].guard.window: "),
+        ("guard: {windows: 1s}", "sources[0].guard.windows: unknown key"),
+    ],
+)
+def test_a_wrong_guard_has_its_place(text, reason):
+    """As every other mistake."""
+    (message,) = messages(f"sources: [{{id: a, kind: memory, {text}}}]")
+    assert message.startswith("mesh.yaml:1:")
+    assert reason in message

@@ -6,10 +6,12 @@ from meshregistry.aggregate._context import SourceContext, SourceLogger
 from meshregistry.aggregate._difference import Difference, differences
 from meshregistry.aggregate._failure import Failure
 from meshregistry.aggregate._gate import StartGate
+from meshregistry.aggregate._guard import Guard, GuardPolicy, Loss, LossStatus
 from meshregistry.aggregate._merge import Contribution, merge
 from meshregistry.aggregate._news import News
+from meshregistry.aggregate._reconfigured import Reconfigured
 from meshregistry.aggregate._source import PartStatus, Source, SourceStatus
-from meshregistry.aggregate._supervisor import Reconfigured, Supervisor
+from meshregistry.aggregate._supervisor import Supervisor
 from meshregistry.aggregate._table import Applied, SourceTable, Stage
 from meshregistry.aggregate._timing import Backoff, Debouncer, Schedule
 from meshregistry.aggregate._updates import (
@@ -35,6 +37,10 @@ __all__ = [
     "Difference",
     "Failure",
     "Fault",
+    "Guard",
+    "GuardPolicy",
+    "Loss",
+    "LossStatus",
     "Message",
     "News",
     "PartId",

@@ -10,14 +10,13 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from attrs import Factory, define
-
+from meshregistry.aggregate._followed import Followed
+from meshregistry.aggregate._guard import Guard, GuardPolicy, Loss
 from meshregistry.aggregate._merge import Contribution
 from meshregistry.aggregate._merger import Merger
-from meshregistry.aggregate._part import Part
 from meshregistry.aggregate._source import PartStatus, Source, SourceStatus
 from meshregistry.aggregate._table import SourceTable, Stage
-from meshregistry.aggregate._updates import Message, PartId, Replace
+from meshregistry.aggregate._updates import Message, PartId, Replace, Update
 from meshregistry.model import Catalog, CatalogDiff, MergePolicy, ServiceKey, SourceId
 from meshregistry.spi import Condition
 
@@ -25,61 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from meshregistry.aggregate._merger import Adjust
+    from meshregistry.aggregate._part import Part
     from meshregistry.errors import RegistryError
     from meshregistry.model import ServiceRecord
-
-_WORST_FIRST = (Condition.FAILED, Condition.STALE, Condition.STARTING, Condition.SYNCED)
-
-
-@define
-class _Followed:
-    """A source and what has become of its parts."""
-
-    source: Source
-    parts: dict[str, Part] = Factory(dict)
-    declared: tuple[str, ...] = ()
-    attempts: int = 0
-
-    def part(self, name: str) -> Part:
-        return self.parts.setdefault(name, Part())
-
-    @property
-    def required(self) -> tuple[str, ...]:
-        """The parts without which a run is not complete."""
-        return self.declared or ("",)
-
-    @property
-    def counted(self) -> tuple[str, ...]:
-        """The parts that make up the source's condition.
-
-        Those declared, and those that have spoken of themselves; the unnamed part if there
-        is no other.
-        """
-        spoken = (
-            name
-            for name in sorted(self.parts)
-            if self.parts[name].has_spoken
-            and self.parts[name].condition is not Condition.STARTING
-            and name not in self.declared
-        )
-        return (*self.declared, *spoken) or ("",)
-
-    @property
-    def condition(self) -> Condition:
-        found = {self.part(name).condition for name in self.counted}
-        return next(condition for condition in _WORST_FIRST if condition in found)
-
-    @property
-    def worst(self) -> Part:
-        condition = self.condition
-        return next(
-            part for name in self.counted if (part := self.part(name)).condition is condition
-        )
-
-    @property
-    def has_synced(self) -> bool:
-        names = self.declared or self.counted
-        return all(self.part(name).has_synced for name in names)
 
 
 class Aggregation:
@@ -87,15 +34,16 @@ class Aggregation:
 
     Args:
         policy: says how a service is merged.
-        stages: pure steps before the source table.
+        stages: pure steps before the guard and the source table.
     """
 
     def __init__(
         self, policy: Callable[[ServiceKey], MergePolicy], stages: Iterable[Stage] = ()
     ) -> None:
-        self._sources: dict[SourceId, _Followed] = {}
+        self._sources: dict[SourceId, Followed] = {}
         self._rank: dict[SourceId, int] = {}
-        self._table = SourceTable(stages)
+        self._guard = Guard(self._guarded)
+        self._table = SourceTable((*stages, self._guard))
         self._merger = Merger(self._contributions, policy)
         self._dirty: set[ServiceKey] = set()
 
@@ -113,10 +61,12 @@ class Aggregation:
                 self._forget(PartId(gone, name))
             del self._sources[gone]
         for source in sources:
-            followed = self._sources.setdefault(source.id, _Followed(source))
+            followed = self._sources.setdefault(source.id, Followed(source))
             if followed.source != source:
                 if followed.source.is_shadow != source.is_shadow:
                     self._dirty |= {one.service.key for one in self.records(source.id)}
+                if source.guard is None:
+                    self._unguard(followed, now)
                 with self._watching(followed, followed.parts):
                     followed.source = source
                     for part in followed.parts.values():
@@ -150,9 +100,10 @@ class Aggregation:
         state = followed.part(part.part)
         with self._watching(followed, {part.part: state}):
             updates = state.receive(message, now)
+        was_lost = self._guard.is_lost(part)
         for update in updates:
-            applied = self._table.apply(part, update, followed.source.completed)
-            self._dirty |= applied.services
+            self._apply(followed, part, update, now)
+        followed.losses += self._guard.is_lost(part) and not was_lost
         if isinstance(message, Replace):
             self._drop_former_parts(followed)
 
@@ -166,10 +117,22 @@ class Aggregation:
                 followed.part(name).leave(condition, error, now)
 
     def expire(self, source: SourceId, now: float) -> None:
-        """Drop the data of parts that have not been SYNCED for `stale_after`."""
+        """Drop the data of parts that have not been SYNCED for `stale_after`.
+
+        And believe the losses that their registries have upheld for `confirm_after`.
+        """
         for part, deadline in self._expiries(source):
             if deadline <= now:
-                self._dirty |= self._table.forget(part).services
+                self._forget(part)
+        for part, deadline in self._confirmations(source):
+            if deadline <= now:
+                self.release(part, now)
+
+    def release(self, part: PartId, now: float) -> None:
+        """Believe what a part has lost: show what its registry says."""
+        update = self._guard.release(part, self._table.given(part))
+        if update is not None:
+            self._apply(self._sources[part.source], part, update, now)
 
     def merge_again(self) -> None:
         """Let the next `settle` merge every service that several records speak of."""
@@ -221,8 +184,19 @@ class Aggregation:
         return self._sources[source].has_synced
 
     def next_expiry(self, source: SourceId) -> float | None:
-        """When the next data of this source is to be dropped; None if never."""
-        return min((deadline for _, deadline in self._expiries(source)), default=None)
+        """When `expire` has something to do for this source; None if never."""
+        due = (*self._expiries(source), *self._confirmations(source))
+        return min((deadline for _, deadline in due), default=None)
+
+    def losses(self, source: SourceId) -> tuple[Loss, ...]:
+        """What parts of a source have lost and the guard withholds, in order of parts."""
+        found = (self._guard.loss(part, self._table.given(part)) for part in self.losing(source))
+        return tuple(loss for loss in found if loss is not None)
+
+    def losing(self, source: SourceId) -> tuple[PartId, ...]:
+        """The parts of a source of which something is withheld; costs next to nothing."""
+        parts = (PartId(source, name) for name in sorted(self._sources[source].parts))
+        return tuple(part for part in parts if self._guard.is_lost(part))
 
     def status(self, source: SourceId, now: float) -> SourceStatus:
         """All that is known of a source, but for the counters of its adapter."""
@@ -232,7 +206,8 @@ class Aggregation:
             for name in sorted(followed.parts, key=lambda name: self._rank_of(PartId(source, name)))
             if name in followed.counted or followed.parts[name].has_synced
         ]
-        parts = tuple(self._part_status(followed, name, now) for name in shown)
+        losses = {loss.part.part: loss for loss in self.losses(source)}
+        parts = tuple(self._part_status(followed, name, now, losses.get(name)) for name in shown)
         condition, error = self.condition(source)
         ages = [self._age(followed.part(name), now) for name in followed.counted]
         services = {
@@ -252,11 +227,14 @@ class Aggregation:
             error=error,
             attempts=followed.attempts,
             parts=parts,
+            losses=followed.losses,
         )
 
     # --- How ------------------------------------------------------------------------
 
-    def _part_status(self, followed: _Followed, name: str, now: float) -> PartStatus:
+    def _part_status(
+        self, followed: Followed, name: str, now: float, loss: Loss | None
+    ) -> PartStatus:
         part = followed.part(name)
         records = self._table.records(PartId(followed.source.id, name)).values()
         return PartStatus(
@@ -268,6 +246,7 @@ class Aggregation:
             error=part.error,
             faulty=dict(part.faults),
             is_declared=name in followed.declared,
+            loss=None if loss is None else loss.told(now),
         )
 
     @staticmethod
@@ -301,7 +280,7 @@ class Aggregation:
         return self._sources[part.source].part(part.part).condition is Condition.SYNCED
 
     @contextmanager
-    def _watching(self, followed: _Followed, parts: Mapping[str, Part]) -> Iterator[None]:
+    def _watching(self, followed: Followed, parts: Mapping[str, Part]) -> Iterator[None]:
         """Merge again what a part shares with others if it becomes current, or ceases to be.
 
         Health, weight and labels of an endpoint come from the first source that is.
@@ -315,7 +294,7 @@ class Aggregation:
         ]
         self._dirty |= self._table.shared(turned)
 
-    def _drop_former_parts(self, followed: _Followed) -> None:
+    def _drop_former_parts(self, followed: Followed) -> None:
         """Forget parts that only a former run knew, once this run is complete.
 
         Else a datacenter that was taken out of the settings would be served for ever. A
@@ -328,8 +307,30 @@ class Aggregation:
                 self._forget(PartId(followed.source.id, name))
                 del followed.parts[name]
 
+    def _apply(self, followed: Followed, part: PartId, update: Update, now: float) -> None:
+        applied = self._table.apply(part, update, followed.source.completed, now)
+        self._dirty |= applied.services
+
     def _forget(self, part: PartId) -> None:
+        self._guard.forget(part)
         self._dirty |= self._table.forget(part).services
+
+    def _guarded(self, source: SourceId) -> GuardPolicy | None:
+        return self._sources[source].source.guard
+
+    def _unguard(self, followed: Followed, now: float) -> None:
+        for name in followed.parts:
+            part = PartId(followed.source.id, name)
+            self.release(part, now)
+            self._guard.forget(part)
+
+    def _confirmations(self, source: SourceId) -> list[tuple[PartId, float]]:
+        """When losses are believed; not while nobody upholds them."""
+        return [
+            (part, deadline)
+            for part in self.losing(source)
+            if self._is_current(part) and (deadline := self._guard.deadline(part)) is not None
+        ]
 
     def _expiries(self, source: SourceId) -> list[tuple[PartId, float]]:
         followed = self._sources[source]

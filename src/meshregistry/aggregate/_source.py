@@ -9,6 +9,7 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
+from meshregistry.aggregate._guard import GuardPolicy, LossStatus
 from meshregistry.errors import RegistryError
 from meshregistry.model import Endpoint, EndpointKey, RecordKey, ServiceRecord, SourceId
 from meshregistry.spi import Condition, Registry, RegistryContext
@@ -34,6 +35,7 @@ class Source:
         sync_timeout: seconds that the start gate waits for a source that is not required;
             None takes the gate's default.
         is_shadow: it is followed and shown, and has no part in the catalog nor in the start gate.
+        guard: when a loss of endpoints is too much to be believed; None: never.
         fingerprint: of its settings; another one means that it is to be opened anew.
     """
 
@@ -51,6 +53,7 @@ class Source:
     stale_after: float | None = None
     sync_timeout: float | None = None
     is_shadow: bool = False
+    guard: GuardPolicy | None = None
     fingerprint: str = ""
 
     def completed(self, record: ServiceRecord) -> ServiceRecord:
@@ -97,6 +100,7 @@ class PartStatus:
         faulty: what is wrong with single records, by record key; the key None collects
             faults of unknown records.
         is_declared: whether the registry said that this part must sync.
+        loss: what it has lost and the guard withholds; None: nothing.
     """
 
     name: str
@@ -107,6 +111,7 @@ class PartStatus:
     error: RegistryError | None
     faulty: Mapping[RecordKey | None, str]
     is_declared: bool
+    loss: LossStatus | None = None
 
 
 @frozen(kw_only=True)
@@ -126,6 +131,7 @@ class SourceStatus:
         error: why it is not SYNCED; None if nothing is wrong.
         attempts: how often its registry was opened.
         parts: its parts, in order of precedence.
+        losses: how often the guard has withheld a loss.
         counters: what the adapter counts, and ``ignored_calls``: calls to the sinks of
             runs that had ended.
         faulty: what is wrong with single records, by part and record key.
@@ -142,6 +148,7 @@ class SourceStatus:
     error: RegistryError | None
     attempts: int
     parts: tuple[PartStatus, ...]
+    losses: int = 0
     counters: Mapping[str, int] = MappingProxyType({})
 
     @property
@@ -150,3 +157,8 @@ class SourceStatus:
         return {
             (part.name, key): reason for part in self.parts for key, reason in part.faulty.items()
         }
+
+    @property
+    def withheld(self) -> int:
+        """Endpoints that are shown as healthy although the registry says otherwise."""
+        return sum(part.loss.withheld for part in self.parts if part.loss is not None)

@@ -11,16 +11,17 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from meshregistry.aggregate._aggregation import Aggregation
 from meshregistry.aggregate._clock import Alarm
 from meshregistry.aggregate._context import SourceContext, SourceLogger
 from meshregistry.aggregate._gate import StartGate
 from meshregistry.aggregate._inbox import Inbox
+from meshregistry.aggregate._losses import LOGGER_NAME, Losses
+from meshregistry.aggregate._reconfigured import Reconfigured, distinct
 from meshregistry.aggregate._runner import SourceRunner
 from meshregistry.aggregate._timing import SLOWLY, SOON, Backoff, Schedule
-from meshregistry.model import SourceId
 from meshregistry.spi import Condition
 
 if TYPE_CHECKING:
@@ -31,21 +32,10 @@ if TYPE_CHECKING:
     from meshregistry.aggregate._merger import Adjust
     from meshregistry.aggregate._source import Source, SourceStatus
     from meshregistry.aggregate._table import Stage
+    from meshregistry.aggregate._updates import PartId
     from meshregistry.errors import RegistryError
-    from meshregistry.model import Catalog, MergePolicy, ServiceKey, ServiceRecord
+    from meshregistry.model import Catalog, MergePolicy, ServiceKey, ServiceRecord, SourceId
     from meshregistry.spi import Clock
-
-LOGGER_NAME = "meshregistry.aggregate"
-
-
-@frozen(kw_only=True)
-class Reconfigured:
-    """What `Supervisor.reconfigure` did, by source id, in order of the settings."""
-
-    added: tuple[SourceId, ...] = ()
-    changed: tuple[SourceId, ...] = ()
-    removed: tuple[SourceId, ...] = ()
-    unchanged: tuple[SourceId, ...] = ()
 
 
 class Supervisor:
@@ -64,7 +54,9 @@ class Supervisor:
         policy: says how a service is merged.
         on_change: ``on_change(is_endpoints_only)`` after the catalog has changed.
         on_condition: after the condition of a source has changed, with the reason.
-        stages: pure steps between the sinks and the source table.
+        accepts: ``accepts(part, age)``: whether an operator has accepted what the part lost
+            so many seconds ago; default: nobody does.
+        stages: pure steps between the sinks and the guard.
         soon: how to wait for a backend that does not answer.
         slowly: how to wait after refused credentials and faults of a plugin.
 
@@ -84,6 +76,7 @@ class Supervisor:
         policy: Callable[[ServiceKey], MergePolicy],
         on_change: Callable[[bool], None],
         on_condition: Callable[[SourceId, Condition, RegistryError | None], None],
+        accepts: Callable[[PartId, float], bool] | None = None,
         stages: Iterable[Stage] = (),
         soon: Schedule = SOON,
         slowly: Schedule = SLOWLY,
@@ -101,7 +94,8 @@ class Supervisor:
         self._on_change = on_change
         self._on_condition = on_condition
         self._aggregation = Aggregation(policy, stages)
-        self._aggregation.arrange(_distinct(sources), clock.now())
+        self._aggregation.arrange(distinct(sources), clock.now())
+        self._losses = Losses(self._aggregation, accepts)
         self._inbox = Inbox(self._fail)
         self._gate: StartGate[SourceId] = StartGate()
         self._gate_alarm = Alarm(clock, self._check_gate)
@@ -222,6 +216,11 @@ class Supervisor:
             await runner.begun()
         self.flush()
 
+    def review(self) -> None:
+        """Other losses are accepted now: let go of them."""
+        for source in self._aggregation.sources:
+            self._touched(source.id)
+
     def reconfigure(self, sources: Sequence[Source]) -> Reconfigured:
         """Follow these sources from now on, in this order of precedence.
 
@@ -233,7 +232,7 @@ class Supervisor:
             ValueError: if two sources share an id; nothing has changed then.
         """
         old = {source.id: source for source in self._aggregation.sources}
-        wanted = _distinct(sources)
+        wanted = distinct(sources)
         kept = [old[source.id] if old.get(source.id) == source else source for source in wanted]
         done = Reconfigured(
             added=tuple(one.id for one in kept if one.id not in old),
@@ -334,6 +333,7 @@ class Supervisor:
 
     def _touched(self, source: SourceId) -> None:
         """Something has happened to a source: tell whoever wants to know."""
+        self._guard(partial(self._losses.review, source, self._clock.now()))
         condition, error = self._aggregation.condition(source)
         if self._conditions.get(source, Condition.STARTING) is not condition:
             self._conditions[source] = condition
@@ -397,12 +397,3 @@ class Supervisor:
     def _counters(self, source: SourceId) -> dict[str, int]:
         runner = self._runners.get(source)
         return {} if runner is None else dict(sorted(runner.context.counts.items()))
-
-
-def _distinct(sources: Sequence[Source]) -> Sequence[Source]:
-    ids = [source.id for source in sources]
-    if len(set(ids)) != len(ids):
-        twice = next(one for one in ids if ids.count(one) > 1)
-        msg = f"two sources have the id {twice!r}: give each an id of its own"
-        raise ValueError(msg)
-    return sources

@@ -7,11 +7,11 @@ from types import MappingProxyType
 
 from attrs import Factory, define, frozen
 
-from meshregistry.aggregate._updates import PartId, Remove, Replace, Update, Upsert
+from meshregistry.aggregate._updates import PartId, Remove, Replace, Update, Upsert, listed
 from meshregistry.model import RecordKey, ServiceKey, ServiceRecord
 
-Stage = Callable[[PartId, Mapping[RecordKey, ServiceRecord], Update], Update]
-"""A pure step before the table: ``stage(part, held, update)`` gives the update to apply.
+Stage = Callable[[PartId, Mapping[RecordKey, ServiceRecord], Update, float], Update]
+"""A pure step before the table: ``stage(part, held, update, now)`` gives the update to apply.
 
 `held` is what the part's records were, in the registry's own words. A stage may hold
 something back (as a guard against the loss of many endpoints does), never invent.
@@ -50,7 +50,7 @@ class SourceTable:
         self._parts: dict[PartId, _Held] = {}
         self._by_service: dict[ServiceKey, set[tuple[PartId, RecordKey]]] = {}
 
-    def apply(self, part: PartId, update: Update, complete: Complete) -> Applied:
+    def apply(self, part: PartId, update: Update, complete: Complete, now: float) -> Applied:
         """Change what a part holds; equal records are no change.
 
         A listing made under another `complete` than the one before completes all records
@@ -58,14 +58,14 @@ class SourceTable:
         """
         held = self._parts.setdefault(part, _Held(complete))
         for stage in self._stages:
-            update = stage(part, MappingProxyType(held.given), update)
+            update = stage(part, MappingProxyType(held.given), update, now)
         match update:
             case Upsert(record):
                 return self._put(part, held, {record.key: record}, frozenset())
             case Remove(key):
                 return self._put(part, held, {}, {key} & held.given.keys())
             case Replace():
-                target = _listed(held.given, update)
+                target = listed(held.given, update)
                 gone = held.given.keys() - target.keys()
                 is_same = held.complete == complete
                 held.complete = complete
@@ -80,6 +80,11 @@ class SourceTable:
         """The completed records of a part, read-only."""
         held = self._parts.get(part)
         return MappingProxyType(held.completed if held else {})
+
+    def given(self, part: PartId) -> Mapping[RecordKey, ServiceRecord]:
+        """The records of a part in the registry's own words, read-only."""
+        held = self._parts.get(part)
+        return MappingProxyType(held.given if held else {})
 
     def parts(self) -> tuple[PartId, ...]:
         """The parts that hold anything, sorted."""
@@ -138,20 +143,3 @@ class SourceTable:
         if not references:
             del self._by_service[key]
         return key
-
-
-def _listed(
-    held: Mapping[RecordKey, ServiceRecord], update: Replace
-) -> dict[RecordKey, ServiceRecord]:
-    """The records after a listing.
-
-    Keys that are named as faulty keep their last good record; a fault without a key keeps
-    everything that the listing does not have.
-    """
-    target = {record.key: record for record in update.records}
-    for fault in update.faults:
-        if fault.key is None:
-            target = {**held, **target}
-        elif fault.key in held:
-            target[fault.key] = held[fault.key]
-    return target

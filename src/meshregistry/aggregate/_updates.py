@@ -10,7 +10,7 @@ from meshregistry.errors import RecordError, RegistryError
 from meshregistry.model import RecordKey, ServiceRecord, SourceId
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 
 @frozen(order=True)
@@ -127,3 +127,20 @@ def checked_record(record: object) -> ServiceRecord:
         msg = f"{record!r} is not a ServiceRecord: a sink takes nothing else"
         raise TypeError(msg)
     return record
+
+
+def listed(
+    held: Mapping[RecordKey, ServiceRecord], update: Replace
+) -> dict[RecordKey, ServiceRecord]:
+    """The records after a listing, of those that were held before.
+
+    Keys that are named as faulty keep their last good record; a fault without a key keeps
+    everything that the listing does not have.
+    """
+    target = {record.key: record for record in update.records}
+    for fault in update.faults:
+        if fault.key is None:
+            target = {**held, **target}
+        elif fault.key in held:
+            target[fault.key] = held[fault.key]
+    return target

@@ -113,7 +113,7 @@ def sources(
         (
             one["id"],
             one["kind"],
-            f"{one['condition']}, shadow" if one["is_shadow"] else one["condition"],
+            _condition(one),
             one["age"],
             one["services"],
             one["endpoints"],
@@ -127,7 +127,30 @@ def sources(
         for one in document["sources"]:
             for key, error in one["faulty"].items():
                 note(f"{one['id']}: {key}: {error}")
+            for loss in one["losses"]:
+                note(_lost(one["id"], loss))
     return completeness(unsynced, allow_partial=allow_partial)
+
+
+def _condition(source: dict[str, Any]) -> str:
+    """The condition, and what is special about the source."""
+    words = (
+        source["condition"],
+        "shadow" if source["is_shadow"] else "",
+        f"{source['withheld']} withheld" if source["losses"] else "",
+    )
+    return ", ".join(filter(None, words))
+
+
+def _lost(source: str, loss: dict[str, Any]) -> str:
+    """What the guard withholds, and how it ends."""
+    part = f" {loss['part']}" if loss["part"] else ""
+    end = "" if loss["remaining"] is None else f", in {loss['remaining']:.0f} s"
+    return (
+        f"warning: {source}{part}: {loss['after']} of {loss['before']} healthy endpoints are left "
+        f"since {loss['age']:.0f} s; {loss['withheld']} are served all the same until they are "
+        f"back{end}, or until the loss is accepted: meshregistry sources accept {source}"
+    )
 
 
 @click.command()

@@ -9,7 +9,7 @@ from attrs import asdict
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from meshregistry.aggregate import Difference, PartStatus, SourceStatus
+    from meshregistry.aggregate import Difference, LossStatus, PartStatus, SourceStatus
     from meshregistry.loader import Plugins
     from meshregistry.model import Catalog, CatalogEntry, Conflict, Endpoint
     from meshregistry.pilot._rule_book import RuleStatus
@@ -129,15 +129,29 @@ def sources_document(statuses: Iterable[SourceStatus]) -> Json:
                 "is_shadow": status.is_shadow,
                 "is_synced": status.is_synced,
                 "attempts": status.attempts,
+                "withheld": status.withheld,
                 "faulty": {
                     "/".join(filter(None, (part, key or "an unknown record"))): reason
                     for (part, key), reason in status.faulty.items()
                 },
                 "counters": dict(status.counters),
+                "losses": [_loss(part, part.loss) for part in status.parts if part.loss],
                 "parts": [{"name": part.name, **_part(part)} for part in status.parts if part.name],
             }
             for status in statuses
         ]
+    }
+
+
+def _loss(part: PartStatus, loss: LossStatus) -> Json:
+    """What a part has lost and the guard withholds."""
+    return {
+        "part": part.name,
+        "before": loss.before,
+        "after": loss.after,
+        "withheld": loss.withheld,
+        "age": loss.age,
+        "remaining": loss.remaining,
     }
 
 

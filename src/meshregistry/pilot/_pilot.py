@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import threading
+import time
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any, Self
@@ -30,7 +31,7 @@ from meshregistry.spi import Condition
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 
-    from meshregistry.aggregate import SourceStatus
+    from meshregistry.aggregate import PartId, SourceStatus
     from meshregistry.errors import PilotFailed, RegistryError
     from meshregistry.loader import Plugins
     from meshregistry.model import Catalog, MergePolicy, Metric, ServiceKey
@@ -60,6 +61,7 @@ class Pilot:
         entry_points: whether to look for installed plugins.
         environ: the environment that plugins may be disabled in; default: the process's.
         clock: tells the time; default: the system's.
+        wall: gives the time of day, in seconds since the epoch; default: the system's.
         random: for jitter; default: a new one.
     """
 
@@ -73,12 +75,14 @@ class Pilot:
         entry_points: bool = True,
         environ: Mapping[str, str] | None = None,
         clock: Clock | None = None,
+        wall: Callable[[], float] = time.time,
         random: Random | None = None,
     ) -> None:
         self._settings = settings
         self._merge_policy = settings.merge.policies()
         self._serves = serve
         self._clock = SystemClock() if clock is None else clock
+        self._wall = wall
         self._random = Random() if random is None else random  # noqa: S311 - jitter is no secret
         self._wiring = Wiring(settings, dict(registries or {}))
         self._find_plugins: Callable[[], Plugins] = lambda: load_plugins(
@@ -147,6 +151,7 @@ class Pilot:
             policy=self._policy,
             on_change=self._changed,
             on_condition=self._condition_changed,
+            accepts=self._accepts,
         )
         self._rules = RuleSources(
             self._settings,
@@ -193,6 +198,12 @@ class Pilot:
         tell_decisions(_log, old, new)
         if self._supervisor is not None:
             self._supervisor.adjust(partial(decided, new), concerned(old, new))
+            self._supervisor.review()
+
+    def _accepts(self, part: PartId, age: float) -> bool:
+        """Whether an operator has accepted what a part lost so many seconds ago."""
+        lost_at = self._wall() - age
+        return self.decisions.accepts(part.source, part.part, lost_at) is not None
 
     async def _end(self) -> None:
         if self._waiting.is_left:

@@ -77,6 +77,18 @@ def source_metrics(statuses: Sequence[SourceStatus], catalog: Catalog) -> tuple[
             counters,
         ),
         Metric.of(
+            "meshregistry_guard_withheld_endpoints",
+            "gauge",
+            "Endpoints served although the source says they are gone or not healthy.",
+            each(lambda status: status.withheld),
+        ),
+        Metric.of(
+            "meshregistry_guard_losses",
+            "counter",
+            "How often the source has lost so much that it was withheld.",
+            each(lambda status: status.losses),
+        ),
+        Metric.of(
             "meshregistry_catalog_services",
             "gauge",
             "Services in the published catalog.",

@@ -7,7 +7,7 @@ from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from meshregistry.aggregate import Source
+from meshregistry.aggregate import GuardPolicy, Source
 from meshregistry.defaults import builtin_plugins
 from meshregistry.documents import structure
 from meshregistry.errors import ConfigError, PluginError, UnknownKindError
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from meshregistry.model import MergePolicy, ServiceKey
     from meshregistry.registries import MemoryRegistry
-    from meshregistry.settings import SourceSettings
+    from meshregistry.settings import GuardSettings, SourceSettings
     from meshregistry.spi import Registry, RegistryKind
 
 MEMORY = "memory"
@@ -163,6 +163,7 @@ class Wiring:
             stale_after=settings.stale_after,
             sync_timeout=general if own is None else own,
             is_shadow=settings.shadow,
+            guard=_guard(settings.guard, kind),
             # Relative paths mean something else in another folder.
             fingerprint=f"{settings.fingerprint} {self._settings.base_path}",
         )
@@ -184,6 +185,20 @@ def _strangers(settings: Settings, others: Iterable[str] = ()) -> Iterator[Confi
     """One fault for each place that names a source which is not there."""
     known = [*(one.id for one in settings.sources), *others]
     yield from (one.fault(known) for one in settings.mentions if one.source not in known)
+
+
+def _guard(settings: GuardSettings | None, kind: RegistryKind) -> GuardPolicy | None:
+    """The source's own guard, else that of its kind."""
+    if settings is None:
+        return GuardPolicy() if kind.is_guarded else None
+    if not settings.enabled:
+        return None
+    return GuardPolicy(
+        window=settings.window,
+        share=settings.share,
+        at_least=settings.at_least,
+        confirm_after=settings.confirm_after,
+    )
 
 
 def _the_same(registry: Registry, _context: object) -> Registry:

@@ -2,12 +2,14 @@
 
 from meshregistry.settings._addresses import Address
 from meshregistry.settings._merge import Mention, MergeSettings
+from meshregistry.settings._resilience import GuardSettings
 from meshregistry.settings._server import ServerSettings, TlsSettings, WebhookSettings
 from meshregistry.settings._settings import Settings
 from meshregistry.settings._sources import RuleSettings, SourceSettings
 
 __all__ = [
     "Address",
+    "GuardSettings",
     "Mention",
     "MergeSettings",
     "RuleSettings",

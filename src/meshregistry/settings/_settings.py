@@ -221,6 +221,8 @@ class Settings:
         found["title"] = "Settings"
         found["description"] = "Settings of meshregistry."
         sources = {**_inner(json_schema(SourceCore)), "additionalProperties": True}
+        guard = sources["properties"]["guard"]
+        guard["anyOf"] = [*guard["anyOf"], {"enum": [True, False, "on", "off"]}]
         rules = {**_inner(json_schema(RuleCore)), "additionalProperties": True}
         found["properties"] = {
             "sources": {"type": "array", "items": sources},

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from attrs import field, frozen
 
 from meshregistry.documents import MappingNode, Position, Seconds, attempt, digest, suggestion
+from meshregistry.settings._resilience import GuardSettings, guard_in_full
 from meshregistry.spi import CORE_KEYS
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class SourceCore:
         sync_timeout: seconds that the start gate waits for it if it is not required;
             null takes that of the settings.
         shadow: it is followed and compared, and nothing of it is served.
+        guard: when the loss of many endpoints is withheld; null takes the kind's default.
     """
 
     id: str = field(validator=_is_name)
@@ -52,6 +54,7 @@ class SourceCore:
     stale_after: Seconds | None = None
     sync_timeout: Seconds | None = None
     shadow: bool = False
+    guard: GuardSettings | None = None
 
 
 @frozen(kw_only=True)
@@ -112,7 +115,7 @@ def source(node: AnyNode, faults: list[ConfigError]) -> SourceSettings | None:
         for key, _ in node.entries
         if key.text in CORE_KEYS and key.text not in SOURCE_KEYS
     ]
-    core = attempt(node.only(SOURCE_KEYS), SourceCore, faults)
+    core = attempt(guard_in_full(node.only(SOURCE_KEYS)), SourceCore, faults)
     if core is None:
         return None
     given = {key: getattr(core, key) for key in SOURCE_KEYS}

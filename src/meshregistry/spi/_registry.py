@@ -189,6 +189,8 @@ class RegistryKind:
         registrar: makes a `Registrar`, if the backend can be written to.
         check: ``check(config, base_path)`` gives every fault of what the configuration
             points to on this machine, without any backend; for ``meshregistry check``.
+        is_guarded: whether the sudden loss of many endpoints is withheld unless the settings
+            say otherwise; false where what it says is always meant.
     """
 
     name: str = field(validator=matches_re(r"[a-z][a-z0-9-]*"))
@@ -202,6 +204,7 @@ class RegistryKind:
     check: Callable[[Any, Path], Iterable[ConfigError]] | None = field(
         default=None, validator=optional(is_callable())
     )
+    is_guarded: bool = True
 
 
 CORE_KEYS: Sequence[str] = (

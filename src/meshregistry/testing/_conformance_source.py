@@ -221,7 +221,7 @@ class FollowedSource:
             _TASKS.reset(token)
 
     def _passing(
-        self, part: PartId, held: Mapping[RecordKey, ServiceRecord], update: Update
+        self, part: PartId, held: Mapping[RecordKey, ServiceRecord], update: Update, _now: float
     ) -> Update:
         """A stage that changes nothing: the mapping that it is shown stays current."""
         self._parts[part] = held
