@@ -162,7 +162,10 @@ def test_a_service_twice_in_one_file(documents):
         ("a: 1\n", "a.yaml:1:1: neither services: nor kind: is here; write one of them"),
         ("services:\n", "a.yaml:1:10: services: must be a list, not nothing; write - before"),
         ("services: []\nservice: []\n", "a.yaml:2:1: service: unknown key; did you mean services?"),
-        ("kind: Gateway\n", "a.yaml:1:7: kind: Gateway is not read here; put ServiceEntry and"),
+        (
+            "kind: Gateway\n",
+            "a.yaml:1:7: kind: Gateway is not read here; put ServiceEntry, WorkloadEntry and",
+        ),
         ("kind: [a]\n", "a.yaml:1:7: kind: a list is not read here"),
     ],
 )

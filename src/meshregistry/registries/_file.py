@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from functools import partial
+import asyncio
 from typing import TYPE_CHECKING
 
 from meshregistry.errors import ConfigError, RegistryUnavailable
 from meshregistry.registries._file_documents import FileDocuments, Listing
 from meshregistry.registries._file_follow import Round, document_files, watch
 from meshregistry.registries._file_loop import FileConfig, FileLoop, Watch
+from meshregistry.registries._probe_calls import ask
+from meshregistry.registries._prober import Ask, Prober
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,33 +19,59 @@ if TYPE_CHECKING:
 
 
 class FileRegistry:
-    """Follows service documents in files; see `FileLoop`.
+    """Follows service documents in files; see `FileLoop`. Probes workloads; see `Prober`.
 
     Args:
         config: what the user wrote.
         context: what the core gives.
         watch: a blocking function that calls back after changes, for tests.
+        ask: asks one workload for its health, for tests.
     """
 
     def __init__(
-        self, config: FileConfig, context: RegistryContext, *, watch: Watch = watch
+        self,
+        config: FileConfig,
+        context: RegistryContext,
+        *,
+        watch: Watch = watch,
+        ask: Ask = ask,
     ) -> None:
         self._loop = FileLoop(config, context, watch=watch)
         self._trust_domain = context.mesh_domain
+        self._prober = Prober(context, self._found, ask=ask)
+        self._sink: Sink | None = None
+        self._listing: Listing | None = None
 
     async def run(self, sink: Sink) -> None:
         """Follow until cancelled."""
+        self._sink = sink
         documents = FileDocuments(trust_domain=self._trust_domain)
-        await self._loop.follow(documents, partial(_publish, sink))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._prober.run())
+            await self._loop.follow(documents, self._take)
 
+    async def _take(self, done: Round[Listing]) -> None:
+        sink = self._sink
+        if sink is None:  # pragma: no cover - `run` has set it
+            return
+        if done.missing is not None:
+            sink.degrade(RegistryUnavailable(f"{done.missing}; make it, or correct path:"))
+        elif done.listing is not None:
+            before, self._listing = self._listing, done.listing
+            served = () if before is None else before.addresses()
+            self._prober.follow(done.listing.probed.values(), served)
+            if before is None:
+                # What is published before anybody was asked would take everybody out of service.
+                await self._prober.settled()
+            sink.replace(done.listing.with_health(self._prober.health), faulty=done.listing.faulty)
+        elif done.deadline is None:
+            sink.confirm()
 
-def _publish(sink: Sink, done: Round[Listing]) -> None:
-    if done.missing is not None:
-        sink.degrade(RegistryUnavailable(f"{done.missing}; make it, or correct path:"))
-    elif done.listing is not None:
-        sink.replace(done.listing.records, faulty=done.listing.faulty)
-    elif done.deadline is None:
-        sink.confirm()
+    def _found(self) -> None:
+        """Publish what probes have found; the files say what they said before."""
+        if self._sink is not None and self._listing is not None:
+            for record in self._listing.probed_with_health(self._prober.health):
+                self._sink.upsert(record)
 
 
 def document_faults(path: Path, *, mesh_domain: str = "mesh.local") -> list[ConfigError]:

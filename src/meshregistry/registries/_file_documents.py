@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from attrs import Factory, define, frozen
+from attrs import Factory, define, evolve, frozen
 
 from meshregistry.documents import Document, MappingNode, ScalarNode, decode, parse
 from meshregistry.errors import ConfigError, RecordError
-from meshregistry.model import ServiceRecord
+from meshregistry.model import EndpointKey, RecordKey, ServiceRecord
 from meshregistry.registries._file_egress import KIND as EGRESS_RULE
 from meshregistry.registries._file_egress import egress_unit
-from meshregistry.registries._file_istio import KINDS, entry_records, istio_unit, listed
+from meshregistry.registries._file_entries import Probed, entry_records
+from meshregistry.registries._file_istio import KINDS, istio_unit, listed
 from meshregistry.registries._file_short import short_units
-from meshregistry.registries._file_units import Flaw, ServiceEntry, ShortService, Unit, Workload
+from meshregistry.registries._file_units import (
+    Flaw,
+    Group,
+    ServiceEntry,
+    ShortService,
+    Unit,
+    Workload,
+)
+from meshregistry.registries._probe import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from meshregistry.documents import AnyNode
+    from meshregistry.model import Health
 
 
 def pieces(content: bytes, *, file: str, trust_domain: str) -> tuple[Unit | Flaw, ...]:
@@ -55,7 +67,7 @@ def _document(root: AnyNode, trust_domain: str) -> Iterator[Unit | Flaw]:
         yield egress_unit(root)
     elif kind is not None:
         name = kind.text if isinstance(kind, ScalarNode) else kind.kind
-        remedy = f"put {' and '.join(KINDS)} here, and routing rules into a rule source"
+        remedy = f"put {', '.join(KINDS[:-1])} and {KINDS[-1]} here, and routing rules into a rule source"
         yield Flaw(key=None, faults=(kind.fault(f"{name} is not read here", remedy),), hides=False)
     else:
         fault = root.fault("neither services: nor kind: is here", "write one of them")
@@ -67,14 +79,43 @@ class Listing:
     """What all files say together.
 
     Attributes:
-        records: complete; last good versions included.
+        records: complete; last good versions included. Those that are probed count as healthy here.
         faulty: the same faults as the sink takes them.
         faults: everything that is wrong, in order of files and lines.
+        probed: the endpoints whose health is found by probes, and by which.
+        groups: the workload groups.
+        entries: the service entries that select workloads.
     """
 
     records: tuple[ServiceRecord, ...]
     faulty: tuple[RecordError, ...]
     faults: tuple[ConfigError, ...]
+    probed: Mapping[tuple[RecordKey, EndpointKey], Target] = MappingProxyType({})
+    groups: tuple[Group, ...] = ()
+    entries: tuple[ServiceEntry, ...] = ()
+
+    def with_health(self, health: Callable[[Target], Health]) -> Iterator[ServiceRecord]:
+        """All records, with what probes have found."""
+        found = {record.key: record for record in self.probed_with_health(health)}
+        return (found.get(record.key, record) for record in self.records)
+
+    def probed_with_health(self, health: Callable[[Target], Health]) -> Iterator[ServiceRecord]:
+        """The records with endpoints that are probed, with what probes have found."""
+        keys = {key for key, _ in self.probed}
+        for record in self.records:
+            if record.key not in keys:
+                continue
+            endpoints = [
+                evolve(endpoint, health=health(target))
+                if (target := self.probed.get((record.key, endpoint.key))) is not None
+                else endpoint
+                for endpoint in record.endpoints
+            ]
+            yield ServiceRecord(record.service, endpoints, key=record.key)
+
+    def addresses(self) -> frozenset[str]:
+        """Where all endpoints are."""
+        return frozenset(one.address for record in self.records for one in record.endpoints)
 
 
 @define
@@ -155,20 +196,56 @@ class FileDocuments:
                 elif unit.notes:
                     wrong.append((_label(unit), unit.notes))
         records: list[ServiceRecord] = []
-        workloads = [one.value for one in units.values() if isinstance(one.value, Workload)]
+        probed: Probed = {}
+        groups = {
+            (one.value.namespace, one.value.name): one.value
+            for one in units.values()
+            if isinstance(one.value, Group)
+        }
+        workloads = list(_workloads(units.values(), groups, wrong))
         for unit in units.values():
             if isinstance(unit.value, ShortService):
                 records.append(unit.value.record)
             elif isinstance(unit.value, ServiceEntry):
                 notes: list[ConfigError] = []
-                records.extend(entry_records(unit.value, workloads, notes))
+                records.extend(entry_records(unit.value, workloads, notes, probed))
                 if notes:
                     wrong.append((_label(unit), tuple(notes)))
         return Listing(
             tuple(sorted(records, key=lambda record: record.key)),
             tuple(_faulty(wrong)),
             tuple(fault for _, faults in wrong for fault in faults),
+            probed,
+            tuple(groups.values()),
+            tuple(
+                one.value
+                for one in units.values()
+                if isinstance(one.value, ServiceEntry) and one.value.selector is not None
+            ),
         )
+
+
+def _workloads(
+    units: Iterable[Unit],
+    groups: Mapping[tuple[str | None, str], Group],
+    wrong: list[tuple[str | None, tuple[ConfigError, ...]]],
+) -> Iterator[Workload]:
+    """Every WorkloadEntry, completed by the group that it belongs to."""
+    for unit in units:
+        workload = unit.value
+        if not isinstance(workload, Workload):
+            continue
+        group = groups.get((workload.namespace, workload.group))
+        if group is not None:
+            yield group.completed(workload)
+            continue
+        if workload.group:
+            fault = unit.place.fault(
+                f"there is no WorkloadGroup {workload.group} in its namespace",
+                "add it to this source; until then the workload is taken as it stands",
+            )
+            wrong.append((_label(unit), (fault,)))
+        yield workload
 
 
 def _twice(unit: Unit, first: Unit) -> Flaw:

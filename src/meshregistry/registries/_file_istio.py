@@ -1,7 +1,7 @@
-"""Istio's ServiceEntry and WorkloadEntry documents, as they are.
+"""Istio's ServiceEntry, WorkloadEntry and WorkloadGroup documents, as they are.
 
 Fields and their meaning follow the reference of networking.istio.io; unknown fields are
-faults like everywhere else. What a ServiceEntry becomes: `records`.
+faults like everywhere else. What a ServiceEntry becomes: `_file_entries`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING, Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from attrs.validators import ge, le, min_len, optional
 
 from meshregistry.documents import (
@@ -19,41 +19,34 @@ from meshregistry.documents import (
     Scalars,
     SequenceNode,
     attempt,
-    suggestion,
 )
 from meshregistry.model import (
-    AddressKind,
-    Endpoint,
     Hostname,
     Labels,
     Locality,
-    Port,
     Protocol,
     Resolution,
-    Selector,
-    Service,
-    ServiceRecord,
-    address_kind,
     canonical_address,
 )
+from meshregistry.registries._file_entries import entry_records, misplaced
+from meshregistry.registries._file_groups import GroupForm, group_of, read_probe
 from meshregistry.registries._file_units import (
     EntryPort,
     Flaw,
+    Group,
     ServiceEntry,
     Unit,
     Workload,
-    record_key,
     tried,
     unit_key,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from meshregistry.errors import ConfigError
-    from meshregistry.model import EndpointKey
 
-KINDS = ("ServiceEntry", "WorkloadEntry")
+KINDS = ("ServiceEntry", "WorkloadEntry", "WorkloadGroup")
 _VERSIONS = tuple(f"networking.istio.io/{version}" for version in ("v1", "v1beta1", "v1alpha3"))
 _HIGHEST_PORT = 65535
 _NETWORK_LABEL = "topology.istio.io/network"
@@ -112,14 +105,18 @@ def _are_ports(_form: object, _attribute: object, ports: dict[str, int]) -> None
 
 
 @frozen(kw_only=True)
-class _Workload:
-    address: str
+class _Template:
     ports: dict[str, int] = field(factory=dict, validator=_are_ports)
     labels: dict[str, str] = field(factory=dict)
     network: str = ""
     locality: Locality = Locality()
     weight: int = field(default=0, validator=ge(0))
     service_account: str = field(default="", alias="serviceAccount")
+
+
+@frozen(kw_only=True)
+class _Workload(_Template):
+    address: str
 
 
 @frozen(kw_only=True)
@@ -152,13 +149,17 @@ def istio_unit(root: MappingNode, trust_domain: str) -> Unit | Flaw:
     key = unit_key(name, metadata.namespace, metadata.name)
     spec = root.get("spec")
     notes: list[ConfigError] = []
-    value: ServiceEntry | Workload | None = None
+    value: ServiceEntry | Workload | Group | None = None
     if spec is None:
         faults.append(root.fault("the document has no spec", "add spec:"))
     elif name == "ServiceEntry":
         value = _entry(spec, metadata, trust_domain, faults, notes)
+    elif name == "WorkloadGroup":
+        value = _group(spec, metadata, trust_domain, faults)
     else:
         value = _workload(spec, metadata.namespace, metadata.labels, trust_domain, faults)
+        if value is not None:
+            value = evolve(value, group=group_of(root))
     if value is None or faults:
         return Flaw(key=key, faults=tuple(faults))
     return Unit(key=key, value=value, place=root, notes=tuple(notes))
@@ -189,6 +190,25 @@ def _workload(
     address = tried(place, faults, lambda: canonical_address(form.address))
     if address is None:
         return None
+    return _made(
+        node,
+        form,
+        address=address,
+        namespace=namespace,
+        labels=labels,
+        trust_domain=trust_domain,
+    )
+
+
+def _made(
+    node: MappingNode,
+    form: _Template,
+    *,
+    address: str,
+    namespace: str | None,
+    labels: Mapping[str, str],
+    trust_domain: str,
+) -> Workload:
     own = Labels({**labels, **form.labels})
     account = form.service_account
     return Workload(
@@ -197,13 +217,35 @@ def _workload(
         ports=form.ports,
         labels=own,
         locality=form.locality,
-        # An unset weight is 0 on the wire and counts as 1.
-        weight=form.weight or 1,
+        weight=form.weight,
         network=form.network or own.get(_NETWORK_LABEL, ""),
         identity=f"spiffe://{trust_domain}/ns/{namespace or 'default'}/sa/{account}"
         if account
         else "",
         place=node,
+    )
+
+
+def _group(
+    node: AnyNode, metadata: _Metadata, trust_domain: str, faults: list[ConfigError]
+) -> Group | None:
+    form = attempt(node, GroupForm, faults)
+    if form is None or not isinstance(node, MappingNode):
+        return None
+    template = attempt(form.template, _Template, faults, scalars=_SCALARS)
+    probe = None if form.probe is None else read_probe(form.probe, faults)
+    if template is None or not isinstance(form.template, MappingNode):
+        return None
+    made = _made(
+        form.template,
+        template,
+        address="",
+        namespace=metadata.namespace,
+        labels=form.metadata.labels,
+        trust_domain=trust_domain,
+    )
+    return Group(
+        namespace=metadata.namespace, name=metadata.name, template=made, probe=probe, place=node
     )
 
 
@@ -239,7 +281,7 @@ def _entry(
     if not faults:
         # What is wrong with the entry alone is a fault of this version of it, so that the
         # last good one is kept.
-        list(entry_records(entry, (), faults))
+        list(entry_records(entry, (), faults, {}))
     if form.subject_alt_names:
         place = node.get("subjectAltNames") or node
         notes.append(place.fault("the names are not verified yet", "do not rely on them"))
@@ -282,7 +324,7 @@ def _contradictions(entry: ServiceEntry, node: MappingNode) -> Iterator[ConfigEr
     if entry.resolution is Resolution.PASSTHROUGH and entry.workloads:
         yield endpoints.fault("resolution NONE has no endpoints", "write resolution: STATIC")
     for workload in entry.workloads:
-        yield from _misplaced(entry, workload)
+        yield from misplaced(entry, workload)
     if entry.resolution is Resolution.DNS and not entry.workloads and entry.selector is None:
         for host in entry.hosts:
             if Hostname(host).is_wildcard:
@@ -290,107 +332,6 @@ def _contradictions(entry: ServiceEntry, node: MappingNode) -> Iterator[ConfigEr
                     f"the wildcard {host} cannot be resolved by DNS",
                     "list endpoints, or write resolution: NONE",
                 )
-
-
-def _misplaced(entry: ServiceEntry, workload: Workload) -> Iterator[ConfigError]:
-    """What an endpoint must not say in this ServiceEntry."""
-    place, address = workload.place, workload.address
-    if address.startswith("unix:") and len(entry.ports) != 1:
-        yield place.fault(
-            f"a Unix socket needs exactly one port, and there are {len(entry.ports)}",
-            "make a ServiceEntry of one port for it",
-        )
-    if entry.resolution is Resolution.EDS and address_kind(address) is AddressKind.DNS:
-        yield place.fault(
-            f"resolution STATIC needs an IP address, not {address}", "write resolution: DNS"
-        )
-    names = [port.name for port in entry.ports]
-    for name in workload.ports:
-        if name not in names:
-            yield place.fault(f"the service has no port {name}", suggestion(name, names))
-
-
-def entry_records(
-    entry: ServiceEntry, workloads: Iterable[Workload], faults: list[ConfigError]
-) -> Iterator[ServiceRecord]:
-    """One record for each host: a service has all its addresses at once.
-
-    The selector looks at workloads of the entry's own namespace. Without endpoints and
-    selector, DNS asks for the host itself.
-    """
-    if entry.selector is None:
-        chosen = list(entry.workloads)
-    else:
-        selector = Selector(entry.selector)
-        chosen = [
-            one
-            for one in workloads
-            if one.namespace == entry.namespace and selector.is_match(one.labels)
-        ]
-    endpoints = _endpoints(entry, chosen, faults)
-    for host in entry.hosts:
-        own = endpoints
-        if entry.resolution is Resolution.DNS and entry.selector is None and not entry.workloads:
-            own = [
-                Endpoint(address=host, port=port.target, service_port=port.name)
-                for port in entry.ports
-            ]
-
-        def make(host: str = host, own: list[Endpoint] = own) -> ServiceRecord:
-            service = Service(
-                Hostname(host),
-                ports=[Port(port.name, port.number, port.protocol) for port in entry.ports],
-                resolution=entry.resolution,
-                addresses=entry.addresses,
-                labels=entry.labels,
-                namespace=entry.namespace,
-                is_external=entry.is_external,
-                export_to=entry.export_to,
-            )
-            return ServiceRecord(service, own, key=record_key(entry, host))
-
-        record = tried(entry.place, faults, make)
-        if record is not None:
-            yield record
-
-
-def _endpoints(
-    entry: ServiceEntry, workloads: Iterable[Workload], faults: list[ConfigError]
-) -> list[Endpoint]:
-    """Every workload at every port: its own number, else the target port, else the number."""
-    found: dict[EndpointKey, Endpoint] = {}
-    for workload in workloads:
-        is_unix = workload.address.startswith("unix:")
-        if is_unix and len(entry.ports) != 1:
-            faults += _misplaced(entry, workload)
-            continue
-        for port in entry.ports:
-            number = 0 if is_unix else workload.ports.get(port.name, port.target)
-
-            def make(
-                workload: Workload = workload, port: EntryPort = port, number: int = number
-            ) -> Endpoint:
-                return Endpoint(
-                    address=workload.address,
-                    port=number,
-                    service_port=port.name,
-                    network=workload.network,
-                    workload_identity=workload.identity,
-                    locality=workload.locality,
-                    weight=workload.weight,
-                    labels=workload.labels,
-                )
-
-            endpoint = tried(workload.place, faults, make)
-            if endpoint is None:
-                continue
-            if found.setdefault(endpoint.key, endpoint) != endpoint:
-                faults.append(
-                    workload.place.fault(
-                        f"{endpoint} is given twice, with different values", "keep one of them"
-                    )
-                )
-    return list(found.values())
 
 
 def listed(root: MappingNode) -> SequenceNode | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -66,7 +66,9 @@ class FileLoop:
         self._is_failing = False
         self._complaint = ""
 
-    async def follow(self, contents: Contents[L], publish: Callable[[Round[L]], None]) -> None:
+    async def follow(
+        self, contents: Contents[L], publish: Callable[[Round[L]], Awaitable[None]]
+    ) -> None:
         """Follow until cancelled.
 
         Args:
@@ -79,7 +81,7 @@ class FileLoop:
                 self._hinted.clear()
                 done = await self._context.in_thread(follower.round, self._context.clock.now())
                 self._follow(done.folders)
-                publish(done)
+                await publish(done)
                 await self._pause(done.deadline)
         finally:
             self._unfollow()

@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeVar
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from meshregistry.documents import Position
 from meshregistry.errors import ConfigError
-from meshregistry.model import Labels, Locality, Protocol, RecordKey, Resolution, ServiceRecord
+from meshregistry.model import (
+    Health,
+    Labels,
+    Locality,
+    Protocol,
+    RecordKey,
+    Resolution,
+    ServiceRecord,
+)
+from meshregistry.registries._probe import Probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +46,14 @@ class EntryPort:
 
 @frozen(kw_only=True)
 class Workload:
-    """A WorkloadEntry, or an endpoint inside a ServiceEntry, which has the same fields."""
+    """A WorkloadEntry, or an endpoint inside a ServiceEntry, which has the same fields.
+
+    Attributes:
+        weight: 0 if it says none, which counts as 1.
+        group: the name of the WorkloadGroup that it belongs to; empty for none.
+        probe: what finds its health; None if nothing does.
+        health: what it says itself, for those that are registered.
+    """
 
     namespace: str | None
     address: str
@@ -48,6 +64,39 @@ class Workload:
     network: str
     identity: str
     place: Position
+    group: str = ""
+    probe: Probe | None = None
+    health: Health = Health.HEALTHY
+
+
+@frozen(kw_only=True)
+class Group:
+    """A WorkloadGroup: what its workloads have in common.
+
+    Attributes:
+        template: a workload without an address.
+        probe: what finds the health of its workloads; None if nothing does.
+    """
+
+    namespace: str | None
+    name: str
+    template: Workload
+    probe: Probe | None
+    place: Position
+
+    def completed(self, workload: Workload) -> Workload:
+        """The workload with what it does not say itself; of labels, each for itself."""
+        template = self.template
+        return evolve(
+            workload,
+            ports=workload.ports or template.ports,
+            labels=Labels({**template.labels, **workload.labels}),
+            locality=template.locality if workload.locality == Locality() else workload.locality,
+            weight=workload.weight or template.weight,
+            network=workload.network or template.network,
+            identity=workload.identity or template.identity,
+            probe=self.probe,
+        )
 
 
 @frozen(kw_only=True)
@@ -79,7 +128,7 @@ class Unit:
     """
 
     key: str
-    value: ShortService | ServiceEntry | Workload
+    value: ShortService | ServiceEntry | Workload | Group
     place: Position
     notes: tuple[ConfigError, ...] = ()
 

@@ -59,7 +59,7 @@ class RuleFiles:
         await self._loop.follow(RuleFileContents(), partial(_publish, sink))
 
 
-def _publish(sink: RuleSink, done: Round[tuple[RuleUnit, ...]]) -> None:
+async def _publish(sink: RuleSink, done: Round[tuple[RuleUnit, ...]]) -> None:
     if done.missing is not None:
         sink.degrade(RegistryUnavailable(f"{done.missing}; make it, or correct path:"))
     elif done.listing is not None:
