@@ -235,7 +235,7 @@ def _merge_endpoints(
         endpoint, decided = _unite(named[key])
         if policy.endpoints is Union.FAILOVER:
             # A source that is ill or gone leaves a gap, which is closed when proxies are told.
-            endpoint = evolve(endpoint, priority=priorities[named[key][0].source])
+            endpoint = evolve(endpoint, priority=min(priorities[one.source] for one in named[key]))
         listed.append(endpoint)
         conflicts.extend(decided)
     sources = tuple(tuple(dict.fromkeys(one.source for one in named[key])) for key in sorted(named))
