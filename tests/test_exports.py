@@ -34,7 +34,7 @@ REEXPORTS = {
     # Plugins import from spi alone; these values are what their hooks return.
     "meshregistry.spi": {
         *("MergePolicy", "Peer", "Union", "Verdict"),
-        *("REMOVED", "ResourceGenerator", "ResourcePatch"),
+        *("REMOVED", "RecordTransform", "ResourceGenerator", "ResourcePatch", "SourceInfo"),
         # And these are what their config classes are made of.
         *("Path", "Seconds", "Secret"),
         # What rule sources publish.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attrs import evolve
 
+from meshregistry.aggregate._completion import TransformFault
 from meshregistry.aggregate._table import Applied, SourceTable
 from meshregistry.aggregate._updates import Fault, PartId, Remove, Replace, Upsert
 from meshregistry.model import RecordKey, ServiceKey, ServiceRecord, SourceId
@@ -171,3 +172,83 @@ def test_stages_rewrite_updates_in_order():
         (EAST, {CART.key: CART}, Replace((PAY,))),
         "second",
     ]
+
+
+def called(*names):
+    """A completion under which records have further names."""
+    keys = [ServiceKey.parse(name) for name in names]
+    return lambda record: evolve(record, aliases=keys)
+
+
+def test_a_record_is_found_by_all_its_names():
+    """And by none of them once it has others."""
+    table = SourceTable()
+    old, new = ServiceKey.parse("old.shop"), ServiceKey.parse("new.shop")
+    assert apply(table, Upsert(CART), complete=called("old.shop")).services == {CART_KEY, old}
+    assert len(list(table.contributions(old))) == len(list(table.contributions(CART_KEY))) == 1
+    again = table.complete_again(EAST, called("new.shop"))
+    assert again.services == {CART_KEY, old, new}
+    assert list(table.contributions(old)) == []
+    assert apply(table, Remove(CART.key)).services == {CART_KEY, new}
+
+
+def test_services_are_shared_by_whichever_name():
+    """A name that is kept meets the service that has it."""
+    table = SourceTable()
+    apply(table, Upsert(CART), EAST, called("pay.shop"))
+    apply(table, Upsert(PAY), WEST)
+    assert table.shared([EAST]) == table.shared([WEST]) == {PAY_KEY}
+
+
+def test_a_hidden_record_is_held_and_not_shown():
+    """It is there again as soon as nothing hides it."""
+    table = SourceTable()
+    assert apply(table, Replace((CART, PAY)), complete=lambda _: None) == Applied()
+    assert held(table) == set()
+    assert table.complete_again(EAST, as_it_is).services == {CART_KEY, PAY_KEY}
+    assert table.complete_again(EAST, lambda _: None).services == {CART_KEY, PAY_KEY}
+    assert apply(table, Remove(CART.key)) == Applied()
+    assert set(table.given(EAST)) == {PAY.key}
+
+
+class TestUnfit:
+    """Records that could not be completed."""
+
+    @staticmethod
+    def only(address):
+        """A completion that refuses endpoints at any other address."""
+
+        def complete(record):
+            if record.endpoints[0].address != address:
+                raise TransformFault("no")
+            return record
+
+        return complete
+
+    def test_keep_their_last_good_version(self):
+        """As records do that cannot be read."""
+        table = SourceTable()
+        complete = self.only("10.0.0.1")
+        apply(table, Upsert(CART), complete=complete)
+        worse = ServiceRecord.parse("cart.shop", port=80, endpoints=["10.0.0.9:80"])
+        assert apply(table, Upsert(worse), complete=complete) == Applied(
+            faults=(Fault(CART.key, "no"),)
+        )
+        assert held(table) == {CART}
+        assert table.unfit(EAST) == {CART.key: "no"}
+
+    def test_are_not_there_if_they_never_were_good(self):
+        """What they would be called is not known."""
+        table = SourceTable()
+        apply(table, Upsert(CART), complete=self.only("10.0.0.9"))
+        assert (held(table), table.unfit(EAST)) == (set(), {CART.key: "no"})
+
+    def test_are_fit_again_or_gone(self):
+        """Nothing is told of what is over."""
+        table = SourceTable()
+        complete = self.only("10.0.0.9")
+        apply(table, Replace((CART, PAY)), complete=complete)
+        apply(table, Remove(PAY.key), complete=complete)
+        assert table.unfit(EAST) == {CART.key: "no"}
+        table.complete_again(EAST, as_it_is)
+        assert (held(table), table.unfit(EAST)) == ({CART}, {})

@@ -83,7 +83,7 @@ class TestSchema:
     def test_is_that_of_the_settings(self, run):
         """No settings are needed."""
         schema = json.loads(run("check", "--schema").out)
-        assert {"sources", "rules", "merge", "mesh", "server", "sync_timeout"} == set(
+        assert {"sources", "rules", "identity", "merge", "mesh", "server", "sync_timeout"} == set(
             schema["properties"]
         )
 

@@ -57,6 +57,61 @@ class TestOutputs:
         assert [["vms"], ["vms"]] == [one["sources"] for one in service["endpoints"]]
 
 
+class TestIdentity:
+    """``services --explain-identity``: what would be united."""
+
+    @pytest.fixture
+    def three(self, folder):
+        """Three registries that call the services differently."""
+        for name, hosts in {
+            "k8s": ["reviews.shop", "pay.shop"],
+            "consul": ["reviews.service.consul", "pay.other.consul"],
+            "eureka": ["reviews"],
+        }.items():
+            services = [{"host": host, "ports": [{"port": 80}]} for host in hosts]
+            (folder / f"{name}.yaml").write_text(yaml.safe_dump({"services": services}))
+        (folder / "mesh.yaml").write_text(
+            """
+            sources:
+              - {id: k8s, kind: file, path: k8s.yaml}
+              - {id: consul, kind: file, path: consul.yaml}
+              - {id: eureka, kind: file, path: eureka.yaml}
+            identity:
+              templates: [{pattern: "{name}.service.consul", host: "{name}.shop"}]
+              aliases: {reviews.shop: [eureka/REVIEWS]}
+            """
+        )
+
+    def test_shows_the_records_of_each_service_and_the_rule(self, three, run):
+        """And what is not one although it looks like it."""
+        document = json.loads(run("services", "--explain-identity", "-o", "json").out)
+        found = {
+            one["host"]: [
+                (record["source"], record["host"], record["by"]) for record in one["records"]
+            ]
+            for one in document["services"]
+        }
+        assert found["reviews.shop"] == [
+            ("k8s", "reviews.shop", ""),
+            (
+                "consul",
+                "reviews.service.consul",
+                "identity.templates[0]: {name}.service.consul is {name}.shop",
+            ),
+            ("eureka", "reviews", "identity.aliases: eureka/REVIEWS is reviews.shop"),
+        ]
+        assert document["near_misses"] == [
+            {"name": "pay", "services": ["pay.other.consul", "pay.shop"]}
+        ]
+
+    def test_the_table_has_a_row_for_each_record(self, three, run):
+        """And one for each near miss."""
+        ran = run("services", "--explain-identity")
+        assert (0, "") == (ran.code, ran.err)
+        assert "identity.aliases: eureka/REVIEWS is reviews.shop" in ran.out
+        assert "pay.other.consul, pay.shop" in ran.out
+
+
 class TestServer:
     @lists
     def test_a_running_server_answers_the_same(self, running, run, words, shown):

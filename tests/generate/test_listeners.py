@@ -87,6 +87,14 @@ def test_a_tcp_listener_to_a_missing_cluster_is_omitted(entry_of: EntryOf) -> No
     assert "the listener 127.0.0.1_90 is left out: x.shop stands for" in str(generated.faults[0])
 
 
+def test_a_name_that_stands_for_a_tcp_service_takes_no_port_from_it(entry_of: EntryOf) -> None:
+    """Both lead to one cluster, so that nothing is lost, and nothing is reported."""
+    alias = entry_of("x.shop", "90/TCP", resolution=Resolution.ALIAS, alias_of="a.shop")
+    generated = outbound_listeners(view(entry_of("a.shop", "90/TCP"), alias))
+    assert opened(listeners(generated)["127.0.0.1_90"]).cluster == "outbound|90||a.shop"
+    assert generated.faults == ()
+
+
 def test_interception_none_binds_outbound_to_loopback(entry_of: EntryOf) -> None:
     """Outbound listeners bind 127.0.0.1 and the service's port; HTTP routes go by port."""
     found = listeners(outbound_listeners(view(entry_of("a.shop", "80/HTTP", "90/TCP"))))

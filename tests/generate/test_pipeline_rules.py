@@ -13,6 +13,7 @@ from meshregistry.model import (
     ENDPOINT,
     LISTENER,
     ROUTE,
+    Catalog,
     Endpoint,
     Hostname,
     Labels,
@@ -20,6 +21,7 @@ from meshregistry.model import (
     Proxy,
     ProxyKey,
     ProxyRole,
+    Resolution,
     Selector,
 )
 from meshregistry.rules import (
@@ -362,3 +364,33 @@ def test_two_rules_for_one_host_are_reported(entry_of: EntryOf, world_of: WorldO
     for key in (SIDECAR, ProxyKey(role=ProxyRole.ROUTER)):
         (fault,) = Pipeline().derive(made, key).faults
         assert "z has no say over the host a.shop" in str(fault)
+
+
+def test_another_name_of_a_service_goes_by_the_rule_of_the_service(
+    entry_of: EntryOf, world_of: WorldOf
+) -> None:
+    """So that a split holds whatever callers say; a rule for the name itself comes before it."""
+    alias = entry_of(
+        "a.consul", namespace="", resolution=Resolution.ALIAS, alias_of=Hostname("a.shop")
+    )
+    first = world(entry_of, world_of, SUBSETS, split(5))
+    first = evolve(first, catalog=Catalog.of([*first.catalog.entries(), alias]))
+
+    def clusters(current: World) -> dict[str, list[str]]:
+        (routes,) = (
+            route_pb2.RouteConfiguration.FromString(one.bytes)
+            for one in Pipeline().derive(current, SIDECAR).resources.resources(ROUTE)
+            if one.name == "80"
+        )
+        return {
+            host.domains[0]: [one.name for one in host.routes[0].route.weighted_clusters.clusters]
+            for host in routes.virtual_hosts
+        }
+
+    found = clusters(first)
+    assert found["a.consul"] == found["a.shop"] != []
+    own = RouteRule(
+        hosts=("a.consul",), http=(HttpRoute(destinations=split(0).http[0].destinations[:1]),)
+    )
+    found = clusters(evolve(first, rules=RuleSet.of([SUBSETS, split(5), own])))
+    assert found["a.consul"] != found["a.shop"]

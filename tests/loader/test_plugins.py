@@ -461,6 +461,22 @@ def test_patches_and_generators_are_named_after_their_plugin(install):
     assert ["one/more", "two/more"] == [own.name for own in plugins.generators()]
 
 
+def test_transforms_are_named_after_their_plugin_too(install):
+    """One that raises, or gives something else, makes the plugin broken."""
+    code = """
+    @hookimpl
+    def meshregistry_register_transforms():
+        return RecordTransform(name="tag", apply=lambda record, source: record, order=3)
+    """
+    install("one", code)
+    install("two", code)
+    install("bad", code.replace("return RecordTransform", "return dict"))
+    plugins = load()
+    found = [(own.name, own.order) for own in plugins.transforms()]
+    assert [("one/tag", 3), ("two/tag", 3)] == found
+    assert "return a RecordTransform" in report(plugins, "bad").error
+
+
 def test_a_plugin_with_two_patches_of_one_name_is_broken(install):
     """Messages could not tell them apart."""
     install(

@@ -43,6 +43,7 @@ class TestReport:
         assert (
             "sources.one",
             "sources.two",
+            "identity",
             "merge",
             "mesh",
             "server",
@@ -54,7 +55,7 @@ class TestReport:
         three = {"id": "three", "kind": "memory"}
         report = reloaded([ONE, TWO], [three, {**ONE, "manual": True}])
         assert {"sources.one", "sources.two", "sources.three"} == set(report.applied)
-        assert ("merge", "mesh", "server", "rules") == report.unchanged
+        assert ("identity", "merge", "mesh", "server", "rules") == report.unchanged
 
     def test_the_order_of_sources_is_precedence(self, reloaded):
         """So another order is a change, although every source is the same."""
@@ -159,6 +160,26 @@ class TestData:
                 (entry,) = pilot.catalog.find("a.shop")
                 assert [0, 1] == [one.priority for one in entry.endpoints]
                 assert ["TCP"] == [str(port.protocol) for port in entry.service.ports]
+
+        run_async(main())
+
+    def test_another_identity_names_everything_again(self, run_async, make_settings, record):
+        """Without a word of any source; the sources run on."""
+
+        async def main():
+            async with Pilot(make_settings(ONE, TWO), serve=False) as pilot:
+                pilot.memory("one").upsert(record("a.shop", "10.0.0.1:80"))
+                pilot.memory("two").upsert(record("a.consul", "10.0.0.2:80"))
+                await pilot.published()
+                identity = {"templates": [{"pattern": "{name}.consul", "host": "{name}.shop"}]}
+                report = await pilot.reload(make_settings(ONE, TWO, identity=identity))
+                assert ("identity",) == report.applied
+                await pilot.published()
+                assert 2 == len(pilot.catalog.endpoints("a.shop"))
+                assert ["a.consul", "a.shop"] == [str(one.host) for one in pilot.catalog.services()]
+                await pilot.reload(make_settings(ONE, TWO))
+                await pilot.published()
+                assert 1 == len(pilot.catalog.endpoints("a.consul"))
 
         run_async(main())
 

@@ -338,8 +338,10 @@ class TestPages:
                 assert pilot.explain("a.b:80", "edge") == explained
                 _, differing = await get(pilot, "/debug/diff?first=mine&second=mine")
                 assert {"first": "mine", "second": "mine", "differences": []} == differing
+                _, identified = await get(pilot, "/debug/identity")
+                assert pilot.identity_document() == identified
                 _, listed = await get(pilot, "/debug")
-                assert 7 == len(listed["documents"])
+                assert 8 == len(listed["documents"])
 
         run_async(main())
 

@@ -17,6 +17,7 @@ from meshregistry.aggregate import (
     Replace,
     Source,
     Upsert,
+    identity_transform,
     merge,
 )
 from meshregistry.errors import RecordError, RegistryUnavailable
@@ -25,10 +26,14 @@ from meshregistry.model import (
     Catalog,
     Endpoint,
     Health,
+    Identity,
+    IdentityTemplate,
     MergePolicy,
+    NamePattern,
     Port,
     Protocol,
     RecordKey,
+    Resolution,
     Service,
     ServiceKey,
     ServiceRecord,
@@ -376,3 +381,63 @@ def test_a_stale_source_keeps_its_place(said, policy):
     assert [(one.key, one.priority) for one in stale.endpoints] == [
         (one.key, one.priority) for one in fresh.endpoints
     ]
+
+
+def under_other_names(said):
+    """The same words, in which source b calls every service by another name."""
+
+    def other(record):
+        host = record.service.host.replace(".shop", ".consul")
+        return ServiceRecord(evolve(record.service, host=host), record.endpoints, key=record.key)
+
+    for part, message in said:
+        match message:
+            case Replace(records, faulty) if part.source == "b":
+                yield part, Replace(tuple(map(other, records)), faulty)
+            case Upsert(record) if part.source == "b":
+                yield part, Upsert(other(record))
+            case _:
+                yield part, message
+
+
+CONSUL = IdentityTemplate(
+    pattern=NamePattern("{name}.consul"), host="{name}.shop", sources=(SourceId("b"),)
+)
+
+
+def identified(policy, *, keeps_names):
+    """An aggregation that knows what b's names mean."""
+    made = aggregation(policy)
+    identity = Identity(templates=(CONSUL,), keeps_names=keeps_names)
+    made.transform([identity_transform(identity)])
+    return made
+
+
+@EXAMPLES
+@given(words, policies)
+def test_identified_names_merge_as_if_they_were_one_name(said, policy):
+    """Whatever is said; the former names are aliases of what there is, and nothing else."""
+    plain = everything(told(aggregation(policy), said).catalog)
+    renamed = list(under_other_names(said))
+    made = told(identified(policy, keeps_names=False), renamed)
+    assert everything(made.catalog) == plain
+    keeping = told(identified(policy, keeps_names=True), renamed)
+    found = everything(keeping.catalog)
+    aliases = {key for key in found if key.host.endswith(".consul")}
+    assert {key: entry for key, entry in found.items() if key not in aliases} == plain
+    for key in aliases:
+        assert found[key].service.resolution is Resolution.ALIAS
+        assert ServiceKey("", found[key].service.alias_of) in plain
+        assert found[key].sources == ("b",)
+
+
+@EXAMPLES
+@given(words, policies)
+def test_an_identity_that_comes_late_ends_where_one_from_the_start_does(said, policy):
+    """Naming everything again in one step loses nothing and keeps nothing of before."""
+    renamed = list(under_other_names(said))
+    early = told(identified(policy, keeps_names=True), renamed)
+    late = told(aggregation(policy), renamed)
+    late.transform([identity_transform(Identity(templates=(CONSUL,)))])
+    late.settle()
+    assert everything(late.catalog) == everything(early.catalog)

@@ -317,7 +317,15 @@ def test_the_schema_describes_the_file():
     """Every section, strictly; the options of a source are left to its kind."""
     schema = json.loads(json.dumps(Settings.schema()))
     properties = schema["properties"]
-    assert set(properties) == {"sources", "rules", "merge", "mesh", "server", "sync_timeout"}
+    assert set(properties) == {
+        "sources",
+        "rules",
+        "identity",
+        "merge",
+        "mesh",
+        "server",
+        "sync_timeout",
+    }
     assert schema["additionalProperties"] is False
     assert properties["sources"]["items"]["required"] == ["id", "kind"]
     assert properties["sources"]["items"]["additionalProperties"] is True

@@ -22,6 +22,7 @@ def test_the_first_release_has_these_hooks():
     assert {
         "meshregistry_register_registries",
         "meshregistry_register_rule_sources",
+        "meshregistry_register_transforms",
         "meshregistry_register_generators",
         "meshregistry_register_patches",
         "meshregistry_register_commands",

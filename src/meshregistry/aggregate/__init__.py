@@ -2,6 +2,7 @@
 
 from meshregistry.aggregate._aggregation import Aggregation
 from meshregistry.aggregate._clock import SystemClock
+from meshregistry.aggregate._completion import RecordTrace, identity_transform
 from meshregistry.aggregate._context import SourceContext, SourceLogger
 from meshregistry.aggregate._difference import Difference, differences
 from meshregistry.aggregate._failure import Failure
@@ -46,6 +47,7 @@ __all__ = [
     "PartId",
     "PartStatus",
     "Reconfigured",
+    "RecordTrace",
     "Remove",
     "Replace",
     "Schedule",
@@ -61,5 +63,6 @@ __all__ = [
     "Update",
     "Upsert",
     "differences",
+    "identity_transform",
     "merge",
 ]

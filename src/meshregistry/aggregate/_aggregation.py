@@ -10,13 +10,14 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from meshregistry.aggregate._completion import Completion, RecordTrace
 from meshregistry.aggregate._followed import Followed
 from meshregistry.aggregate._guard import Guard, GuardPolicy, Loss
 from meshregistry.aggregate._merge import Contribution
 from meshregistry.aggregate._merger import Merger
 from meshregistry.aggregate._source import PartStatus, Source, SourceStatus
 from meshregistry.aggregate._table import SourceTable, Stage
-from meshregistry.aggregate._updates import Message, PartId, Replace, Update
+from meshregistry.aggregate._updates import Fault, Message, PartId, Replace, Update
 from meshregistry.model import Catalog, CatalogDiff, MergePolicy, ServiceKey, SourceId
 from meshregistry.spi import Condition
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from meshregistry.aggregate._merger import Adjust
     from meshregistry.aggregate._part import Part
     from meshregistry.errors import RegistryError
-    from meshregistry.model import ServiceRecord
+    from meshregistry.model import RecordTransform, ServiceRecord
 
 
 class Aggregation:
@@ -35,15 +36,20 @@ class Aggregation:
     Args:
         policy: says how a service is merged.
         stages: pure steps before the guard and the source table.
+        transforms: change records before the merge, in this order.
     """
 
     def __init__(
-        self, policy: Callable[[ServiceKey], MergePolicy], stages: Iterable[Stage] = ()
+        self,
+        policy: Callable[[ServiceKey], MergePolicy],
+        stages: Iterable[Stage] = (),
+        transforms: Iterable[RecordTransform] = (),
     ) -> None:
         self._sources: dict[SourceId, Followed] = {}
         self._rank: dict[SourceId, int] = {}
         self._guard = Guard(self._guarded)
         self._table = SourceTable((*stages, self._guard))
+        self._transforms = tuple(transforms)
         self._merger = Merger(self._contributions, policy)
         self._dirty: set[ServiceKey] = set()
 
@@ -64,7 +70,7 @@ class Aggregation:
             followed = self._sources.setdefault(source.id, Followed(source))
             if followed.source != source:
                 if followed.source.is_shadow != source.is_shadow:
-                    self._dirty |= {one.service.key for one in self.records(source.id)}
+                    self._dirty |= {name for one in self.records(source.id) for name in one.names}
                 if source.guard is None:
                     self._unguard(followed, now)
                 with self._watching(followed, followed.parts):
@@ -94,18 +100,20 @@ class Aggregation:
         followed.declared = tuple(dict.fromkeys(names))
         self._dirty |= self._table.shared(PartId(source, name) for name in followed.parts)
 
-    def receive(self, part: PartId, message: Message, now: float) -> None:
-        """A sink of the source's current run was called."""
+    def receive(self, part: PartId, message: Message, now: float) -> tuple[Fault, ...]:
+        """A sink of the source's current run was called; the records that transforms fail at."""
         followed = self._sources[part.source]
         state = followed.part(part.part)
         with self._watching(followed, {part.part: state}):
             updates = state.receive(message, now)
         was_lost = self._guard.is_lost(part)
+        faults: list[Fault] = []
         for update in updates:
-            self._apply(followed, part, update, now)
+            faults += self._apply(followed, part, update, now)
         followed.losses += self._guard.is_lost(part) and not was_lost
         if isinstance(message, Replace):
             self._drop_former_parts(followed)
+        return tuple(faults)
 
     def fail(
         self, source: SourceId, condition: Condition, error: RegistryError, now: float
@@ -133,6 +141,13 @@ class Aggregation:
         update = self._guard.release(part, self._table.given(part))
         if update is not None:
             self._apply(self._sources[part.source], part, update, now)
+
+    def transform(self, transforms: Iterable[RecordTransform]) -> None:
+        """Change records with these transforms from now on, those that are held included."""
+        self._transforms = tuple(transforms)
+        for part in self._table.parts():
+            complete = self._completion(self._sources[part.source])
+            self._dirty |= self._table.complete_again(part, complete).services
 
     def merge_again(self) -> None:
         """Let the next `settle` merge every service that several records speak of."""
@@ -172,6 +187,16 @@ class Aggregation:
             for part in self._table.parts()
             if part.source == source
             for record in self._table.records(part).values()
+        )
+
+    def traces(self, source: SourceId) -> tuple[RecordTrace, ...]:
+        """What each record of a source is called, and by which transforms, as they came."""
+        complete = self._completion(self._sources[source])
+        return tuple(
+            RecordTrace(part, record, *complete.trace(record))
+            for part in self._table.parts()
+            if part.source == source
+            for record in self._table.given(part).values()
         )
 
     def condition(self, source: SourceId) -> tuple[Condition, RegistryError | None]:
@@ -244,7 +269,7 @@ class Aggregation:
             services=len({record.service.key for record in records}),
             endpoints=sum(len(record.endpoints) for record in records),
             error=part.error,
-            faulty=dict(part.faults),
+            faulty=part.faults | self._table.unfit(PartId(followed.source.id, name)),
             is_declared=name in followed.declared,
             loss=None if loss is None else loss.told(now),
         )
@@ -252,6 +277,9 @@ class Aggregation:
     @staticmethod
     def _age(part: Part, now: float) -> float | None:
         return None if part.heard is None else now - part.heard
+
+    def _completion(self, followed: Followed) -> Completion:
+        return Completion(followed.source, self._transforms)
 
     def _place(self, source: SourceId) -> int:
         return self._rank[source]
@@ -307,9 +335,12 @@ class Aggregation:
                 self._forget(PartId(followed.source.id, name))
                 del followed.parts[name]
 
-    def _apply(self, followed: Followed, part: PartId, update: Update, now: float) -> None:
-        applied = self._table.apply(part, update, followed.source.completed, now)
+    def _apply(
+        self, followed: Followed, part: PartId, update: Update, now: float
+    ) -> tuple[Fault, ...]:
+        applied = self._table.apply(part, update, self._completion(followed), now)
         self._dirty |= applied.services
+        return applied.faults
 
     def _forget(self, part: PartId) -> None:
         self._guard.forget(part)

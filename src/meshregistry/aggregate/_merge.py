@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
 
+from meshregistry.aggregate._aliases import own_or_standing
 from meshregistry.aggregate._merge_ports import MergedPorts, merge_ports
 from meshregistry.model import (
     MERGE_FIELDS,
@@ -76,12 +77,13 @@ def merge(
     """Merge the records of one service; None if there are none.
 
     Args:
-        key: of the service; every record is one of it.
+        key: of the service; every record is one of it, or has this name among its aliases.
         contributions: in order of precedence, before the policy's own order.
         policy: decides field by field.
     """
     if not contributions:
         return None
+    contributions, lost_names = own_or_standing(key, contributions)
     orders = _Orders.of(contributions, policy)
     ports = merge_ports(
         _services(orders.of_field("ports")),
@@ -107,6 +109,7 @@ def merge(
         ),
         endpoint_sources=endpoints.sources,
         conflicts=(
+            *lost_names,
             *_field_conflicts(orders),
             *label_conflicts,
             *ports.conflicts,

@@ -172,11 +172,11 @@ class SourceRunner:
 
     def _receive(self, part: PartId, message: Message) -> None:
         now = self.context.clock.now()
-        self._aggregation.receive(part, message, now)
+        unfit = self._aggregation.receive(part, message, now)
         if isinstance(message, Replace):
             # The contract: back-off resets after the first `replace`.
             self._backoff.reset()
-        self._log_faults(part, message, now)
+        self._log_faults(part, message, unfit, now)
         self._touched(self._source.id)
 
     def _log(self, failure: Failure, delay: float) -> None:
@@ -196,7 +196,9 @@ class SourceRunner:
         else:
             logger.warning("%s; its data is kept, the next attempt is in %.1f s", text, delay)
 
-    def _log_faults(self, part: PartId, message: Message, now: float) -> None:
+    def _log_faults(
+        self, part: PartId, message: Message, unfit: tuple[Fault, ...], now: float
+    ) -> None:
         faults: tuple[Fault, ...] = ()
         match message:
             case Replace():
@@ -207,7 +209,7 @@ class SourceRunner:
                 faults = (Fault.of(error),)
             case Degrade(error) if self._news.is_new(part, str(error), now):
                 self.context.logger.warning("%s; the data of %s is kept", error, part)
-        for fault in faults:
+        for fault in (*faults, *unfit):
             if self._news.is_new((part, fault.key), fault.reason, now):
                 self.context.logger.warning(
                     "record %r of %s: %s; its last good version is kept",

@@ -29,12 +29,20 @@ if TYPE_CHECKING:
     from pathlib import Path
     from random import Random
 
+    from meshregistry.aggregate._completion import RecordTrace
     from meshregistry.aggregate._merger import Adjust
     from meshregistry.aggregate._source import Source, SourceStatus
     from meshregistry.aggregate._table import Stage
     from meshregistry.aggregate._updates import PartId
     from meshregistry.errors import RegistryError
-    from meshregistry.model import Catalog, MergePolicy, ServiceKey, ServiceRecord, SourceId
+    from meshregistry.model import (
+        Catalog,
+        MergePolicy,
+        RecordTransform,
+        ServiceKey,
+        ServiceRecord,
+        SourceId,
+    )
     from meshregistry.spi import Clock
 
 
@@ -57,6 +65,7 @@ class Supervisor:
         accepts: ``accepts(part, age)``: whether an operator has accepted what the part lost
             so many seconds ago; default: nobody does.
         stages: pure steps between the sinks and the guard.
+        transforms: change records before the merge, in this order.
         soon: how to wait for a backend that does not answer.
         slowly: how to wait after refused credentials and faults of a plugin.
 
@@ -78,6 +87,7 @@ class Supervisor:
         on_condition: Callable[[SourceId, Condition, RegistryError | None], None],
         accepts: Callable[[PartId, float], bool] | None = None,
         stages: Iterable[Stage] = (),
+        transforms: Iterable[RecordTransform] = (),
         soon: Schedule = SOON,
         slowly: Schedule = SLOWLY,
     ) -> None:
@@ -93,7 +103,7 @@ class Supervisor:
         )
         self._on_change = on_change
         self._on_condition = on_condition
-        self._aggregation = Aggregation(policy, stages)
+        self._aggregation = Aggregation(policy, stages, transforms)
         self._aggregation.arrange(distinct(sources), clock.now())
         self._losses = Losses(self._aggregation, accepts)
         self._inbox = Inbox(self._fail)
@@ -123,6 +133,10 @@ class Supervisor:
     def records(self, source: SourceId) -> tuple[ServiceRecord, ...]:
         """All that a source says, completed by its settings, before the merge."""
         return self._aggregation.records(source)
+
+    def traces(self, source: SourceId) -> tuple[RecordTrace, ...]:
+        """What each record of a source is called, and by which transforms."""
+        return self._aggregation.traces(source)
 
     def statuses(self) -> tuple[SourceStatus, ...]:
         """How each source is doing, in order of precedence."""
@@ -258,6 +272,11 @@ class Supervisor:
             self._check_gate(self._clock.now())
         self._settle()
         return done
+
+    def transform(self, transforms: Iterable[RecordTransform]) -> None:
+        """Change records with these transforms from now on, those that are held included."""
+        self._aggregation.transform(transforms)
+        self._settle()
 
     def merge_again(self) -> None:
         """Merge every service again: what `policy` answers has changed."""

@@ -7,7 +7,8 @@ from types import MappingProxyType
 
 from attrs import Factory, define, frozen
 
-from meshregistry.aggregate._updates import PartId, Remove, Replace, Update, Upsert, listed
+from meshregistry.aggregate._completion import TransformFault
+from meshregistry.aggregate._updates import Fault, PartId, Remove, Replace, Update, Upsert, listed
 from meshregistry.model import RecordKey, ServiceKey, ServiceRecord
 
 Stage = Callable[[PartId, Mapping[RecordKey, ServiceRecord], Update, float], Update]
@@ -17,25 +18,33 @@ Stage = Callable[[PartId, Mapping[RecordKey, ServiceRecord], Update, float], Upd
 something back (as a guard against the loss of many endpoints does), never invent.
 """
 
-Complete = Callable[[ServiceRecord], ServiceRecord]
-"""Fills in what a record does not say and its source's settings do."""
+Complete = Callable[[ServiceRecord], ServiceRecord | None]
+"""Makes of what a source says what is merged; None hides a record, `TransformFault` keeps it."""
 
 
 @frozen
 class Applied:
-    """What an update has changed: record keys of the part, and service keys."""
+    """What an update has changed: record keys of the part, and service keys.
+
+    Attributes:
+        records: whose completed form has changed.
+        services: of these records, with the names that stand for them.
+        faults: of records that could not be completed, and are as they were.
+    """
 
     records: frozenset[RecordKey] = frozenset()
     services: frozenset[ServiceKey] = frozenset()
+    faults: tuple[Fault, ...] = ()
 
 
 @define
 class _Held:
-    """What one part holds: records as they came, and as they were completed."""
+    """What one part holds: records as they came, and as they were completed, or why not."""
 
     complete: Complete
     given: dict[RecordKey, ServiceRecord] = Factory(dict)
     completed: dict[RecordKey, ServiceRecord] = Factory(dict)
+    unfit: dict[RecordKey, str] = Factory(dict)
 
 
 class SourceTable:
@@ -86,22 +95,37 @@ class SourceTable:
         held = self._parts.get(part)
         return MappingProxyType(held.given if held else {})
 
+    def unfit(self, part: PartId) -> dict[RecordKey | None, str]:
+        """The records of a part whose newest form could not be completed, and why."""
+        held = self._parts.get(part)
+        return dict(held.unfit.items()) if held else {}
+
+    def complete_again(self, part: PartId, complete: Complete) -> Applied:
+        """Complete all that a part holds in another way."""
+        held = self._parts[part]
+        held.complete = complete
+        return self._put(part, held, held.given.copy(), frozenset(), again=True)
+
     def parts(self) -> tuple[PartId, ...]:
         """The parts that hold anything, sorted."""
         return tuple(sorted(part for part, held in self._parts.items() if held.given))
 
     def contributions(self, key: ServiceKey) -> Iterator[tuple[PartId, ServiceRecord]]:
-        """Every completed record of this service, in no particular order."""
+        """Every completed record of this service, in no particular order.
+
+        Also of those that stand under another name for which this one is kept.
+        """
         for part, record_key in self._by_service.get(key, ()):
             yield part, self._parts[part].completed[record_key]
 
     def shared(self, parts: Iterable[PartId]) -> frozenset[ServiceKey]:
         """The services of these parts of which there is more than one record."""
         return frozenset(
-            record.service.key
+            name
             for part in parts
             for record in self.records(part).values()
-            if len(self._by_service[record.service.key]) > 1
+            for name in record.names
+            if len(self._by_service[name]) > 1
         )
 
     def _put(
@@ -116,30 +140,50 @@ class SourceTable:
         """Write records and keep the index; tells what has really changed."""
         records: set[RecordKey] = set()
         services: set[ServiceKey] = set()
+        faults: list[Fault] = []
         for key in gone:
             del held.given[key]
-            services.add(self._unlink(part, held.completed.pop(key)))
-            records.add(key)
+            held.unfit.pop(key, None)
+            if self._replace(part, held, key, None, services):
+                records.add(key)
         for key, record in changed.items():
             if not again and held.given.get(key) == record:
                 continue
             held.given[key] = record
-            old = held.completed.get(key)
-            new = held.complete(record)
-            if old == new:
+            held.unfit.pop(key, None)
+            try:
+                completed = held.complete(record)
+            except TransformFault as fault:
+                held.unfit[key] = str(fault)
+                faults.append(Fault(key, str(fault)))
                 continue
-            if old is not None:
-                services.add(self._unlink(part, old))
-            held.completed[key] = new
-            self._by_service.setdefault(new.service.key, set()).add((part, key))
-            services.add(new.service.key)
-            records.add(key)
-        return Applied(frozenset(records), frozenset(services))
+            if self._replace(part, held, key, completed, services):
+                records.add(key)
+        return Applied(frozenset(records), frozenset(services), tuple(faults))
 
-    def _unlink(self, part: PartId, record: ServiceRecord) -> ServiceKey:
-        key = record.service.key
-        references = self._by_service[key]
-        references.discard((part, record.key))
-        if not references:
-            del self._by_service[key]
-        return key
+    def _replace(
+        self,
+        part: PartId,
+        held: _Held,
+        key: RecordKey,
+        new: ServiceRecord | None,
+        services: set[ServiceKey],
+    ) -> bool:
+        """Put a completed record in the place of the one before; whether they differ."""
+        old = held.completed.get(key)
+        if old == new:
+            return False
+        if old is not None:
+            del held.completed[key]
+            services.update(old.names)
+            for name in old.names:
+                references = self._by_service[name]
+                references.discard((part, key))
+                if not references:
+                    del self._by_service[name]
+        if new is not None:
+            held.completed[key] = new
+            services.update(new.names)
+            for name in new.names:
+                self._by_service.setdefault(name, set()).add((part, key))
+        return True

@@ -25,6 +25,7 @@ _CONTENT = {
     "catalog": "services",
     "diff": "differences",
     "explain": "services",
+    "identity": "near_misses",
     "proxies": "proxies",
     "resources": "types",
     "sources": "sources",

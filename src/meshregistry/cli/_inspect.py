@@ -31,14 +31,31 @@ def _catalog(config: str | None, server: str | None, timeout: float) -> tuple[An
 
 
 @click.command()
+@click.option(
+    "--explain-identity",
+    "explains_identity",
+    is_flag=True,
+    help="Show instead which records of the sources are one service, and by which rule.",
+)
 @listing
 def services(
-    config: str | None, output: str, server: str | None, timeout: float, allow_partial: bool
+    explains_identity: bool,
+    config: str | None,
+    output: str,
+    server: str | None,
+    timeout: float,
+    allow_partial: bool,
 ) -> int:
     """List the merged services, with the sources of each.
 
     Example: meshregistry services -c mesh.yaml -o json
     """
+    if explains_identity:
+        found, missing = look(
+            config, server, timeout, "identity", lambda pilot: pilot.identity_document()
+        )
+        _emit_identity(found, output)
+        return completeness(missing, allow_partial=allow_partial)
     document, unsynced = _catalog(config, server, timeout)
     columns = ("NAMESPACE", "HOST", "PORTS", "RESOLUTION", "ENDPOINTS", "SOURCES", "CONFLICTS")
     rows = (
@@ -55,6 +72,31 @@ def services(
     )
     emit(document, output, columns, rows)
     return completeness(unsynced, allow_partial=allow_partial)
+
+
+def _emit_identity(document: Any, output: str) -> None:
+    services = [
+        *(
+            ("/".join(filter(None, (one["namespace"], one["host"]))), one)
+            for one in document["services"]
+        ),
+        *(("", {"records": [one]}) for one in document["left_out"]),
+    ]
+    rows = (
+        (
+            name,
+            "/".join(filter(None, (record["source"], record["part"]))),
+            record["key"],
+            "/".join(filter(None, (record["namespace"], record["host"]))),
+            record["by"],
+        )
+        for name, one in services
+        for record in one["records"]
+    )
+    emit(document, output, ("SERVICE", "SOURCE", "RECORD", "CALLED THERE", "BY"), rows)
+    if output == "table" and document["near_misses"]:
+        near = ((one["name"], one["services"]) for one in document["near_misses"])
+        table(("NEAR MISS", "SERVICES THAT ARE NOT ONE"), near)
 
 
 @click.command()

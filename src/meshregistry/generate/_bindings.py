@@ -103,6 +103,8 @@ def _claimed(
                 ):
                     claims.append((service, port))
                     continue
+                if claims and scope.is_same_target(claims[0], (service, port)):
+                    continue  # a service and a name that stands for it
                 winner = reserved.get(place) or f"{claims[0][0].host} ({claims[0][1].protocol})"
                 faults.append(_lost(place, service, port, winner))
     return Bindings(

@@ -161,7 +161,9 @@ def _tcp_listeners(
             continue
         caller = view.connections.caller
         place = CalledAt(port=port.number, namespace=caller.namespace, labels=caller.labels)
-        plain, by_name = sidecar_connections(view, service.host, place, faults)
+        is_ruled = view.connections.rule(service.host) is not None
+        ruled_host = service.host if is_ruled else target[0].host
+        plain, by_name = sidecar_connections(view, ruled_host, place, faults)
         # Looking for a server name would hold up protocols in which the server speaks first.
         by_name = by_name if port.protocol.is_tls else []
         plain = plain or [(_naming.outbound_cluster(target[0].host, target[1].number), 1)]

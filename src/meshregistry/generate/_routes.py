@@ -83,7 +83,18 @@ class _Claim:
 
     @classmethod
     def of(cls, view: View, service: Service, port: Port) -> _Claim:
-        return cls(service.host, port.number, (service, port), view.routing.rule(service.host))
+        rule = view.routing.rule(service.host)
+        if rule is None and (target := view.scope.target(service, port)) is not None:
+            # An alias that no rule names goes by the rule for what it stands for.
+            rule = view.routing.rule(target[0].host)
+        return cls(service.host, port.number, (service, port), rule)
+
+    def is_same(self, other: _Claim, view: View) -> bool:
+        """Whether both are one host, or one stands for the other."""
+        if self.host == other.host:
+            return True
+        mine, theirs = self.target, other.target
+        return bool(mine and theirs and view.scope.is_same_target(mine, theirs))
 
 
 @frozen
@@ -234,7 +245,7 @@ def _configuration(
             name=name,
         )
         for domain, winner, loser in collisions
-        if claims[winner].host != claims[loser].host
+        if not claims[winner].is_same(claims[loser], view)
     ]
     routes = []
     for claim, domains in zip(claims, allotted, strict=True):

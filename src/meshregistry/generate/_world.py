@@ -134,6 +134,11 @@ class Scope:
             port = found
         return (service, port)
 
+    def is_same_target(self, one: tuple[Service, Port], other: tuple[Service, Port]) -> bool:
+        """Whether one is the other, or stands for it."""
+        target = self.target(*one)
+        return target is not None and target == self.target(*other)
+
 
 def _is_alike(one: Protocol, other: Protocol) -> bool:
     """Whether both are routed by host name, or both are forwarded byte by byte."""

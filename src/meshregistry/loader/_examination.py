@@ -16,6 +16,7 @@ from meshregistry.spi import (
     CORE_KEYS,
     PROJECT,
     RULE_KEYS,
+    RecordTransform,
     RegistryKind,
     ResourceGenerator,
     ResourcePatch,
@@ -30,6 +31,7 @@ K = TypeVar("K")
 
 REGISTRIES = "meshregistry_register_registries"
 RULE_SOURCES = "meshregistry_register_rule_sources"
+TRANSFORMS = "meshregistry_register_transforms"
 GENERATORS = "meshregistry_register_generators"
 PATCHES = "meshregistry_register_patches"
 COMMANDS = "meshregistry_register_commands"
@@ -43,6 +45,7 @@ class Examined:
         plugin: the module or object.
         kinds: the registry kinds that it registers.
         rule_kinds: the kinds of rule sources that it registers.
+        transforms: of records, that it registers.
         generators: of resources, that it registers.
         patches: of resources, that it registers.
         hooks: names of the hooks that it implements, sorted.
@@ -51,6 +54,7 @@ class Examined:
     plugin: object
     kinds: tuple[RegistryKind, ...]
     rule_kinds: tuple[RuleSourceKind, ...]
+    transforms: tuple[RecordTransform, ...]
     generators: tuple[ResourceGenerator, ...]
     patches: tuple[ResourcePatch, ...]
     hooks: tuple[str, ...]
@@ -81,18 +85,23 @@ def examine(name: str, plugin: object, claimed: list[str]) -> Examined:
     rule_kinds = (
         _registered(name, plugin, RULE_SOURCES, RuleSourceKind) if RULE_SOURCES in hooks else ()
     )
+    transforms = (
+        _registered(name, plugin, TRANSFORMS, RecordTransform) if TRANSFORMS in hooks else ()
+    )
     generators = (
         _registered(name, plugin, GENERATORS, ResourceGenerator) if GENERATORS in hooks else ()
     )
     patches = _registered(name, plugin, PATCHES, ResourcePatch) if PATCHES in hooks else ()
     _check_kinds(name, kinds, "registry kind", CORE_KEYS)
     _check_kinds(name, rule_kinds, "kind of rule source", RULE_KEYS)
+    _check_names(name, [one.name for one in transforms], "record transform")
     _check_names(name, [one.name for one in generators], "resource generator")
     _check_names(name, [one.name for one in patches], "resource patch")
     return Examined(
         plugin=plugin,
         kinds=kinds,
         rule_kinds=rule_kinds,
+        transforms=transforms,
         generators=generators,
         patches=patches,
         hooks=hooks,

@@ -21,6 +21,7 @@ from meshregistry.loader._known import unknown_kind
 from meshregistry.loader._report import PluginReport, PluginStatus
 from meshregistry.spi import (
     PROJECT,
+    RecordTransform,
     RegistryKind,
     ResourceGenerator,
     ResourcePatch,
@@ -49,6 +50,7 @@ class _Loaded:
         plugin: the module or object; None unless it is loaded.
         kinds: the registry kinds that it registers.
         rule_kinds: the kinds of rule sources that it registers.
+        transforms: of records, that it registers.
         generators: of resources, that it registers.
         patches: of resources, that it registers.
         fault: why it is broken, if it is.
@@ -59,6 +61,7 @@ class _Loaded:
     plugin: object = None
     kinds: tuple[RegistryKind, ...] = ()
     rule_kinds: tuple[RuleSourceKind, ...] = ()
+    transforms: tuple[RecordTransform, ...] = ()
     generators: tuple[ResourceGenerator, ...] = ()
     patches: tuple[ResourcePatch, ...] = ()
     fault: PluginLoadError | None = None
@@ -187,6 +190,14 @@ class Plugins:
     def kinds(self) -> tuple[RegistryKind, ...]:
         """Every registry kind that can be used, by name; contested ones are left out."""
         return tuple(claims[0][1] for _, claims in sorted(self._claims.items()) if len(claims) == 1)
+
+    def transforms(self) -> tuple[RecordTransform, ...]:
+        """The transforms of all plugins, named ``plugin/transform``."""
+        return tuple(
+            evolve(transform, name=f"{one.report.name}/{transform.name}")
+            for one in self._good
+            for transform in one.transforms
+        )
 
     def generators(self) -> tuple[ResourceGenerator, ...]:
         """The generators of all plugins, named ``plugin/generator``."""
@@ -346,6 +357,7 @@ def _good(report: PluginReport, examined: Examined) -> _Loaded:
         plugin=examined.plugin,
         kinds=examined.kinds,
         rule_kinds=examined.rule_kinds,
+        transforms=examined.transforms,
         generators=examined.generators,
         patches=examined.patches,
     )

@@ -17,6 +17,13 @@ from meshregistry.model._extensions import (
     ResourceGenerator,
     ResourcePatch,
 )
+from meshregistry.model._identity import (
+    Identified,
+    Identity,
+    IdentityAlias,
+    IdentityTemplate,
+    NamePattern,
+)
 from meshregistry.model._metric import Metric
 from meshregistry.model._names import (
     Hostname,
@@ -50,6 +57,7 @@ from meshregistry.model._resource import (
     type_url,
 )
 from meshregistry.model._service import Port, Protocol, Resolution, Service, ServiceRecord
+from meshregistry.model._transforms import RecordTransform, SourceInfo
 
 __all__ = [
     "CLUSTER",
@@ -76,10 +84,15 @@ __all__ = [
     "EndpointKey",
     "Health",
     "Hostname",
+    "Identified",
+    "Identity",
+    "IdentityAlias",
+    "IdentityTemplate",
     "Labels",
     "Locality",
     "MergePolicy",
     "Metric",
+    "NamePattern",
     "Node",
     "Peer",
     "Port",
@@ -88,6 +101,7 @@ __all__ = [
     "ProxyKey",
     "ProxyRole",
     "RecordKey",
+    "RecordTransform",
     "Reference",
     "Removal",
     "Resolution",
@@ -102,6 +116,7 @@ __all__ = [
     "ServiceKey",
     "ServiceRecord",
     "SourceId",
+    "SourceInfo",
     "TypeTraits",
     "Union",
     "Verdict",

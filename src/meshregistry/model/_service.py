@@ -205,6 +205,10 @@ def _endpoints(endpoints: Iterable[Endpoint]) -> tuple[Endpoint, ...]:
     return tuple(by_key[key] for key in sorted(by_key))
 
 
+def _names(names: Iterable[ServiceKey]) -> tuple[ServiceKey, ...]:
+    return tuple(sorted(set(names)))
+
+
 def _host_as_key(record: ServiceRecord) -> RecordKey:
     return RecordKey(str(record.service.host))
 
@@ -217,6 +221,8 @@ class ServiceRecord:
         service: the service.
         endpoints: its endpoints, sorted by identity; equal ones are folded.
         key: the backend's own name of this record; default: the host.
+        aliases: further names that callers may use for the service, sorted; each becomes an
+            ALIAS of it unless somebody knows a service of that name.
 
     Raises:
         ValueError: if one endpoint is given twice with different values.
@@ -225,6 +231,12 @@ class ServiceRecord:
     service: Service = field(validator=instance_of(Service))
     endpoints: tuple[Endpoint, ...] = field(default=(), converter=_endpoints)
     key: RecordKey = field(default=Factory(_host_as_key, takes_self=True), kw_only=True)
+    aliases: tuple[ServiceKey, ...] = field(default=(), converter=_names, kw_only=True)
+
+    @property
+    def names(self) -> tuple[ServiceKey, ...]:
+        """The key of the service, and its further names."""
+        return tuple(dict.fromkeys((self.service.key, *self.aliases)))
 
     @classmethod
     def parse(

@@ -17,6 +17,7 @@ from meshregistry.model import Node, Proxy, SourceId
 from meshregistry.pilot._changes import CatalogChanges
 from meshregistry.pilot._decisions import decision_metrics, tell_decisions
 from meshregistry.pilot._documents import about, difference_document, explain_document
+from meshregistry.pilot._identity import identity_document, transforms
 from meshregistry.pilot._publisher import Publisher
 from meshregistry.pilot._reload import ReloadReport, compare, in_force
 from meshregistry.pilot._requests import http_ports, request_words
@@ -152,6 +153,7 @@ class Pilot:
             on_change=self._changed,
             on_condition=self._condition_changed,
             accepts=self._accepts,
+            transforms=transforms(self._plugins, self._settings),
         )
         self._rules = RuleSources(
             self._settings,
@@ -455,6 +457,13 @@ class Pilot:
         found = differences(*(supervisor.records(SourceId(one)) for one in (first, second)))
         return difference_document(first, second, found)
 
+    def identity_document(self) -> dict[str, Any]:
+        """Which records of several sources are one service, as ``--explain-identity`` shows it."""
+        supervisor = self._parts()[0]
+        return identity_document(
+            trace for source in self.source_order() for trace in supervisor.traces(source)
+        )
+
     def _explain_request(self, host: str, node_id: str | None, text: str) -> dict[str, Any]:
         from meshregistry.generate import HttpRequest  # noqa: PLC0415 - an extra
         from meshregistry.pilot._derivation import Derivation  # noqa: PLC0415 - an extra
@@ -542,6 +551,8 @@ class Pilot:
         report = compare(old, settings, supervisor.reconfigure(sources), rules)
         if "merge" in report.applied:
             supervisor.merge_again()
+        if old.identities() != settings.identities():
+            supervisor.transform(transforms(self._running_plugins(), settings))
         if self._settings.mesh != old.mesh or "sources" in report.applied:
             # Equal sources, another world: the mesh or the order of precedence differs.
             publisher.invalidate()

@@ -54,6 +54,7 @@ def compare(
     if _is_other_order([one.id for one in old.rules], [one.id for one in new.rules]):
         applied.append("rules")
     differs = {
+        "identity": old.identity != new.identity,
         "merge": old.merge != new.merge,
         "sync_timeout": old.sync_timeout != new.sync_timeout,
         "mesh": evolve(new.mesh, domain=old.mesh.domain) != old.mesh,
@@ -62,10 +63,12 @@ def compare(
         "rules": any(one.startswith("rules") for one in applied),
     }
     needs_restart = [name for name in ("mesh.domain", "server") if differs[name]]
-    applied += [name for name in ("sync_timeout", "merge", "mesh") if differs[name]]
+    applied += [name for name in ("sync_timeout", "identity", "merge", "mesh") if differs[name]]
     unchanged = [f"sources.{one}" for one in done.unchanged]
     unchanged += [f"rules.{one}" for one in rules.unchanged if differs["rules"]]
-    unchanged += [name for name in ("merge", "mesh", "server", "rules") if not differs[name]]
+    unchanged += [
+        name for name in ("identity", "merge", "mesh", "server", "rules") if not differs[name]
+    ]
     return ReloadReport(
         applied=tuple(applied), needs_restart=tuple(needs_restart), unchanged=tuple(unchanged)
     )

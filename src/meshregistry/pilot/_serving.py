@@ -220,6 +220,7 @@ class Serving:
                     "resources": self._resources,
                     "explain": self._explain,
                     "diff": self._diff,
+                    "identity": lambda _: self._pilot.identity_document(),
                 }
             ),
             "probes": probe_routes(

@@ -205,6 +205,10 @@ class ThreadedPilot:
         """What two sources say differently, before the merge."""
         return self._call(partial(self._pilot.diff, first, second))
 
+    def identity_document(self) -> dict[str, Any]:
+        """Which records of several sources are one service, and why."""
+        return self._call(self._pilot.identity_document)
+
     def reload(self, settings: Settings) -> ReloadReport:
         """Apply other settings; see `Pilot.reload`."""
         return self._run(self._pilot.reload(settings))

@@ -1,6 +1,7 @@
 """Settings of a pilot: read strictly, with every fault at its place."""
 
 from meshregistry.settings._addresses import Address
+from meshregistry.settings._identity import IdentitySettings
 from meshregistry.settings._merge import Mention, MergeSettings
 from meshregistry.settings._resilience import GuardSettings
 from meshregistry.settings._server import ServerSettings, TlsSettings, WebhookSettings
@@ -10,6 +11,7 @@ from meshregistry.settings._sources import RuleSettings, SourceSettings
 __all__ = [
     "Address",
     "GuardSettings",
+    "IdentitySettings",
     "Mention",
     "MergeSettings",
     "RuleSettings",

@@ -25,6 +25,7 @@ from meshregistry.documents import (
 from meshregistry.errors import ConfigError
 from meshregistry.rules import MeshSettings
 from meshregistry.settings._addresses import Address
+from meshregistry.settings._identity import IdentitySettings, identity_mentions
 from meshregistry.settings._merge import Mention, MergeSettings, merge_mentions
 from meshregistry.settings._server import ServerSettings, exposure
 from meshregistry.settings._sources import (
@@ -41,11 +42,13 @@ from meshregistry.settings._sources import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from meshregistry.model import Identity
+
 VARIABLE = "MESHREGISTRY_CONFIG"
 DEFAULT_NAME = "mesh.yaml"
 
 _SCALARS: Mapping[type, Callable[[str], Any]] = {Address: Address.parse}
-_KEYS = ("sources", "rules", "merge", "mesh", "server", "sync_timeout")
+_KEYS = ("sources", "rules", "identity", "merge", "mesh", "server", "sync_timeout")
 _SIGNS = re.compile(rf"({'|'.join(_KEYS)})\s*:")
 _EXAMPLE = (
     "the smallest useful one is 'sources:' and a line '  - {id: vms, kind: file, path: services/}'"
@@ -68,6 +71,7 @@ class Settings:
     Attributes:
         sources: in order of precedence.
         rules: rule sources, in order of precedence.
+        identity: which names of several sources mean one service.
         merge: how services that several sources know are merged.
         mesh: of the whole mesh.
         mentions: the sources that are named elsewhere than in ``sources``, with places.
@@ -80,6 +84,7 @@ class Settings:
 
     sources: tuple[SourceSettings, ...] = ()
     rules: tuple[RuleSettings, ...] = ()
+    identity: IdentitySettings = field(factory=IdentitySettings)
     merge: MergeSettings = field(factory=MergeSettings)
     mesh: MeshSettings = field(factory=MeshSettings)
     mentions: tuple[Mention, ...] = field(default=(), eq=False, repr=False)
@@ -173,6 +178,10 @@ class Settings:
             raise ConfigError.joined(sorted(faults, key=_position))
         return found
 
+    def identities(self) -> Identity:
+        """Which names mean one service: the section's rules, and those of the sources."""
+        return self.identity.identity({one.id: one.identity for one in self.sources})
+
     @staticmethod
     def find(explicit: str | None, *, environ: Mapping[str, str], cwd: Path) -> Path:
         """Which file to load: the one named, else ``$MESHREGISTRY_CONFIG``, else ``./mesh.yaml``.
@@ -227,6 +236,7 @@ class Settings:
         found["properties"] = {
             "sources": {"type": "array", "items": sources},
             "rules": {"type": "array", "items": rules},
+            "identity": _inner(json_schema(IdentitySettings)),
             "merge": _inner(json_schema(MergeSettings)),
             "mesh": _inner(json_schema(MeshSettings)),
             "server": _inner(json_schema(ServerSettings, scalars=_SCALARS)),
@@ -255,8 +265,12 @@ class _Reader:
         return {
             "sources": sources,
             "rules": rules,
+            "identity": self.section("identity", IdentitySettings) or IdentitySettings(),
             "merge": self.section("merge", MergeSettings) or MergeSettings(),
-            "mentions": tuple(merge_mentions(self.root.get("merge"))),
+            "mentions": (
+                *identity_mentions(self.root.get("identity")),
+                *merge_mentions(self.root.get("merge")),
+            ),
             "mesh": self.section("mesh", MeshSettings) or MeshSettings(),
             "server": self.server(),
             "sync_timeout": rest.sync_timeout,

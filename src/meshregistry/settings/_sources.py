@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from attrs import field, frozen
 
 from meshregistry.documents import MappingNode, Position, Seconds, attempt, digest, suggestion
+from meshregistry.settings._identity import SourceTemplate
 from meshregistry.settings._resilience import GuardSettings, guard_in_full
 from meshregistry.spi import CORE_KEYS
 
@@ -43,6 +44,7 @@ class SourceCore:
             null takes that of the settings.
         shadow: it is followed and compared, and nothing of it is served.
         guard: when the loss of many endpoints is withheld; null takes the kind's default.
+        identity: what its names mean in the catalog; the first template that fits counts.
     """
 
     id: str = field(validator=_is_name)
@@ -55,6 +57,7 @@ class SourceCore:
     sync_timeout: Seconds | None = None
     shadow: bool = False
     guard: GuardSettings | None = None
+    identity: tuple[SourceTemplate, ...] = ()
 
 
 @frozen(kw_only=True)

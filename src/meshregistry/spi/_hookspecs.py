@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Node,
         Peer,
         Proxy,
+        RecordTransform,
         ResourceGenerator,
         ResourcePatch,
         ServiceKey,
@@ -61,6 +62,15 @@ def meshregistry_register_rule_sources() -> RuleSourceKind | Iterable[RuleSource
 
     Called once for each Pilot. Names are told apart from those of registry kinds; two
     plugins that claim one name are a conflict, which is fatal only if the settings use it.
+    """
+
+
+@hookspec
+def meshregistry_register_transforms() -> RecordTransform | Iterable[RecordTransform] | None:
+    """Offer changes to the records of sources, before they are merged.
+
+    Called once for each Pilot. They run on the event loop, for each record that has changed;
+    one that raises leaves the last good version of the record in force, and is reported.
     """
 
 
