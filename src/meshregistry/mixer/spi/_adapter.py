@@ -157,6 +157,7 @@ class MixerAdapter:
         check: ``check(config, instances)`` gives every fault of a configuration together
             with the instances that are sent to it, as clauses ``field: reason``; before
             anything is opened.
+        aliases: further names for documents, such as ``listchecker``.
         summary: one line for the documentation.
     """
 
@@ -165,6 +166,7 @@ class MixerAdapter:
     templates: tuple[Template, ...] = field(converter=tuple)
     open: OpenHandler = field(validator=is_callable())
     check: CheckConfig = field(default=_nothing_wrong, validator=is_callable())
+    aliases: tuple[str, ...] = field(default=(), converter=tuple)
     summary: str = ""
 
     def takes(self, instance: type[Instance]) -> bool:

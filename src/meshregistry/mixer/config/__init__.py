@@ -1,0 +1,27 @@
+"""Mixer's configuration: documents in, an immutable snapshot with everything resolved out."""
+
+from meshregistry.mixer.config._building import DEFAULT_NAMESPACE, snapshot
+from meshregistry.mixer.config._instances import Builder
+from meshregistry.mixer.config._reading import GROUP, Known
+from meshregistry.mixer.config._snapshot import (
+    Destination,
+    HandlerPlan,
+    HeaderPlan,
+    Rules,
+    Sent,
+    Snapshot,
+)
+
+__all__ = [
+    "DEFAULT_NAMESPACE",
+    "GROUP",
+    "Builder",
+    "Destination",
+    "HandlerPlan",
+    "HeaderPlan",
+    "Known",
+    "Rules",
+    "Sent",
+    "Snapshot",
+    "snapshot",
+]

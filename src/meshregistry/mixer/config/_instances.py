@@ -1,0 +1,221 @@
+"""Builders: an instance document, compiled, makes instances of attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from meshregistry.documents import AnyNode, MappingNode, ScalarNode
+from meshregistry.mixer.config._nodes import snake
+from meshregistry.mixer.config._specs import Name
+from meshregistry.mixer.expressions import (
+    Attributes,
+    Compiled,
+    EvaluationError,
+    ExpressionError,
+    compile_expression,
+)
+from meshregistry.mixer.spi import (
+    Field,
+    Form,
+    Instance,
+    InstanceTypes,
+    Template,
+    ValueType,
+    Variety,
+)
+
+if TYPE_CHECKING:
+    from meshregistry.errors import ConfigError
+    from meshregistry.mixer._manifest import Attribute
+    from meshregistry.mixer.config._specs import InstanceSpec
+
+Make = Callable[[Attributes], Any]
+
+# The place of a generator's output in bindings is written ``$out.``; a dollar begins no name.
+_OUT, _OWN_OUT = "$out.", "_out."
+
+
+@frozen(kw_only=True)
+class Builder:
+    """Makes the instances of one document.
+
+    Attributes:
+        name: of the document.
+        template: its template.
+        types: of its fields of any type.
+        bindings: of a generator: an expression over its output for each attribute.
+        make: gives the values of the fields for the attributes of a request.
+    """
+
+    name: Name
+    template: Template
+    types: InstanceTypes
+    bindings: Mapping[str, Compiled]
+    make: Callable[[Attributes], dict[str, Any]]
+
+    def build(self, attributes: Attributes) -> Instance:
+        """The instance for these attributes.
+
+        Raises:
+            EvaluationError: if one of its expressions has no value; names the field.
+        """
+        return self.template.instance_class(name=str(self.name), **self.make(attributes))
+
+
+def builder(
+    spec: InstanceSpec,
+    template: Template,
+    manifest: Mapping[str, Attribute],
+    outputs: Mapping[str, Attribute],
+    faults: list[ConfigError],
+) -> Builder | None:
+    """Compile an instance document.
+
+    Args:
+        spec: the document.
+        template: its template.
+        manifest: the attributes that its fields may use.
+        outputs: what its bindings may use: the template's output under ``_out.``.
+        faults: filled with what is wrong.
+
+    Returns:
+        None if anything is.
+    """
+    found: list[ConfigError] = []
+    types: dict[str, ValueType] = {}
+    compiler = _Compiler(manifest, types, found)
+    make = compiler.fields(spec.params, template.fields, "")
+    bindings = _bindings(spec, template, manifest, outputs, found)
+    if found:
+        faults += found
+        return None
+    return Builder(
+        name=spec.name,
+        template=template,
+        types=InstanceTypes(name=str(spec.name), template=template, types=types),
+        bindings=bindings,
+        make=make,
+    )
+
+
+def expression(
+    node: ScalarNode,
+    manifest: Mapping[str, Attribute],
+    faults: list[ConfigError],
+    *,
+    expected: ValueType | None = None,
+) -> Compiled | None:
+    """Compile the expression that a node holds; None, and a fault, if it is wrong."""
+    try:
+        return compile_expression(node.text, manifest, expected=expected)
+    except ExpressionError as error:
+        faults.append(node.fault(f"{error.reason}\n{error.caret()}"))
+        return None
+
+
+class _Compiler:
+    """Compiles the fields of one document; types of any type are noted by their path."""
+
+    def __init__(
+        self,
+        manifest: Mapping[str, Attribute],
+        types: dict[str, ValueType],
+        faults: list[ConfigError],
+    ) -> None:
+        self._manifest = manifest
+        self._types = types
+        self._faults = faults
+
+    def fields(self, node: MappingNode, fields: tuple[Field, ...], path: str) -> Make:
+        """A function that gives the values of these fields by name, those that are written."""
+        known = {one.name: one for one in fields}
+        known |= {one.camel_name: one for one in fields}
+        self._faults += node.unknown(known)
+        makes = []
+        for key, value in node.entries:
+            one = known.get(key.text) or known.get(snake(key.text))
+            if one is not None and (make := self.field(value, one, path)) is not None:
+                makes.append((one.name, make))
+        return lambda attributes: {name: make(attributes) for name, make in makes}
+
+    def field(self, node: AnyNode, one: Field, path: str) -> Make | None:
+        place = f"{path}{one.name}"
+        if one.form in {Form.NESTED, Form.ANY_BY_NAME}:
+            if not isinstance(node, MappingNode):
+                self._faults.append(node.fault(f"must be a mapping, not {node.kind}", "write {…}"))
+                return None
+            if one.instance_class is None:
+                return self.values(node, place)
+            return self.nested(node, one, one.instance_class, place)
+        if not isinstance(node, ScalarNode):
+            self._faults.append(node.fault(f"must be an expression, not {node.kind}", "write text"))
+            return None
+        if not node.text.strip():
+            return None
+        return self.value(node, place, one.value_type)
+
+    def nested(self, node: MappingNode, one: Field, cls: type[Any], place: str) -> Make:
+        make = self.fields(node, one.nested, f"{place}.")
+        return lambda attributes: cls(**make(attributes))
+
+    def values(self, node: MappingNode, place: str) -> Make:
+        makes = []
+        for key, value in node.entries:
+            if not isinstance(value, ScalarNode):
+                fault = value.fault(f"must be an expression, not {value.kind}", "write text")
+                self._faults.append(fault)
+            elif (made := self.value(value, f"{place}[{key.text}]", None)) is not None:
+                makes.append((key.text, made))
+        return lambda attributes: {name: make(attributes) for name, make in makes}
+
+    def value(self, node: ScalarNode, place: str, expected: ValueType | None) -> Make | None:
+        compiled = expression(node, self._manifest, self._faults, expected=expected)
+        if compiled is None:
+            return None
+        if expected is None:
+            self._types[place] = compiled.type
+        evaluate = compiled.evaluate
+
+        def make(attributes: Attributes) -> Any:
+            try:
+                return evaluate(attributes)
+            except EvaluationError as error:
+                raise EvaluationError(f"{place}: {error}") from error
+
+        return make
+
+
+def _bindings(
+    spec: InstanceSpec,
+    template: Template,
+    manifest: Mapping[str, Attribute],
+    outputs: Mapping[str, Attribute],
+    faults: list[ConfigError],
+) -> Mapping[str, Compiled]:
+    found: dict[str, Compiled] = {}
+    if template.variety is not Variety.ATTRIBUTE_GENERATOR:
+        for key, _ in spec.bindings.entries:
+            faults.append(key.fault(f"{template.name} generates no attributes", "take it out"))
+        return found
+    for key, value in spec.bindings.entries:
+        target = manifest.get(key.text)
+        if target is None:
+            faults.append(key.fault("unknown attribute", "declare it in an attributemanifest"))
+        elif not isinstance(value, ScalarNode):
+            faults.append(value.fault("must be an expression", "write $out.name"))
+        else:
+            # Of equal length, so that the caret stays where it belongs.
+            own = ScalarNode(
+                file=value.file,
+                line=value.line,
+                column=value.column,
+                path=value.path,
+                text=value.text.replace(_OUT, _OWN_OUT),
+            )
+            compiled = expression(own, outputs, faults, expected=target.type)
+            if compiled is not None:
+                found[key.text] = compiled
+    return found
