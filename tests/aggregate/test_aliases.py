@@ -49,6 +49,13 @@ def test_the_service_itself_is_as_without_the_name():
     assert merged(NEW, one) == merged(NEW, said("a", "cart.shop"))
 
 
+def test_a_name_is_seen_where_the_service_is():
+    """Its own namespace may be another, and is not what the service means by its own."""
+    one = said("a", "cart.shop", aliases=[OLD])
+    private = evolve(one.record, service=evolve(one.record.service, export_to=[".", "test"]))
+    assert merged(OLD, evolve(one, record=private)).service.export_to == ("shop", "test")
+
+
 def test_several_sources_may_have_had_the_name():
     """Its ports are those that any of them had."""
     entry = merged(

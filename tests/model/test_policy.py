@@ -46,6 +46,15 @@ def test_only_fields_that_are_merged_have_orders():
         MergePolicy(orders={"port": ["a"]})
 
 
+def test_a_policy_says_what_it_says_beyond_the_default():
+    """For people; the default says nothing."""
+    policy = MergePolicy(
+        order=["a"], orders={"protocol": ["b", "c"]}, endpoints=Union.FAILOVER, ports=Union.UNITE
+    )
+    assert str(policy) == "order a, protocol from b c, endpoints failover"
+    assert str(MergePolicy()) == ""
+
+
 @pytest.mark.parametrize("name", ["ports", "labels"])
 def test_only_endpoints_fail_over(name):
     """A port has no priority."""

@@ -14,7 +14,8 @@ def test_a_transform_needs_a_name():
 
 
 def test_a_record_knows_the_names_of_its_service():
-    """Its key first, each once, the others sorted."""
-    names = [ServiceKey.parse(one) for one in ("b.shop", "a.shop", "web.shop", "b.shop")]
+    """Its key first, each once, the others sorted; none of the same host."""
+    texts = ("b.shop", "a.shop", "web.shop", "other/web.shop", "b.shop")
+    names = [ServiceKey.parse(one) for one in texts]
     record = ServiceRecord(ServiceRecord.parse("web.shop", port=80).service, aliases=names)
     assert [str(one) for one in record.names] == ["web.shop", "a.shop", "b.shop"]

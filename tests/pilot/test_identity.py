@@ -95,6 +95,37 @@ class Plugin:
         return None if record.service.host.startswith("hidden") else record
 
 
+class TestExplain:
+    def test_names_the_policy_and_the_rules(self, run_async, make_settings, record):
+        """Of the service, and of each name that stands for it."""
+        sections = {
+            "identity": {"templates": [{"pattern": "{name}.consul", "host": "{name}.shop"}]},
+            "merge": {"overrides": [{"host": "*.shop", "endpoints": "failover"}]},
+        }
+
+        async def main():
+            async with Pilot(make_settings(ONE, TWO, **sections), serve=False) as pilot:
+                pilot.memory("one").upsert(record("a.shop", "10.0.0.1:80"))
+                pilot.memory("two").upsert(record("a.consul", "10.0.0.2:80"))
+                await pilot.published()
+
+                def steps(host):
+                    (service,) = pilot.explain(host)["services"]
+                    return [(one["what"], one["value"], one["from"]) for one in service["steps"]]
+
+                named = (
+                    "identity",
+                    "a.consul of two",
+                    "identity.templates[0]: {name}.consul is {name}.shop",
+                )
+                assert [("merge", "endpoints failover", "the policy"), named] == steps("a.shop")[:2]
+                assert named == steps("a.consul")[0]
+                assert ("alias_of", "a.shop", "two") in steps("a.consul")
+                assert any("priority 1" in value for _, value, _ in steps("a.shop"))
+
+        run_async(main())
+
+
 class TestTransforms:
     def test_of_plugins_change_records_before_the_merge(self, run_async, make_settings, record):
         """In order of their numbers, and before the identity of the settings."""

@@ -49,6 +49,7 @@ def _standing(key: ServiceKey, record: ServiceRecord) -> ServiceRecord:
         resolution=Resolution.ALIAS,
         alias_of=service.host,
         is_external=service.is_external,
-        export_to=service.export_to,
+        # The namespace of the service, which need not be that of the name.
+        export_to=[service.namespace or one if one == "." else one for one in service.export_to],
     )
     return ServiceRecord(alias, key=record.key)

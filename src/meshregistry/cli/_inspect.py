@@ -119,7 +119,7 @@ def endpoints(
         document = endpoints_document(catalog, host)
     except LookupError as error:
         raise ConfigError(str(error.args[0])) from error
-    columns = ("HOST", "ADDRESS", "PORT", "OF PORT", "HEALTH", "WEIGHT", "LOCALITY", "LABELS", "SOURCES")  # fmt: skip
+    columns = ("HOST", "ADDRESS", "PORT", "OF PORT", "HEALTH", "WEIGHT", "PRIORITY", "LOCALITY", "LABELS", "SOURCES")  # fmt: skip
     rows = (
         (
             one["host"],
@@ -128,6 +128,7 @@ def endpoints(
             one["service_port"],
             one["health"],
             one["weight"],
+            one["priority"],
             one["locality"],
             one["labels"],
             one["sources"],

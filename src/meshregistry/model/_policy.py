@@ -79,6 +79,17 @@ class MergePolicy:
                 msg = f"there is no field {name!r} to merge: use {', '.join(MERGE_FIELDS)}"
                 raise ValueError(msg)
 
+    def __str__(self) -> str:
+        """What it says beyond the default, such as ``endpoints failover, protocol from dc1``."""
+        usual = MergePolicy()
+        said = [f"order {' '.join(self.order)}"] if self.order else []
+        said += [f"{name} from {' '.join(some)}" for name, some in self.orders if some]
+        for name in ("endpoints", "labels", "ports"):
+            own: Union = getattr(self, name)
+            if own is not getattr(usual, name):
+                said.append(f"{name} {own.value}")
+        return ", ".join(said)
+
     def order_of(self, name: str) -> tuple[SourceId, ...]:
         """The sources that come first for a field of `MERGE_FIELDS`."""
         own = next((sources for known, sources in self.orders if known == name), ())

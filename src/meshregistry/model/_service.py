@@ -235,8 +235,13 @@ class ServiceRecord:
 
     @property
     def names(self) -> tuple[ServiceKey, ...]:
-        """The key of the service, and its further names."""
-        return tuple(dict.fromkeys((self.service.key, *self.aliases)))
+        """The key of the service, and its further names.
+
+        The same host in another namespace is none: a proxy sees one of the two, and an alias
+        would stand for itself.
+        """
+        own = self.service.key
+        return (own, *(one for one in self.aliases if one.host != own.host))
 
     @classmethod
     def parse(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import asdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from meshregistry.aggregate import Difference, LossStatus, PartStatus, SourceStatus
     from meshregistry.loader import Plugins
@@ -184,8 +184,19 @@ def _part(status: SourceStatus | PartStatus) -> Json:
     }
 
 
-def explain_document(catalog: Catalog, host: str, statuses: Iterable[SourceStatus]) -> Json:
+def explain_document(
+    catalog: Catalog,
+    host: str,
+    statuses: Iterable[SourceStatus],
+    reasons: Callable[[CatalogEntry], Iterable[Json]] = lambda _: (),
+) -> Json:
     """Which sources and decisions led to what is known of ``HOST`` or ``HOST:PORT``.
+
+    Args:
+        catalog: that is explained.
+        host: with a port or without.
+        statuses: of the sources.
+        reasons: further steps for a service, which come first.
 
     Raises:
         LookupError: if no source knows the host, or it has no such port.
@@ -210,7 +221,7 @@ def explain_document(catalog: Catalog, host: str, statuses: Iterable[SourceStatu
                     {"id": source, "condition": str(conditions.get(source, ""))}
                     for source in entry.sources
                 ],
-                "steps": list(_steps(entry, number)),
+                "steps": [*reasons(entry), *_steps(entry, number)],
             }
             for entry in entries
         ],

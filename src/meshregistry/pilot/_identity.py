@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from meshregistry.aggregate import RecordTrace
     from meshregistry.loader import Plugins
-    from meshregistry.model import RecordTransform, ServiceKey
+    from meshregistry.model import CatalogEntry, RecordTransform, ServiceKey
     from meshregistry.settings import Settings
 
     Json = dict[str, Any]
@@ -52,6 +52,15 @@ def identity_document(traces: Iterable[RecordTrace]) -> Json:
             for name, keys in _near_misses(services)
         ],
     }
+
+
+def naming_steps(entry: CatalogEntry, traces: Iterable[RecordTrace]) -> Iterator[Json]:
+    """Why records of a service are called so, and why a name stands for it."""
+    for trace in traces:
+        host = trace.record.service.host
+        if trace.by and (trace.key == entry.key or host == entry.service.host):
+            value = f"{host} of {trace.part.source}"
+            yield {"what": "identity", "value": value, "from": trace.by}
 
 
 def _record(trace: RecordTrace) -> Json:

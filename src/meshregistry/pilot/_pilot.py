@@ -17,7 +17,7 @@ from meshregistry.model import Node, Proxy, SourceId
 from meshregistry.pilot._changes import CatalogChanges
 from meshregistry.pilot._decisions import decision_metrics, tell_decisions
 from meshregistry.pilot._documents import about, difference_document, explain_document
-from meshregistry.pilot._identity import identity_document, transforms
+from meshregistry.pilot._identity import identity_document, naming_steps, transforms
 from meshregistry.pilot._publisher import Publisher
 from meshregistry.pilot._reload import ReloadReport, compare, in_force
 from meshregistry.pilot._requests import http_ports, request_words
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from meshregistry.aggregate import PartId, SourceStatus
     from meshregistry.errors import PilotFailed, RegistryError
     from meshregistry.loader import Plugins
-    from meshregistry.model import Catalog, MergePolicy, Metric, ServiceKey
+    from meshregistry.model import Catalog, CatalogEntry, MergePolicy, Metric, ServiceKey
     from meshregistry.pilot._rule_book import RuleStatus
     from meshregistry.pilot._serving import Serving
     from meshregistry.registries import MemoryRegistry
@@ -437,7 +437,7 @@ class Pilot:
         """
         if request is not None:
             return self._explain_request(host, node_id, request)
-        document = explain_document(self.merged, host, self.sources())
+        document = explain_document(self.merged, host, self.sources(), self._reasons)
         if node_id is not None:
             hosts = (str(entry.service.host) for entry in self.merged.find(host.partition(":")[0]))
             document["resources"] = about(self.resources_document(node_id), hosts)
@@ -456,6 +456,14 @@ class Pilot:
                 raise LookupError(f"there is no source {name!r}; there are: {', '.join(known)}")
         found = differences(*(supervisor.records(SourceId(one)) for one in (first, second)))
         return difference_document(first, second, found)
+
+    def _reasons(self, entry: CatalogEntry) -> list[dict[str, Any]]:
+        """What a service is merged by, before what came of it."""
+        supervisor = self._parts()[0]
+        policy = str(self._policy(entry.key))
+        said = [{"what": "merge", "value": policy, "from": "the policy"}] if policy else []
+        traces = (trace for source in entry.sources for trace in supervisor.traces(source))
+        return [*said, *naming_steps(entry, traces)]
 
     def identity_document(self) -> dict[str, Any]:
         """Which records of several sources are one service, as ``--explain-identity`` shows it."""
@@ -479,7 +487,9 @@ class Pilot:
         derivation = Derivation(self._running_plugins())
         derivation.renew(self.merged, self._settings.mesh, self.source_order(), self.rules)
         document = (
-            explain_document(self.merged, host, self.sources()) if known else {"services": []}
+            explain_document(self.merged, host, self.sources(), self._reasons)
+            if known
+            else {"services": []}
         )
         decision = derivation.decision(derivation.key(self._proxy(node_id)), request)
         return {**document, "decision": decision}
