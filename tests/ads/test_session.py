@@ -276,3 +276,50 @@ def test_a_session_with_its_defaults_needs_only_nonces_and_a_variant():
             nonce="1",
         )
     ] == session.messages_to_send(0.0)
+
+
+class TestMayHold:
+    @staticmethod
+    def holds(stream, one):
+        """Whether the client may have this assignment."""
+        return stream.session.may_hold(
+            ENDPOINT,
+            lambda some: frozenset({one.name} if one in some.resources(ENDPOINT) else ()),
+        )
+
+    def test_what_was_accepted_is_held_until_the_next_is_accepted(self, sotw, assignment):
+        """An offer, a message on its way and a refusal change nothing of that."""
+        first, second = assignment("a", 1), assignment("a", 2)
+        assert not self.holds(sotw, first)
+        sotw.offer(first)
+        assert not self.holds(sotw, first), "it has not asked for it"
+        (message,) = sotw.request(ENDPOINT, "a")
+        assert self.holds(sotw, first), "it is on its way"
+        sotw.answer(message, "a")
+        (message,) = sotw.offer(second)
+        assert self.holds(sotw, first)
+        assert self.holds(sotw, second)
+        sotw.answer(message, "a", error="no")
+        assert self.holds(sotw, first)
+        (message,) = sotw.offer(assignment("a", 3))
+        sotw.answer(message, "a")
+        assert not self.holds(sotw, first)
+        assert not self.holds(sotw, second)
+
+    def test_what_is_no_longer_wanted_is_not_held(self, sotw, assignment):
+        """The client drops it."""
+        sotw.offer(assignment("a"), assignment("b"))
+        (message,) = sotw.request(ENDPOINT, "a", "b")
+        sotw.answer(message, "a", "b")
+        assert self.holds(sotw, assignment("a"))
+        sotw.request(ENDPOINT, "b", nonce=message.nonce, version=message.version)
+        assert not self.holds(sotw, assignment("a"))
+
+    def test_a_client_that_comes_back_may_hold_anything(self, sotw, assignment):
+        """Until it has accepted what this session sends."""
+        alien = assignment("a", 7)
+        sotw.session.offer(ResourceSet.of([assignment("a")]))
+        (message,) = sotw.request(ENDPOINT, "a", version="of another server")
+        assert self.holds(sotw, alien)
+        sotw.answer(message, "a")
+        assert not self.holds(sotw, alien)

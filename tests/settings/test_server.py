@@ -82,6 +82,7 @@ def test_admin_off_loopback_is_refused():
     ("values", "field"),
     [
         ({"max_streams": 0}, "server.max_streams"),
+        ({"peers": ["replica:8080"]}, "server.peers"),
         ({"max_message_size": 1}, "server.max_message_size"),
         ({"drain_delay": 5}, "server.drain_delay"),
         ({"tls": {"certificate": "a"}}, "server.tls.key"),

@@ -186,6 +186,25 @@ class Session:
         """The state of every type that was ever subscribed, in push order."""
         return tuple(type_status(sub, self._offered) for sub in self._subscriptions.values())
 
+    def may_hold(self, type_url: str, names: Callable[[ResourceSet], frozenset[str]]) -> bool:
+        """Whether the client may have one of some resources, as far as anybody can tell.
+
+        Counted is what it has accepted last, whatever is on its way or was refused, and what is
+        offered; a client that has brought something along from an earlier stream may have
+        anything.
+
+        Args:
+            type_url: of the resources.
+            names: which resources of a set are meant.
+        """
+        sub = self._subscriptions.get(type_url)
+        if sub is None or sub.interest.is_empty:
+            return False
+        if sub.is_unsure or sub.claimed:
+            return True
+        sets = [*sub.may_hold(), *(() if self._offered is None else (self._offered,))]
+        return any(sub.interest.covers(name) for one in sets for name in names(one))
+
     def _active(self) -> Iterator[Subscription]:
         """A type that is not subscribed is never pushed."""
         return (sub for sub in self._subscriptions.values() if not sub.interest.is_empty)

@@ -9,6 +9,7 @@ from meshregistry.pilot._documents import (
     plugins_document,
     sources_document,
 )
+from meshregistry.pilot._drained import Drained
 from meshregistry.pilot._pilot import Pilot
 from meshregistry.pilot._registration import registered
 from meshregistry.pilot._reload import ReloadReport
@@ -18,6 +19,7 @@ from meshregistry.pilot._wiring import check_settings
 
 __all__ = [
     "CatalogChanges",
+    "Drained",
     "Pilot",
     "ReloadReport",
     "RuleStatus",

@@ -17,6 +17,7 @@ from meshregistry.model import Node, Proxy, SourceId
 from meshregistry.pilot._changes import CatalogChanges
 from meshregistry.pilot._decisions import decision_metrics, tell_decisions
 from meshregistry.pilot._documents import about, difference_document, explain_document
+from meshregistry.pilot._drained import is_served
 from meshregistry.pilot._identity import identity_document, naming_steps, transforms
 from meshregistry.pilot._publisher import Publisher
 from meshregistry.pilot._reload import ReloadReport, compare, in_force
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
     from meshregistry.aggregate import PartId, SourceStatus
     from meshregistry.errors import PilotFailed, RegistryError
     from meshregistry.loader import Plugins
-    from meshregistry.model import Catalog, CatalogEntry, MergePolicy, Metric, ServiceKey
+    from meshregistry.model import Catalog, CatalogEntry, Endpoint, MergePolicy, Metric, ServiceKey
+    from meshregistry.pilot._drained import Drained
     from meshregistry.pilot._rule_book import RuleStatus
     from meshregistry.pilot._serving import Serving
     from meshregistry.registries import MemoryRegistry
@@ -180,6 +182,7 @@ class Pilot:
                 self._plugins,
                 Derivation(self._plugins),
                 domain=self._settings.mesh.domain,
+                clock=self._clock,
             )
             await self._serving.start()
         self._spawn(self._supervisor.run(), "supervisor")
@@ -293,6 +296,33 @@ class Pilot:
             target = publisher.written
             await self._waiting.until(lambda: publisher.covers(target))
         return publisher.catalog.generation
+
+    async def drained(self, endpoint: Endpoint, timeout: float | None = None) -> Drained:
+        """Wait until no proxy is led to an endpoint, so that its process can be stopped.
+
+        That is so once neither the catalog nor any connected proxy has it: each that held it
+        has acknowledged a configuration without it, or its stream has ended. A process may
+        still be busy with requests that it was given before. Nothing is taken out by this:
+        deregister the endpoint, or write a `Drain` document.
+
+        Args:
+            endpoint: its address and port count, and its network if it has one.
+            timeout: in seconds; None: no limit.
+
+        Raises:
+            TimeoutError: names who is still led there.
+            PilotFailed: if the core has failed.
+            RuntimeError: if this pilot serves nothing.
+        """
+        supervisor, _ = self._parts()
+        await supervisor.drained()
+        return await self._served().drain_wait(endpoint, self._waiting, self._news).run(timeout)
+
+    def serving(self, endpoint: Endpoint) -> tuple[str, ...]:
+        """The services that lead to an endpoint: in the published catalog, or in the next."""
+        return tuple(
+            dict.fromkeys((*is_served(self.catalog, endpoint), *is_served(self.merged, endpoint)))
+        )
 
     def changes(self, since: Catalog | None = None) -> CatalogChanges:
         """Follow the catalog: ``async for diff in pilot.changes(since=catalog)``.

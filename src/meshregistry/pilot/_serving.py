@@ -10,6 +10,7 @@ from meshregistry.aggregate import News
 from meshregistry.errors import RemoteAdsError
 from meshregistry.model import (
     TYPE_TRAITS,
+    Endpoint,
     Labels,
     Metric,
     ProxyKey,
@@ -20,10 +21,13 @@ from meshregistry.pilot._admission import review
 from meshregistry.pilot._decisions import decisions_document
 from meshregistry.pilot._derivation import resources_document
 from meshregistry.pilot._documents import catalog_document, rules_document, sources_document
+from meshregistry.pilot._drained import DrainWait, drained_document
+from meshregistry.pilot._peers import Peers
 from meshregistry.server import (
     Assignment,
     GrpcLimits,
     GrpcListener,
+    Holders,
     HttpListeners,
     Hub,
     Limits,
@@ -31,23 +35,27 @@ from meshregistry.server import (
     Observers,
     ServerTls,
     admin_routes,
+    document_route,
     probe_routes,
     renewing_context,
     webhook_routes,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping
+    from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 
     from meshregistry.ads import Acked, Nacked
     from meshregistry.errors import GenerationError
     from meshregistry.loader import Plugins
     from meshregistry.model import Catalog, Node, Peer, Proxy, ResourceSet, SourceId
     from meshregistry.pilot._derivation import Derivation
+    from meshregistry.pilot._peers import PeerAnswer
     from meshregistry.pilot._pilot import Pilot
+    from meshregistry.pilot._waiting import Waiting
     from meshregistry.rules import MeshSettings, RuleSet
     from meshregistry.server import Stream
     from meshregistry.settings import ServerSettings
+    from meshregistry.spi import Clock
 
 _log = logging.getLogger("meshregistry.pilot")
 
@@ -61,6 +69,7 @@ class Serving:
         plugins: identify and admit proxies.
         derivation: gives resource sets.
         domain: of the mesh.
+        clock: paces what is asked of other replicas.
     """
 
     def __init__(
@@ -71,11 +80,13 @@ class Serving:
         derivation: Derivation,
         *,
         domain: str,
+        clock: Clock,
     ) -> None:
         loop = asyncio.get_running_loop()
         self._now = loop.time
         self._pilot = pilot
         self._settings = settings
+        self._peers = Peers(settings.peers, clock)
         self._plugins = plugins
         self._derivation = derivation
         self._domain = domain
@@ -210,7 +221,7 @@ class Serving:
 
     def _http_groups(self) -> Mapping[str, Any]:
         routes: dict[str, list[Any]] = {
-            "http": [],
+            "http": [document_route("/v1/drained", self._drained_here)],
             "admin": admin_routes(
                 {
                     "catalog": lambda _: catalog_document(self._pilot.catalog),
@@ -221,6 +232,7 @@ class Serving:
                     "explain": self._explain,
                     "diff": self._diff,
                     "identity": lambda _: self._pilot.identity_document(),
+                    "drained": self._drained,
                 }
             ),
             "probes": probe_routes(
@@ -263,6 +275,47 @@ class Serving:
         if not first or not second:
             raise ValueError("name two sources: /debug/diff?first=SOURCE&second=SOURCE")
         return self._pilot.diff(first, second)
+
+    def _drained_here(self, query: Mapping[str, str]) -> Any:
+        return self._how_drained(_endpoint_of(query), ())
+
+    async def _drained(self, query: Mapping[str, str]) -> Any:
+        endpoint = _endpoint_of(query)
+        return self._how_drained(endpoint, await self._peers.ask(endpoint))
+
+    def _how_drained(self, endpoint: Endpoint, peers: Sequence[PeerAnswer]) -> dict[str, Any]:
+        holders = self._holders(endpoint)
+        holders.look()
+        return drained_document(endpoint, self._pilot.serving(endpoint), holders.nodes, peers)
+
+    def _holders(self, endpoint: Endpoint) -> Holders:
+        def is_looked_at(stream: Stream) -> bool:
+            # Other networks may have the same address.
+            network = stream.proxy.network
+            return not endpoint.network or not network or network == endpoint.network
+
+        return Holders(
+            self._hub,
+            endpoint.address,
+            endpoint.port,
+            # What leads a sidecar to its own workload is no way to it for others.
+            is_meant=lambda name: not name.startswith("inbound|"),
+            is_looked_at=is_looked_at,
+        )
+
+    def drain_wait(
+        self, endpoint: Endpoint, waiting: Waiting, news: Callable[[], Awaitable[bool]]
+    ) -> DrainWait:
+        """Whoever waits until no proxy is led to an endpoint."""
+        return DrainWait(
+            endpoint,
+            hub=self._hub,
+            holders=self._holders(endpoint),
+            waiting=waiting,
+            services=lambda: self._pilot.serving(endpoint),
+            news=news,
+            peers=self._peers,
+        )
 
     def proxies_document(self) -> dict[str, Any]:
         """Connected proxies and what each holds of each type."""
@@ -337,6 +390,13 @@ class Serving:
                 sum(len(faults) for faults in self._faults.values()),
             ),
         )
+
+
+def _endpoint_of(query: Mapping[str, str]) -> Endpoint:
+    address, port = query.get("address"), query.get("port", "0")
+    if not address or not port.isdecimal():
+        raise ValueError("name an endpoint: ?address=ADDRESS&port=PORT")
+    return Endpoint(address=address, port=int(port), network=query.get("network", ""))
 
 
 def _listener(hub: Hub, settings: ServerSettings) -> GrpcListener | None:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from meshregistry.aggregate import SourceStatus
     from meshregistry.errors import PilotFailed
-    from meshregistry.model import Catalog, CatalogDiff, Metric
+    from meshregistry.model import Catalog, CatalogDiff, Endpoint, Metric
+    from meshregistry.pilot._drained import Drained
     from meshregistry.pilot._pilot import Pilot
     from meshregistry.pilot._reload import ReloadReport
     from meshregistry.pilot._rule_book import RuleStatus
@@ -135,6 +136,14 @@ class ThreadedPilot:
     def published(self, timeout: float | None = None) -> int:
         """Wait until every earlier write is current; see `Pilot.published`."""
         return self._run(self._pilot.published(timeout))
+
+    def drained(self, endpoint: Endpoint, timeout: float | None = None) -> Drained:
+        """Wait until no proxy is led to an endpoint; see `Pilot.drained`."""
+        return self._run(self._pilot.drained(endpoint, timeout))
+
+    def serving(self, endpoint: Endpoint) -> tuple[str, ...]:
+        """The services that lead to an endpoint."""
+        return self._call(partial(self._pilot.serving, endpoint))
 
     def changes(self, since: Catalog | None = None) -> Iterator[CatalogDiff]:
         """Follow the catalog in a blocking loop; it ends when the pilot is left."""

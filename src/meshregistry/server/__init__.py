@@ -5,9 +5,10 @@
 """
 
 from meshregistry.server._acknowledgement import acknowledged
-from meshregistry.server._admin import admin_routes, probe_routes
+from meshregistry.server._admin import admin_routes, document_route, probe_routes
 from meshregistry.server._fanout import LoopClock, TimerHandle
 from meshregistry.server._grpc import GrpcLimits, GrpcListener, discovery_handlers, drain
+from meshregistry.server._holding import Holders
 from meshregistry.server._http import HttpListeners
 from meshregistry.server._hub import Hub, Limits
 from meshregistry.server._items import resource_of
@@ -28,6 +29,7 @@ __all__ = [
     "Assignment",
     "GrpcLimits",
     "GrpcListener",
+    "Holders",
     "HttpListeners",
     "Hub",
     "HubStatistics",
@@ -45,6 +47,7 @@ __all__ = [
     "acknowledged",
     "admin_routes",
     "discovery_handlers",
+    "document_route",
     "drain",
     "probe_routes",
     "renewing_context",

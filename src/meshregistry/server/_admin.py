@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -58,8 +59,7 @@ def admin_routes(documents: Mapping[str, Document]) -> list[web.RouteDef]:
     """Routes for the status page and ``/debug/NAME`` for each document.
 
     Args:
-        documents: by name; each takes the query and gives what becomes JSON. A
-            ``LookupError`` becomes 404 and a ``ValueError`` 400, with their message.
+        documents: by name; see `document_route`.
     """
     page = files(__package__).joinpath("page", "index.html").read_text(encoding="utf-8")
 
@@ -69,22 +69,32 @@ def admin_routes(documents: Mapping[str, Document]) -> list[web.RouteDef]:
     async def names(_: web.Request) -> web.Response:
         return _json({"documents": [f"/debug/{name}" for name in documents]})
 
-    def route(name: str, document: Document) -> web.RouteDef:
-        async def handler(request: web.Request) -> web.Response:
-            try:
-                return _json(document(request.query))
-            except LookupError as error:
-                return _json({"error": str(error.args[0]) if error.args else ""}, status=404)
-            except ValueError as error:
-                return _json({"error": str(error)}, status=400)
-
-        return web.get(f"/debug/{name}", handler)
-
     return [
         web.get("/", index),
         web.get("/debug", names),
-        *(route(name, document) for name, document in documents.items()),
+        *(document_route(f"/debug/{name}", document) for name, document in documents.items()),
     ]
+
+
+def document_route(path: str, document: Document) -> web.RouteDef:
+    """A route that answers GET with a document.
+
+    Args:
+        path: of the route.
+        document: takes the query and gives what becomes JSON, at once or as an awaitable. A
+            ``LookupError`` becomes 404 and a ``ValueError`` 400, with their message.
+    """
+
+    async def handler(request: web.Request) -> web.Response:
+        try:
+            made = document(request.query)
+            return _json(await made if inspect.isawaitable(made) else made)
+        except LookupError as error:
+            return _json({"error": str(error.args[0]) if error.args else ""}, status=404)
+        except ValueError as error:
+            return _json({"error": str(error)}, status=400)
+
+    return web.get(path, handler)
 
 
 def _json(document: Any, *, status: int = 200) -> web.Response:

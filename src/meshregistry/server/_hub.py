@@ -189,6 +189,10 @@ class Hub:
         group = self._groups.get(key)
         return tuple(group.streams) if group else ()
 
+    def open_streams(self) -> tuple[Stream, ...]:
+        """Every stream whose client has said who it is, the oldest first."""
+        return tuple(one for one in self._streams if one.session is not None and one.is_open)
+
     def status(self) -> tuple[StreamStatus, ...]:
         """What each identified stream holds."""
         return tuple(stream.status() for stream in self._streams if stream.session is not None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from attrs import field, frozen
 from attrs.validators import ge
@@ -18,6 +19,14 @@ if TYPE_CHECKING:
 _XDS = Address("127.0.0.1:15010")
 _HTTP = Address("127.0.0.1:8080")
 _CHOSEN = Address("127.0.0.1:0")
+
+
+def _are_urls(_instance: object, _attribute: object, value: tuple[str, ...]) -> None:
+    for one in value:
+        parts = urlsplit(one)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            msg = f"{one!r} is not the URL of a replica: write http://host:port"
+            raise ValueError(msg)
 
 
 @frozen(kw_only=True)
@@ -67,6 +76,8 @@ class ServerSettings:
         drain_delay: seconds between becoming not ready and closing the first stream.
         drain_timeout: seconds over which the streams are closed, and the longest that
             leaving may take.
+        peers: URLs of the ``http`` listeners of the other replicas, which are asked how far an
+            endpoint is drained there.
         max_streams: more are turned away.
         max_message_size: bytes; a larger request closes its stream.
     """
@@ -80,6 +91,7 @@ class ServerSettings:
     allow_plaintext: bool = False
     drain_delay: Seconds = Seconds(0.0)
     drain_timeout: Seconds = Seconds(5.0)
+    peers: tuple[str, ...] = field(default=(), validator=_are_urls)
     max_streams: int = field(default=20_000, validator=ge(1))
     max_message_size: int = field(default=4 * 1024 * 1024, validator=ge(1024))
 
