@@ -180,18 +180,20 @@ def test_every_command_is_documented_with_its_options():
     documented = {title: body for title, body in sections.items() if title.islower()}
     assert set(cli.commands) == set(documented)
     for name, body in documented.items():
+        command = cli.commands[name]
+        below = command.commands.values() if isinstance(command, click.Group) else ()
         options = {
             word
-            for one in cli.commands[name].params
+            for each in (command, *below)
+            for one in each.params
             if isinstance(one, click.Option)
             for word in one.opts
         }
         assert options == set(first_cells(body)), name
         assert f"$ meshregistry {name}" in "".join(blocks(body, "console"))
-        assert (
-            inspect.cleandoc(cli.commands[name].help).splitlines()[-1].removeprefix("Example: ")
-            in body
-        )
+        assert inspect.cleandoc(command.help).splitlines()[-1].removeprefix("Example: ") in body
+        for other in below:
+            assert f"### `{name} {other.name}`" in body
 
 
 def test_every_exit_code_is_documented():

@@ -19,6 +19,7 @@ from meshregistry.registries import (
     Memories,
     MemoryConfig,
     RuleFiles,
+    RuleFileWriter,
     document_faults,
 )
 from meshregistry.spi import RegistryKind, RuleSourceKind, hookimpl
@@ -96,6 +97,7 @@ class FilePlugin:
             config_class=FileConfig,
             open=RuleFiles,
             summary="watched YAML or JSON documents",
+            writer=RuleFileWriter,
         )
 
 

@@ -10,7 +10,7 @@ import grpc.aio
 import pytest
 
 from meshregistry import Endpoint, Pilot
-from meshregistry.model import CLUSTER, ENDPOINT
+from meshregistry.model import CLUSTER, ENDPOINT, Health
 
 GONE = Endpoint(address="10.0.0.1", port=80)
 NAME = "outbound|80||cart.shop"
@@ -130,7 +130,9 @@ def test_what_the_catalog_has_is_not_drained(run_async, memory_settings, record)
             leave(pilot, record)
             assert (await pilot.drained(GONE, 5)).proxies == ()
             elsewhere = Endpoint(address="10.0.0.2", port=80, network="east")
-            assert pilot.serving(elsewhere) == ("cart.shop",), "the endpoint does not say where"
+            assert pilot.serving(elsewhere) == {"cart.shop": Health.HEALTHY}, (
+                "the endpoint does not say where"
+            )
 
     run_async(main())
 
@@ -149,6 +151,7 @@ def test_the_document_tells_who_holds_it(run_async, memory_settings, record, mak
                 "endpoint": "10.0.0.1:80",
                 "is_drained": False,
                 "services": ["cart.shop"],
+                "health": ["HEALTHY"],
                 "proxies": ["one"],
                 "peers": [],
             }
@@ -199,7 +202,7 @@ def test_threads_can_wait_too(memory_settings, record):
     with Pilot.in_thread(memory_settings) as pilot:
         pilot.memory("mine").upsert(record("cart.shop", "10.0.0.1:80"))
         pilot.published(5)
-        assert pilot.serving(GONE) == ("cart.shop",)
+        assert pilot.serving(GONE) == {"cart.shop": Health.HEALTHY}
         pilot.memory("mine").upsert(record("cart.shop"))
         assert pilot.drained(GONE, 5).endpoint == "10.0.0.1:80"
 

@@ -341,7 +341,7 @@ class TestPages:
                 _, identified = await get(pilot, "/debug/identity")
                 assert pilot.identity_document() == identified
                 _, listed = await get(pilot, "/debug")
-                assert 8 == len(listed["documents"])
+                assert 9 == len(listed["documents"])
 
         run_async(main())
 

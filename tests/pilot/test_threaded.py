@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from meshregistry import Pilot
+from meshregistry import Endpoint, Pilot
 from meshregistry.errors import ConfigError
 from meshregistry.model import ServiceKey
 from meshregistry.pilot import ThreadedPilot
@@ -205,12 +205,15 @@ class TestFork:
     def test_every_method_raises(self, memory_settings, monkeypatch):
         """Threads do not survive a fork; the error says what to do instead."""
         with Pilot.in_thread(memory_settings) as pilot:
+            endpoint = Endpoint(address="10.0.0.1", port=80)
             arguments = {
                 "memory": ["mine"],
                 "explain": ["a.b"],
                 "diff": ["mine", "mine"],
                 "resources_document": ["edge"],
                 "reload": [memory_settings],
+                "serving": [endpoint],
+                "drained": [endpoint],
             }
             with monkeypatch.context() as forked:
                 forked.setattr(os, "getpid", lambda: -1)

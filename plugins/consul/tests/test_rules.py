@@ -9,10 +9,12 @@ import contextlib
 import pytest
 
 from meshregistry.errors import RegistryAuthError, RegistryProtocolError
+from meshregistry.spi import OutgoingDocument
 from meshregistry.testing import SystemClock, context
 from meshregistry_consul import ConsulConfig, ConsulRulesConfig
 from meshregistry_consul._client import Answer
 from meshregistry_consul._rules import ConsulRules
+from meshregistry_consul._writer import ConsulRuleWriter
 
 ONE = "apiVersion: g/v1\nkind: K\nmetadata: {name: one}\n"
 
@@ -128,3 +130,41 @@ def test_a_prefix_names_keys():
     for wrong in ("", "/", "/mesh/"):
         with pytest.raises(ValueError, match="prefix"):
             ConsulRulesConfig(prefix=wrong)
+
+
+class Store:
+    """Keys that can be changed."""
+
+    def __init__(self):
+        self.keys = {}
+
+    async def change(self, method, path, *, dc, body=b""):
+        assert dc == "dc2"
+        if method == "PUT":
+            self.keys[path.removeprefix("/v1/kv/")] = body.decode()
+        else:
+            del self.keys[path.removeprefix("/v1/kv/")]
+        return True
+
+    async def get(self, path, *, dc, is_recursive):
+        assert (dc, is_recursive) == ("dc2", True)
+        prefix = path.removeprefix("/v1/kv/")
+        return Answer([key(one, text) for one, text in self.keys.items() if one.startswith(prefix)])
+
+
+def test_a_document_is_written_to_a_key_of_its_own(run_async):
+    """And taken away again; one whose key begins alike is another."""
+    store = Store()
+    made = context(client=store, registry_config=ConsulConfig(dc="dc2"), clock=SystemClock())
+    writer = ConsulRuleWriter(ConsulRulesConfig(prefix="mesh/"), made)
+    one = OutgoingDocument(group="g", version="v1", kind="Drain", name="a", spec={"b": 1})
+
+    async def main():
+        assert await writer.put(one) == "consul:mesh/drain-a.yaml"
+        assert store.keys == {"mesh/drain-a.yaml": one.text}
+        store.keys["mesh/drain-a.yaml.bak"] = "other"
+        assert await writer.delete(one)
+        assert list(store.keys) == ["mesh/drain-a.yaml.bak"]
+        assert not await writer.delete(one)
+
+    run_async(main())

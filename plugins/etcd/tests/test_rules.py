@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from meshregistry.spi import OutgoingDocument
+from meshregistry.testing import context
 from meshregistry_etcd import EtcdRulesConfig
+from meshregistry_etcd._messages import rpc
 from meshregistry_etcd._mirror import Entry
 from meshregistry_etcd._rules import _Documents
+from meshregistry_etcd._writer import EtcdRuleWriter
 
 ONE = b"apiVersion: g/v1\nkind: K\nmetadata: {name: one}\n"
 
@@ -56,3 +60,33 @@ def test_a_prefix_is_a_folder():
     assert EtcdRulesConfig(prefix="/r").folder == EtcdRulesConfig(prefix="/r/").folder == "/r/"
     with pytest.raises(ValueError, match="no folder"):
         EtcdRulesConfig(prefix="/")
+
+
+class Client:
+    """Remembers what it is asked."""
+
+    def __init__(self, deleted=0):
+        self.asked = []
+        self._deleted = deleted
+
+    async def ask(self, method, request):
+        self.asked.append((method, request.key, getattr(request, "value", None)))
+        return rpc.DeleteRangeResponse(deleted=self._deleted)
+
+
+def test_a_document_is_written_to_a_key_of_its_own(run_async):
+    """And taken away again; what is not there is told."""
+    one = OutgoingDocument(group="g", version="v1", kind="Drain", name="a", spec={"b": 1})
+    client = Client()
+    writer = EtcdRuleWriter(EtcdRulesConfig(prefix="/r"), context(client=client))
+
+    async def main():
+        assert await writer.put(one) == "etcd:/r/drain-a.yaml"
+        assert not await writer.delete(one)
+
+    run_async(main())
+    key = b"/r/drain-a.yaml"
+    assert client.asked == [
+        ("KV.Put", key, one.text.encode()),
+        ("KV.DeleteRange", key, None),
+    ]

@@ -24,6 +24,7 @@ _HTTP_TIMEOUT = 10.0
 _CONTENT = {
     "catalog": "services",
     "diff": "differences",
+    "drained": "is_drained",
     "explain": "services",
     "identity": "near_misses",
     "proxies": "proxies",
@@ -114,6 +115,22 @@ def _refusal(url: str, error: HTTPError) -> str:
         return str(json.load(error)["error"])
     except (ValueError, KeyError, TypeError):
         return f"the server at {url} answers {error.code} {error.reason}; {_NOTHING}"
+
+
+def admin_of(config: str | None) -> str:
+    """The admin address of the server that runs with these settings.
+
+    Raises:
+        ConfigError: if they do not fix it.
+    """
+    address = load(config).server.admin
+    if address is None or address.endswith(":0"):
+        raise ConfigError(
+            "the settings do not fix the address of the running server's admin listener",
+            field="server.admin",
+            remedy="name it with --server; the server's ready line tells it",
+        )
+    return address
 
 
 def completeness(unsynced: tuple[str, ...], *, allow_partial: bool) -> int:

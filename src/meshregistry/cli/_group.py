@@ -10,6 +10,8 @@ import click
 
 from meshregistry.cli._bootstrap import bootstrap
 from meshregistry.cli._check import check
+from meshregistry.cli._deciding import shift
+from meshregistry.cli._drain import drain
 from meshregistry.cli._exits import run
 from meshregistry.cli._inspect import (
     diff,
@@ -67,6 +69,8 @@ for _command in (
     proxies,
     explain,
     diff,
+    shift,
+    drain,
     plugins,
     bootstrap,
     register,

@@ -6,7 +6,9 @@ from typing import Any
 
 import click
 
-from meshregistry.cli._asking import ask, completeness, look
+from meshregistry.cli._asking import admin_of, ask, completeness, look
+from meshregistry.cli._deciding import accept
+from meshregistry.cli._exits import Exit
 from meshregistry.cli._options import (
     config_option,
     listing,
@@ -139,15 +141,23 @@ def endpoints(
     return completeness(unsynced, allow_partial=allow_partial)
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @listing
+@click.pass_context
 def sources(
-    config: str | None, output: str, server: str | None, timeout: float, allow_partial: bool
+    context: click.Context,
+    config: str | None,
+    output: str,
+    server: str | None,
+    timeout: float,
+    allow_partial: bool,
 ) -> int:
     """Show condition, age, counts and last error of each source.
 
     Example: meshregistry sources --server http://127.0.0.1:8080
     """
+    if context.invoked_subcommand is not None:
+        return Exit.OK
     document, unsynced = look(
         config, server, timeout, "sources", lambda pilot: sources_document(pilot.sources())
     )
@@ -173,6 +183,9 @@ def sources(
             for loss in one["losses"]:
                 note(_lost(one["id"], loss))
     return completeness(unsynced, allow_partial=allow_partial)
+
+
+sources.add_command(accept)
 
 
 def _condition(source: dict[str, Any]) -> str:
@@ -247,7 +260,7 @@ def proxies(config: str | None, output: str, server: str | None) -> None:
 
     Example: meshregistry proxies --server http://127.0.0.1:8080
     """
-    document = ask(server or _admin_of(config), "proxies")
+    document = ask(server or admin_of(config), "proxies")
     nothing = dict.fromkeys(("type", "state", "sent", "acknowledged", "error"))
     columns = (
         *("NODE", "ROLE", "VERSION", "PEER", "PROTOCOL"),
@@ -270,17 +283,6 @@ def proxies(config: str | None, output: str, server: str | None) -> None:
         for kind in one["types"] or [nothing]
     )
     emit(document, output, columns, rows)
-
-
-def _admin_of(config: str | None) -> str:
-    address = load(config).server.admin
-    if address is None or address.endswith(":0"):
-        raise ConfigError(
-            "the settings do not fix the address of the running server's admin listener",
-            field="server.admin",
-            remedy="name it with --server; the server's ready line tells it",
-        )
-    return address
 
 
 @click.command()

@@ -16,6 +16,7 @@ from meshregistry.pilot._reload import ReloadReport
 from meshregistry.pilot._rule_book import RuleStatus
 from meshregistry.pilot._threaded import ThreadedPilot
 from meshregistry.pilot._wiring import check_settings
+from meshregistry.pilot._writing import check_decision, decision_writer
 
 __all__ = [
     "CatalogChanges",
@@ -25,10 +26,12 @@ __all__ = [
     "RuleStatus",
     "ThreadedPilot",
     "catalog_document",
+    "check_decision",
     "check_documents",
     "check_settings",
     "check_together",
     "check_warnings",
+    "decision_writer",
     "endpoints_document",
     "explain_document",
     "plugins_document",

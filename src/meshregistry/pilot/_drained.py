@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from meshregistry.model import Catalog, Endpoint
+    from meshregistry.model import Catalog, Endpoint, Health
     from meshregistry.pilot._peers import PeerAnswer, Peers
     from meshregistry.pilot._waiting import Waiting
     from meshregistry.server import Holders, Hub
@@ -45,10 +45,10 @@ class Drained:
         return f"{self.endpoint} is drained: {proxies} let go of it; {others}"
 
 
-def is_served(catalog: Catalog, endpoint: Endpoint) -> tuple[str, ...]:
-    """The services whose proxies are led to an endpoint by a catalog, sorted."""
+def served(catalog: Catalog, endpoint: Endpoint) -> tuple[tuple[str, Health], ...]:
+    """The services whose proxies are led to an endpoint by a catalog, and its health there."""
     return tuple(
-        str(entry.key)
+        (str(entry.key), one.health)
         for entry in catalog.at_address(endpoint.address)
         for one in entry.endpoints
         if one.is_sent
@@ -58,13 +58,17 @@ def is_served(catalog: Catalog, endpoint: Endpoint) -> tuple[str, ...]:
 
 
 def drained_document(
-    endpoint: Endpoint, services: Sequence[str], proxies: Sequence[str], peers: Sequence[PeerAnswer]
+    endpoint: Endpoint,
+    services: Mapping[str, Health],
+    proxies: Sequence[str],
+    peers: Sequence[PeerAnswer],
 ) -> dict[str, Any]:
     """How far an endpoint is drained at this moment, as ``/debug/drained`` shows it."""
     return {
         "endpoint": str(endpoint),
         "is_drained": not (services or proxies or any(not one.is_drained for one in peers)),
         "services": list(services),
+        "health": sorted({str(health) for health in services.values()}),
         "proxies": list(proxies),
         "peers": [
             {
@@ -98,7 +102,7 @@ class DrainWait:
         hub: Hub,
         holders: Holders,
         waiting: Waiting,
-        services: Callable[[], tuple[str, ...]],
+        services: Callable[[], Mapping[str, Health]],
         news: Callable[[], Awaitable[bool]],
         peers: Peers,
     ) -> None:

@@ -17,7 +17,7 @@ from meshregistry.model import Node, Proxy, SourceId
 from meshregistry.pilot._changes import CatalogChanges
 from meshregistry.pilot._decisions import decision_metrics, tell_decisions
 from meshregistry.pilot._documents import about, difference_document, explain_document
-from meshregistry.pilot._drained import is_served
+from meshregistry.pilot._drained import served
 from meshregistry.pilot._identity import identity_document, naming_steps, transforms
 from meshregistry.pilot._publisher import Publisher
 from meshregistry.pilot._reload import ReloadReport, compare, in_force
@@ -36,7 +36,15 @@ if TYPE_CHECKING:
     from meshregistry.aggregate import PartId, SourceStatus
     from meshregistry.errors import PilotFailed, RegistryError
     from meshregistry.loader import Plugins
-    from meshregistry.model import Catalog, CatalogEntry, Endpoint, MergePolicy, Metric, ServiceKey
+    from meshregistry.model import (
+        Catalog,
+        CatalogEntry,
+        Endpoint,
+        Health,
+        MergePolicy,
+        Metric,
+        ServiceKey,
+    )
     from meshregistry.pilot._drained import Drained
     from meshregistry.pilot._rule_book import RuleStatus
     from meshregistry.pilot._serving import Serving
@@ -318,11 +326,12 @@ class Pilot:
         await supervisor.drained()
         return await self._served().drain_wait(endpoint, self._waiting, self._news).run(timeout)
 
-    def serving(self, endpoint: Endpoint) -> tuple[str, ...]:
-        """The services that lead to an endpoint: in the published catalog, or in the next."""
-        return tuple(
-            dict.fromkeys((*is_served(self.catalog, endpoint), *is_served(self.merged, endpoint)))
-        )
+    def serving(self, endpoint: Endpoint) -> dict[str, Health]:
+        """The services that lead to an endpoint, in the published catalog or in the next.
+
+        With the health that it has there, published.
+        """
+        return dict([*served(self.merged, endpoint), *served(self.catalog, endpoint)])
 
     def changes(self, since: Catalog | None = None) -> CatalogChanges:
         """Follow the catalog: ``async for diff in pilot.changes(since=catalog)``.

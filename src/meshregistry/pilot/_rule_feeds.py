@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from attrs import frozen
 
-from meshregistry.documents import structure
+from meshregistry.documents import MappingNode, structure
 from meshregistry.errors import ConfigError, PluginError, UnknownKindError
 from meshregistry.spi import RegistryContext, RuleSourceKind
 
@@ -97,6 +97,12 @@ def _feed(
     except (UnknownKindError, ConfigError) as error:
         faults.extend(error.faults)
         return None
+    if one.writable and kind.writer is None:
+        place = one.place.get("writable") if isinstance(one.place, MappingNode) else None
+        remedy = "take it out, or name another rule source"
+        faults.append(
+            (place or one.place).fault(f"the kind {kind.name} cannot be written to", remedy)
+        )
     if len(faults) > before:
         return None
     connect = None if registry is None else registry.connect

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from meshregistry.aggregate import SourceStatus
     from meshregistry.errors import PilotFailed
-    from meshregistry.model import Catalog, CatalogDiff, Endpoint, Metric
+    from meshregistry.model import Catalog, CatalogDiff, Endpoint, Health, Metric
     from meshregistry.pilot._drained import Drained
     from meshregistry.pilot._pilot import Pilot
     from meshregistry.pilot._reload import ReloadReport
@@ -141,8 +141,8 @@ class ThreadedPilot:
         """Wait until no proxy is led to an endpoint; see `Pilot.drained`."""
         return self._run(self._pilot.drained(endpoint, timeout))
 
-    def serving(self, endpoint: Endpoint) -> tuple[str, ...]:
-        """The services that lead to an endpoint."""
+    def serving(self, endpoint: Endpoint) -> dict[str, Health]:
+        """The services that lead to an endpoint, and the health that it has there."""
         return self._call(partial(self._pilot.serving, endpoint))
 
     def changes(self, since: Catalog | None = None) -> Iterator[CatalogDiff]:

@@ -4,6 +4,7 @@ from meshregistry.registries._file import FileRegistry, document_faults, service
 from meshregistry.registries._file_follow import Round
 from meshregistry.registries._file_loop import FileConfig
 from meshregistry.registries._memory import Memories, MemoryConfig, MemoryRegistry
+from meshregistry.registries._rule_file_writer import RuleFileWriter
 from meshregistry.registries._rule_files import RuleFiles, rule_documents
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "MemoryConfig",
     "MemoryRegistry",
     "Round",
+    "RuleFileWriter",
     "RuleFiles",
     "document_faults",
     "rule_documents",

@@ -68,11 +68,14 @@ class RuleCore:
         kind: the kind of rule source.
         id: names it; default: `source`, else the kind.
         source: the source whose configuration (and client) it uses.
+        writable: whether commands write operators' decisions into it; null: if no other one
+            says true, and its kind can.
     """
 
     kind: str = field(validator=_is_name)
     id: str | None = None
     source: str | None = None
+    writable: bool | None = None
 
 
 @frozen(kw_only=True)
@@ -134,7 +137,13 @@ def rule(node: AnyNode, faults: list[ConfigError]) -> RuleSettings | None:
     if core is None:
         return None
     name = core.id or core.source or core.kind
-    return RuleSettings(kind=core.kind, id=name, source=core.source, **_rest(node, RULE_KEYS))
+    return RuleSettings(
+        kind=core.kind,
+        id=name,
+        source=core.source,
+        writable=core.writable,
+        **_rest(node, RULE_KEYS),
+    )
 
 
 def _rest(mapping: MappingNode, keys: Iterable[str]) -> dict[str, Any]:

@@ -37,6 +37,7 @@ from meshregistry.spi._rules import (
     RuleSource,
     RuleSourceKind,
 )
+from meshregistry.spi._writing import OutgoingDocument, RuleWriter, safe_name
 
 __all__ = [
     "CORE_KEYS",
@@ -50,6 +51,7 @@ __all__ = [
     "Lease",
     "MergePolicy",
     "OpenRegistry",
+    "OutgoingDocument",
     "Path",
     "Peer",
     "PollingRegistry",
@@ -66,6 +68,7 @@ __all__ = [
     "RuleSource",
     "RuleSourceKind",
     "RuleUnit",
+    "RuleWriter",
     "Seconds",
     "Secret",
     "Sink",
@@ -74,4 +77,5 @@ __all__ = [
     "Verdict",
     "hookimpl",
     "hookspecs",
+    "safe_name",
 ]

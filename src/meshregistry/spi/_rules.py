@@ -16,6 +16,7 @@ from attrs.validators import instance_of, is_callable, matches_re, optional
 
 from meshregistry.errors import ConfigError
 from meshregistry.spi._registry import RegistryContext
+from meshregistry.spi._writing import RuleWriter
 
 if TYPE_CHECKING:
     from meshregistry.documents import RuleUnit
@@ -100,6 +101,8 @@ class RuleSourceKind:
             context's client is then made by that kind's `connect`, if it has one.
         check: ``check(config, base_path)`` gives every fault of what the configuration
             points to on this machine, without any backend.
+        writer: ``writer(config, context) -> RuleWriter`` for backends that operators'
+            decisions can be written to; None: it is only read. No I/O.
     """
 
     name: str = field(validator=matches_re(r"[a-z][a-z0-9-]*"))
@@ -110,7 +113,10 @@ class RuleSourceKind:
     check: Callable[[Any, Path], Iterable[ConfigError]] | None = field(
         default=None, validator=optional(is_callable())
     )
+    writer: Callable[[Any, RuleContext], RuleWriter] | None = field(
+        default=None, validator=optional(is_callable())
+    )
 
 
-RULE_KEYS: Sequence[str] = ("kind", "id", "source", "enabled", "required")
+RULE_KEYS: Sequence[str] = ("kind", "id", "source", "enabled", "required", "writable")
 """Keys of a rule source that belong to the core; a config class must not have such a field."""

@@ -16,7 +16,7 @@ from meshregistry_consul._config import (
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
-    from meshregistry.spi import Registry, RegistryContext, RuleContext, RuleSource
+    from meshregistry.spi import Registry, RegistryContext, RuleContext, RuleSource, RuleWriter
     from meshregistry_consul._client import ConsulClient
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "meshregistry_register_rule_sources",
     "open_registry",
     "open_rules",
+    "open_writer",
 ]
 
 
@@ -68,6 +69,15 @@ def open_rules(config: ConsulRulesConfig, context: RuleContext) -> RuleSource:
     return ConsulRules(config, context)
 
 
+def open_writer(config: ConsulRulesConfig, context: RuleContext) -> RuleWriter:
+    """What writes documents into the store."""
+    from meshregistry_consul._writer import (  # noqa: PLC0415 - the library loads late
+        ConsulRuleWriter,
+    )
+
+    return ConsulRuleWriter(config, context)
+
+
 @hookimpl
 def meshregistry_register_rule_sources() -> RuleSourceKind:
     """Offer the kind of rule source to every Pilot."""
@@ -77,4 +87,5 @@ def meshregistry_register_rule_sources() -> RuleSourceKind:
         open=open_rules,
         registry="consul",
         summary="routing documents in Consul's key-value store",
+        writer=open_writer,
     )

@@ -6,7 +6,7 @@ import hashlib
 import json
 import ssl
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import aiohttp
 import consul  # type: ignore[import-untyped]
@@ -73,6 +73,26 @@ class _Transport(consul.aio.HTTPClient):  # type: ignore[misc]  # py-consul is n
         consul.base.HTTPClient.__init__(self, shown, port, scheme)
         self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls, limit=limit))
 
+    async def send(
+        self,
+        method: str,
+        path: str,
+        parameters: list[tuple[str, str]],
+        *,
+        headers: dict[str, str],
+        timeout: float,
+        body: bytes,
+    ) -> Response:
+        """One request of any method."""
+        return await self._request(
+            lambda response: response,
+            method,
+            self.uri(path, parameters),
+            headers=headers,
+            data=body or None,
+            connections_timeout=timeout,
+        )
+
 
 class ConsulClient:
     """One client for the life of a source; an async context manager.
@@ -131,8 +151,39 @@ class ConsulClient:
             wait = spread_wait(wait, self._context.random)
             parameters += cursor.parameters(wait)
             timeout = longest_answer(wait, timeout)
+        response, token = await self._sent("GET", path, parameters, timeout)
+        return self._answer(response, path, has_token=bool(token), may_lack=is_recursive)
+
+    async def change(
+        self, method: Literal["PUT", "DELETE"], path: str, *, dc: str = "", body: bytes = b""
+    ) -> Any:
+        """Write or delete a key, and give the JSON of the answer.
+
+        Raises:
+            RegistryAuthError: if the token is refused.
+            RegistryUnavailable: if nobody answers.
+            RegistryProtocolError: if the request is not understood.
+        """
+        parameters = self._parameters(dc, "", is_read=False)
+        response, token = await self._sent(
+            method, path, parameters, self._config.timeout, body=body
+        )
+        return self._answer(response, path, has_token=bool(token), may_lack=False).body
+
+    async def _sent(
+        self,
+        method: str,
+        path: str,
+        parameters: list[tuple[str, str]],
+        timeout: float,
+        *,
+        body: bytes = b"",
+    ) -> tuple[Response, str]:
+        """The answer, after another try where one helps; and the token that was used."""
         token = await self._token()
-        response = await self._send(path, parameters, token, timeout)
+        response = await self._send(
+            method, path, parameters, token=token, timeout=timeout, body=body
+        )
         for _ in range(_RETRIES):
             if response.code in _AUTH and (newer := await self._token()) != token:
                 # The file has a new token since: try that before giving up.
@@ -141,23 +192,28 @@ class ConsulClient:
                 await self._context.clock.sleep(self._context.random.uniform(0.5, 1.5))
             else:
                 break
-            response = await self._send(path, parameters, token, timeout)
-        return self._answer(response, path, has_token=bool(token), may_lack=is_recursive)
+            response = await self._send(
+                method, path, parameters, token=token, timeout=timeout, body=body
+            )
+        return response, token
 
     async def _send(
-        self, path: str, parameters: list[tuple[str, str]], token: str, timeout: float
+        self,
+        method: str,
+        path: str,
+        parameters: list[tuple[str, str]],
+        *,
+        token: str,
+        timeout: float,
+        body: bytes,
     ) -> Response:
         headers = {"User-Agent": self._context.user_agent}
         if token:
             headers["X-Consul-Token"] = token
         async with self._mapped_errors():
             transport = self._transport = self._transport or self._connect()
-            return await transport.get(
-                lambda response: response,
-                path,
-                params=parameters,
-                headers=headers,
-                connections_timeout=timeout,
+            return await transport.send(
+                method, path, parameters, headers=headers, timeout=timeout, body=body
             )
 
     def _connect(self) -> _Transport:
@@ -180,7 +236,7 @@ class ConsulClient:
             tls.load_cert_chain(base / config.cert_file, key_file)
         return tls
 
-    def _parameters(self, dc: str, filter_: str) -> list[tuple[str, str]]:
+    def _parameters(self, dc: str, filter_: str, *, is_read: bool = True) -> list[tuple[str, str]]:
         config = self._config
         parameters = [
             (name, value)
@@ -192,7 +248,7 @@ class ConsulClient:
             )
             if value
         ]
-        if config.consistency != "default":
+        if is_read and config.consistency != "default":
             parameters.append((config.consistency, ""))
         return parameters
 

@@ -13,7 +13,14 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
-    from meshregistry.spi import Registrar, Registry, RegistryContext, RuleContext, RuleSource
+    from meshregistry.spi import (
+        Registrar,
+        Registry,
+        RegistryContext,
+        RuleContext,
+        RuleSource,
+        RuleWriter,
+    )
     from meshregistry_etcd._client import EtcdClient
 
 
@@ -91,6 +98,15 @@ def open_rules(config: EtcdRulesConfig, context: RuleContext) -> RuleSource:
     return EtcdRules(config, context)
 
 
+def open_writer(config: EtcdRulesConfig, context: RuleContext) -> RuleWriter:
+    """What writes documents under the prefix."""
+    from meshregistry_etcd._writer import (  # noqa: PLC0415 - heavy, so only when used
+        EtcdRuleWriter,
+    )
+
+    return EtcdRuleWriter(config, context)
+
+
 @hookimpl
 def meshregistry_register_rule_sources() -> RuleSourceKind:
     """Offer the kind of rule source to every Pilot."""
@@ -100,4 +116,5 @@ def meshregistry_register_rule_sources() -> RuleSourceKind:
         open=open_rules,
         registry="etcd",
         summary="routing documents under a prefix of etcd",
+        writer=open_writer,
     )
