@@ -183,6 +183,24 @@ class TestData:
 
         run_async(main())
 
+    def test_a_source_may_bring_its_own_identity(self, run_async, make_settings, record):
+        """It is the source that has changed; two of its records may become one service."""
+
+        async def main():
+            async with Pilot(make_settings(ONE), serve=False) as pilot:
+                pilot.memory("one").upsert(record("a-v1.shop", "10.0.0.1:80"))
+                pilot.memory("one").upsert(record("a-v2.shop", "10.0.0.2:80"))
+                await pilot.published()
+                own = [{"pattern": "{name}-{version}.shop", "host": "{name}.shop"}]
+                report = await pilot.reload(make_settings({**ONE, "identity": own}))
+                assert ("sources.one",) == report.applied
+                await pilot.published()
+                assert 2 == len(pilot.catalog.endpoints("a.shop"))
+                (entry,) = pilot.catalog.find("a.shop")
+                assert ("one",) == entry.sources
+
+        run_async(main())
+
     def test_a_policy_that_names_no_source_changes_nothing(self, run_async, make_settings, record):
         """All or nothing: the former policy stays in force."""
 

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 def transforms(plugins: Plugins, settings: Settings) -> tuple[RecordTransform, ...]:
     """What changes records before the merge: those of plugins, and the settings' identity."""
-    found = (*plugins.transforms(), identity_transform(settings.identities()))
+    identity = settings.identities()
+    found = list(plugins.transforms())
+    if identity.aliases or identity.templates:
+        found.append(identity_transform(identity))
     return tuple(sorted(found, key=lambda one: (one.order, one.name)))
 
 
