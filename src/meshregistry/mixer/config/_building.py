@@ -157,7 +157,7 @@ class _Build:
             plan
             for listed, is_request in ((spec.request_headers, True), (spec.response_headers, False))
             for one in listed
-            if (plan := self.header(one, match, manifest, is_request=is_request)) is not None
+            if (plan := self.header(spec, one, match, manifest, is_request)) is not None
         ]
         return _Rule(spec, match, actions, headers) if actions or headers else None
 
@@ -186,7 +186,12 @@ class _Build:
         return _Action(handler, builders, spec.name)
 
     def header(
-        self, spec: HeaderSpec, match: Compiled | None, manifest: Manifest, *, is_request: bool
+        self,
+        rule: RuleSpec,
+        spec: HeaderSpec,
+        match: Compiled | None,
+        manifest: Manifest,
+        is_request: bool,
     ) -> HeaderPlan | None:
         before = len(self.faults)
         quoted = ScalarNode(
@@ -204,6 +209,7 @@ class _Build:
             return None
         return HeaderPlan(
             match=match,
+            rule=str(rule.name),
             name=name,
             values=tuple(one for one in values if one is not None),
             operation=spec.operation,

@@ -69,6 +69,7 @@ class HeaderPlan:
 
     Attributes:
         match: the rule's condition; None: always.
+        rule: the rule's name, by which it finds what the rule's actions gave.
         name: gives the name of the header.
         values: give the values; one operation each.
         operation: what is done.
@@ -76,6 +77,7 @@ class HeaderPlan:
     """
 
     match: Compiled | None
+    rule: str
     name: Compiled
     values: tuple[Compiled, ...]
     operation: Operation

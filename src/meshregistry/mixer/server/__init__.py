@@ -1,0 +1,1 @@
+"""The server of Mixer: attributes in, handlers asked by rules, answers out."""

@@ -1,0 +1,362 @@
+"""One configuration at work."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from meshregistry.mixer import AttributeBag
+from meshregistry.mixer._directive import HeaderOperation, Operation
+from meshregistry.mixer.expressions import Reference
+from meshregistry.mixer.server._dispatch import DispatchFailed
+from meshregistry.mixer.spi import CheckAnswer, Code, QuotaAnswer, QuotaRequest, Status
+
+DENIED = CheckAnswer(status=Status(Code.PERMISSION_DENIED, "no"), valid_duration=5.0)
+FINE = CheckAnswer(valid_duration=9.0, valid_use_count=3)
+
+
+async def check(engine, attributes):
+    """One check from beginning to end."""
+    async with engine.request() as dispatcher:
+        return await dispatcher.check(await dispatcher.prepared(attributes))
+
+
+@pytest.fixture
+def checks(document, handler):
+    """Documents of checks: each handler with a rule, and the condition of the rule."""
+
+    def write(*pairs, namespace="istio-system", instance="compiledTemplate: checknothing"):
+        found = [document("instance", "i", instance, namespace)]
+        for name, match in pairs:
+            spec = f"match: '{match}'\nactions: [{{handler: {name}, instances: [i]}}]"
+            found += [handler(name, namespace), document("rule", name, spec, namespace)]
+        return found
+
+    return write
+
+
+class TestCheck:
+    """Who is asked, and what comes of it."""
+
+    def test_by_condition(self, run_async, bench, checks, tracked):
+        """A condition that has no value is not met."""
+
+        async def main():
+            documents = checks(
+                ("a", ""), ("b", 'request.path == "/b"'), ("c", "response.code == 1")
+            )
+            engine = await bench.start(*documents)
+            bench.answers["a", "check"] = FINE
+            outcome = await check(engine, tracked(request_path="/b"))
+            assert sorted(bench.asked("check")) == ["a", "b"]
+            assert (outcome.valid_duration, outcome.valid_use_count) == (9.0, 3)
+            assert engine.counts["match", "error"] == 1
+            await engine.close()
+
+        run_async(main())
+
+    def test_by_namespace(self, run_async, bench, checks, tracked):
+        """Of the called side; of the calling one if that side reports. The default is for all."""
+
+        async def main():
+            engine = await bench.start(*checks(("all", "")), *checks(("own", ""), namespace="shop"))
+            await check(engine, tracked(destination_namespace="shop", source_namespace="x"))
+            await check(engine, tracked(destination_namespace="other"))
+            await check(
+                engine,
+                tracked(context_reporter_kind="outbound", source_namespace="shop"),
+            )
+            assert bench.asked("check") == ["all", "own", "all", "all", "own"]
+            await engine.close()
+
+        run_async(main())
+
+    def test_references(self, run_async, bench, checks, tracked):
+        """Everything that was read: for the namespace, in conditions and in instances."""
+
+        async def main():
+            documents = checks(
+                ("a", 'request.headers["x"] == "1"'),
+                instance="compiledTemplate: listentry\nparams: {value: source.ip}",
+            )
+            engine = await bench.start(*documents)
+            attributes = tracked(request_headers={"x": "1"}, source_ip=b"\1\2\3\4")
+            outcome = await check(engine, attributes)
+            assert bench.given("check")[0].value == b"\1\2\3\4"
+            assert set(outcome.references) == {
+                Reference("context.reporter.kind", None, False),
+                Reference("destination.namespace", None, False),
+                Reference("request.headers", "x", True),
+                Reference("source.ip", None, True),
+            }
+            await engine.close()
+
+        run_async(main())
+
+    def test_handlers_run_side_by_side(self, run_async, bench, checks, tracked):
+        """Each waits for the other here."""
+
+        async def main():
+            engine = await bench.start(*checks(("a", ""), ("b", "")))
+            barrier = asyncio.Barrier(2)
+            bench.answers["a", "check"] = lambda _: _met(barrier)
+            bench.answers["b", "check"] = lambda _: _met(barrier)
+            assert (await check(engine, tracked())).status.is_ok
+            await engine.close()
+
+        run_async(main())
+
+    def test_a_failure_is_one_unless_somebody_denies(self, run_async, bench, checks, tracked):
+        """A denial is sure, whoever else failed; without one nobody knows."""
+
+        async def main():
+            engine = await bench.start(*checks(("a", ""), ("b", "")))
+            bench.answers["a", "check"] = ValueError("broken")
+            with pytest.raises(DispatchFailed, match=r"a\.istio-system:ValueError: broken"):
+                await check(engine, tracked())
+            bench.answers["b", "check"] = DENIED
+            outcome = await check(engine, tracked())
+            assert outcome.status == Status(Code.PERMISSION_DENIED, "b.istio-system:no")
+            assert engine.counts["error", "a.istio-system"] == 2
+            await engine.close()
+
+        run_async(main())
+
+    def test_a_late_handler_fails(self, run_async, bench, checks, tracked):
+        """After the deadline of one call."""
+
+        async def main():
+            engine = await bench.start(*checks(("a", ""), ("b", "")), deadline=0.05)
+            bench.answers["a", "check"] = lambda _: asyncio.Event().wait()
+            bench.answers["b", "check"] = FINE
+            with pytest.raises(DispatchFailed, match=r"no answer within 0\.05 s"):
+                await check(engine, tracked())
+            await engine.close()
+
+        run_async(main())
+
+    def test_an_instance_without_a_value_fails(self, run_async, bench, checks, tracked):
+        """Who leaves an attribute out does not get around a check."""
+
+        async def main():
+            documents = checks(
+                ("a", ""), instance="compiledTemplate: listentry\nparams: {value: source.ip}"
+            )
+            engine = await bench.start(*documents)
+            with pytest.raises(DispatchFailed, match=r"value: lookup failed: 'source\.ip'"):
+                await check(engine, tracked())
+            await engine.close()
+
+        run_async(main())
+
+    def test_a_handler_that_cannot_be_opened_fails_its_checks(
+        self, run_async, bench, checks, tracked
+    ):
+        """And no other's."""
+
+        async def main():
+            bench.answers["a", "start"] = OSError("no file")
+            engine = await bench.start(*checks(("a", 'request.path == "/a"'), ("b", "")))
+            with pytest.raises(DispatchFailed, match="could not be opened: OSError: no file"):
+                await check(engine, tracked(request_path="/a"))
+            assert (await check(engine, tracked(request_path="/b"))).status.is_ok
+            await engine.close()
+
+        run_async(main())
+
+
+async def _met(barrier):
+    await barrier.wait()
+    return FINE
+
+
+class TestHeaders:
+    """Operations of rules that match, if the request may go on."""
+
+    def test_operations(self, run_async, bench, document, handler, tracked):
+        """With values of attributes and of what a check gave; empty and absent ones give none."""
+
+        async def main():
+            rule = """
+            match: request.path == "/"
+            actions: [{handler: a, instances: [s], name: x}]
+            requestHeaderOperations:
+            - {name: X-Word, values: [x.output.value, request.method, '""', request.host]}
+            - {name: cookie, operation: REMOVE}
+            responseHeaderOperations:
+            - {name: via, values: ['"me"'], operation: APPEND}
+            """
+            spec = "compiledTemplate: says\nparams: {word: request.path}"
+            engine = await bench.start(
+                handler("a"), document("instance", "s", spec), document("rule", "r", rule)
+            )
+            bench.answers["a", "check"] = lambda one: CheckAnswer(output={"value": one.word + "!"})
+            outcome = await check(engine, tracked(request_path="/", request_method="GET"))
+            assert outcome.directive.request_headers == (
+                HeaderOperation("x-word", "/!"),
+                HeaderOperation("x-word", "GET"),
+                HeaderOperation("cookie", "", Operation.REMOVE),
+            )
+            assert outcome.directive.response_headers == (
+                HeaderOperation("via", "me", Operation.APPEND),
+            )
+            other = await check(engine, tracked(request_path="/other", request_method="GET"))
+            assert other.directive.request_headers == ()
+            bench.answers["a", "check"] = DENIED
+            denied = await check(engine, tracked(request_path="/", request_method="GET"))
+            assert denied.directive.request_headers == ()
+            await engine.close()
+
+        run_async(main())
+
+
+class TestGenerators:
+    """Attributes that handlers find out."""
+
+    def test_what_is_found_is_an_attribute(self, run_async, bench, document, handler, tracked):
+        """Unless the request says it; reading it leaves no reference, its inputs do."""
+
+        async def main():
+            spec = """
+            compiledTemplate: kubernetes
+            params: {source_uid: source.uid | ""}
+            attributeBindings:
+              source.name: $out.source_pod_name
+              source.namespace: $out.source_namespace
+              source.owner: $out.source_owner
+            """
+            value = "compiledTemplate: listentry\nparams: {value: source.name}"
+            engine = await bench.start(
+                handler("g"),
+                handler("a"),
+                document("instance", "k", spec),
+                document("instance", "v", value),
+                document("rule", "g", "actions: [{handler: g, instances: [k]}]"),
+                document("rule", "a", "actions: [{handler: a, instances: [v]}]"),
+            )
+            bench.answers["g", "generate"] = {"source_pod_name": "pod", "source_namespace": "ns"}
+            outcome = await check(engine, tracked(source_uid="u"))
+            assert bench.given("check")[0].value == "pod"
+            names = {one.name for one in outcome.references}
+            assert "source.uid" in names
+            assert "source.name" not in names
+            await check(engine, tracked(source_uid="u", source_name="said"))
+            assert bench.given("check")[1].value == "said"
+            bench.answers["g", "generate"] = ValueError("gone")
+            with pytest.raises(DispatchFailed, match=r"g\.istio-system:ValueError: gone"):
+                await check(engine, tracked())
+            await engine.close()
+
+        run_async(main())
+
+
+class TestQuota:
+    """Shares of something limited."""
+
+    def _documents(self, document, handler, match="", *names):
+        found = []
+        for name in names or ("a",):
+            spec = f"match: '{match}'\nactions: [{{handler: {name}, instances: [RequestCount]}}]"
+            found += [handler(name), document("rule", name, spec)]
+        spec = "compiledTemplate: quota\nparams: {dimensions: {path: request.path}}"
+        return [*found, document("instance", "RequestCount", spec)]
+
+    def ask(self, bench, tracked, name="requestcount", amount=5):
+        """One request for a quota."""
+
+        async def main():
+            async with bench.engine.request() as dispatcher:
+                request = QuotaRequest(amount=amount, deduplication_id="d")
+                return await dispatcher.quota(tracked(request_path="/"), name, request)
+
+        return main()
+
+    def test_by_short_name(self, run_async, bench, document, handler, tracked):
+        """Without regard to case; the handler sees dimensions, amount and id."""
+
+        async def main():
+            engine = await bench.start(*self._documents(document, handler))
+            bench.answers["a", "quota"] = QuotaAnswer(amount=2, valid_duration=1.0)
+            outcome = await self.ask(bench, tracked)
+            assert outcome.answer == QuotaAnswer(amount=2, valid_duration=1.0)
+            assert bench.given("quota")[0].dimensions == {"path": "/"}
+            assert bench.requests == [QuotaRequest(amount=5, deduplication_id="d")]
+            assert Reference("request.path", None, True) in outcome.references
+            await engine.close()
+
+        run_async(main())
+
+    def test_what_no_rule_knows_is_granted(self, run_async, bench, document, handler, tracked):
+        """Another name, or a condition that is not met: all of it, for a minute."""
+
+        async def main():
+            engine = await bench.start(*self._documents(document, handler, 'request.path == "/x"'))
+            granted = QuotaAnswer(amount=5, valid_duration=60.0)
+            assert (await self.ask(bench, tracked)).answer == granted
+            assert (await self.ask(bench, tracked, name="other")).answer == granted
+            assert bench.asked("quota") == []
+            await engine.close()
+
+        run_async(main())
+
+    def test_the_first_that_answers(self, run_async, bench, document, handler, tracked):
+        """No other is asked then, since asking takes."""
+
+        async def main():
+            engine = await bench.start(*self._documents(document, handler, "", "a", "b", "c"))
+            bench.answers["b", "quota"] = QuotaAnswer(amount=1, valid_duration=2.0)
+            assert (await self.ask(bench, tracked)).answer.amount == 1
+            assert bench.asked("quota") == ["a", "b"]
+            await engine.close()
+
+        run_async(main())
+
+    def test_nobody_grants(self, run_async, bench, document, handler, tracked):
+        """An answer of zero is a denial; a failure says so."""
+
+        async def main():
+            engine = await bench.start(*self._documents(document, handler))
+            assert (await self.ask(bench, tracked)).answer == QuotaAnswer()
+            bench.answers["a", "quota"] = OSError("gone")
+            status = Status(Code.INTERNAL, "a.istio-system:OSError: gone")
+            assert (await self.ask(bench, tracked)).answer == QuotaAnswer(status=status)
+            await engine.close()
+
+        run_async(main())
+
+
+class TestReport:
+    """What happened is told once for all."""
+
+    def test_one_call_for_a_whole_request(self, run_async, bench, document, handler):
+        """Each handler gets all its instances; what fails is told, and harms no other."""
+
+        async def main():
+            metric = "compiledTemplate: metric\nparams: {value: response.code}"
+            engine = await bench.start(
+                handler("a"),
+                handler("b"),
+                document("instance", "m", metric),
+                document("rule", "a", "actions: [{handler: a, instances: [m]}]"),
+                document(
+                    "rule", "b", "match: response.code > 1\nactions: [{handler: b, instances: [m]}]"
+                ),
+            )
+            bench.answers["b", "report"] = OSError("gone")
+            bags = [AttributeBag({"response.code": code}) for code in (1, 2)]
+            async with engine.request() as dispatcher:
+                failures = await dispatcher.report([*bags, AttributeBag({})])
+            told = {
+                name: [one.value for one in given]
+                for name, what, given in bench.calls
+                if what == "report"
+            }
+            assert told == {"a": [1, 2], "b": [2]}
+            assert [f"{one.handler} {one.reason}" for one in failures] == [
+                "a.istio-system m.instance.istio-system: value: lookup failed: 'response.code'",
+                "b.istio-system OSError: gone",
+            ]
+            await engine.close()
+
+        run_async(main())

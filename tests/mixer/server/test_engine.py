@@ -1,0 +1,120 @@
+"""Configurations are exchanged without losing a request."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from meshregistry.mixer.spi import CheckAnswer
+
+INSTANCE = "compiledTemplate: checknothing"
+
+
+@pytest.fixture
+def documents(document, handler):
+    """A handler that is asked by every check, with a word in its parameters."""
+
+    def write(name="a", word=""):
+        return (
+            handler(name, word=word),
+            document("instance", "i", INSTANCE),
+            document("rule", "r", f"actions: [{{handler: {name}, instances: [i]}}]"),
+        )
+
+    return write
+
+
+class TestSwap:
+    """From one configuration to the next."""
+
+    def test_what_did_not_change_goes_on_running(self, run_async, bench, documents, tracked):
+        """An equal handler is not opened again; another word is another handler."""
+
+        async def main():
+            engine = await bench.start(*documents())
+            await engine.swap(bench.snapshot(*documents()))
+            assert bench.asked("start") == ["a"]
+            await engine.swap(bench.snapshot(*documents(word="other")))
+            assert bench.asked("start") == ["a", "a"]
+            await engine.close()
+            assert bench.asked("close") == ["a", "a"]
+            assert engine.handlers == ()
+
+        run_async(main())
+
+    def test_a_request_keeps_its_configuration(self, run_async, bench, documents, tracked):
+        """The former handler is closed after its last call, and gets no new one."""
+
+        async def main():
+            engine = await bench.start(*documents("a"))
+            arrived, go_on = asyncio.Event(), asyncio.Event()
+
+            async def wait(_):
+                arrived.set()
+                await go_on.wait()
+                return CheckAnswer(valid_duration=1.0)
+
+            bench.answers["a", "check"] = wait
+
+            async def check():
+                async with engine.request() as dispatcher:
+                    return await dispatcher.check(tracked())
+
+            first = asyncio.create_task(check())
+            await arrived.wait()
+            await engine.swap(bench.snapshot(*documents("b")))
+            await check()
+            assert bench.asked("check") == ["a", "b"]
+            assert bench.asked("close") == []
+            go_on.set()
+            assert (await first).valid_duration == 1.0
+            async with asyncio.timeout(5):
+                while bench.asked("close") != ["a"]:  # noqa: ASYNC110 - the task is not ours to wait for
+                    await asyncio.sleep(0)
+            await engine.close()
+            assert bench.asked("close") == ["a", "b"]
+
+        run_async(main())
+
+    def test_without_a_configuration_requests_wait(self, run_async, bench, documents):
+        """Or are told to."""
+
+        async def main():
+            engine = await bench.start(*documents())
+            await engine.ready()
+            await engine.close()
+            with pytest.raises(RuntimeError, match="there is no configuration yet"):
+                async with engine.request():
+                    pass
+
+        run_async(main())
+
+    def test_a_handler_that_fails_to_close_is_closed_all_the_same(
+        self, run_async, bench, documents
+    ):
+        """And nothing of it is left."""
+
+        async def main():
+            bench.answers["a", "close"] = ValueError("x")
+            engine = await bench.start(*documents())
+            await engine.close()
+            assert engine.handlers == ()
+
+        run_async(main())
+
+    def test_what_could_not_be_opened_is_tried_again(self, run_async, bench, documents):
+        """With the next configuration, although it is equal."""
+
+        async def main():
+            bench.answers["a", "start"] = ValueError("x")
+            engine = await bench.start(*documents())
+            assert [one.fault for one in engine.handlers] == ["ValueError: x"]
+            bench.answers.clear()
+            await engine.swap(bench.snapshot(*documents()))
+            async with asyncio.timeout(5):
+                while [one.fault for one in engine.handlers] != [""]:  # noqa: ASYNC110 - as above
+                    await asyncio.sleep(0)
+            await engine.close()
+
+        run_async(main())
