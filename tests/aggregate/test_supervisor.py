@@ -8,6 +8,7 @@ import threading
 import pytest
 from attrs import evolve
 
+from meshregistry.aggregate import Kept
 from meshregistry.errors import RegistryUnavailable
 from meshregistry.model import Health, MergePolicy, ServiceRecord
 from meshregistry.spi import Condition, PollingRegistry
@@ -571,3 +572,56 @@ def test_an_adjustment_merges_only_what_it_concerns(run_async, kit):
             assert (endpoint.address, endpoint.health) == ("10.0.0.2", Health.DRAINING)
 
     run_async(main())
+
+
+class TestRestored:
+    """A supervisor that begins with a snapshot."""
+
+    def test_the_gate_no_longer_insists_on_the_source(self, run_async, kit):
+        """But gives it the time to answer that those get which are not required."""
+        one = kit.Scripted("a", kit.wait, sync_timeout=5.0)
+
+        async def main():
+            watched = kit.Watched(one)
+            watched.supervisor.archive.restore(one.source.id, {"": Kept((CART,), 0.0)})
+            async with watched.supervisor:
+                await watched.clock.advance(4.0)
+                assert not watched.supervisor.is_open
+                await watched.clock.advance(2.0)
+                assert watched.supervisor.is_open
+                assert watched.hosts == ["cart.shop"]
+                assert watched.told == [("a", "STALE")]
+                assert watched.supervisor.unsynced() == ("a",)
+                one.sink.replace([PAY])
+                await watched.rest()
+                assert watched.told[-1] == ("a", "SYNCED")
+                assert watched.hosts == ["pay.shop"]
+
+        run_async(main())
+
+    def test_a_source_without_snapshot_is_still_insisted_on(self, run_async, kit):
+        """One snapshot says nothing of the others."""
+        one, two = kit.Scripted("a", kit.wait), kit.Scripted("b", kit.wait)
+
+        async def main():
+            watched = kit.Watched(one, two)
+            watched.supervisor.archive.restore(one.source.id, {"": Kept((CART,), 0.0)})
+            async with watched.supervisor:
+                await watched.clock.advance(1000.0)
+                assert not watched.supervisor.is_open
+
+        run_async(main())
+
+    @pytest.mark.parametrize("words", [{"is_shadow": True}, {"sync_timeout": 0.0}])
+    def test_one_that_nobody_waits_for_opens_no_gate(self, run_async, kit, words):
+        """Those after it are still to be waited for."""
+        one, two = kit.Scripted("a", kit.wait, **words), kit.Scripted("b", kit.wait)
+
+        async def main():
+            watched = kit.Watched(one, two)
+            watched.supervisor.archive.restore(one.source.id, {"": Kept((CART,), 0.0)})
+            async with watched.supervisor:
+                await watched.clock.advance(1000.0)
+                assert not watched.supervisor.is_open
+
+        run_async(main())

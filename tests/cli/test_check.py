@@ -83,9 +83,8 @@ class TestSchema:
     def test_is_that_of_the_settings(self, run):
         """No settings are needed."""
         schema = json.loads(run("check", "--schema").out)
-        assert {"sources", "rules", "identity", "merge", "mesh", "server", "sync_timeout"} == set(
-            schema["properties"]
-        )
+        names = {"sources", "rules", "identity", "merge", "mesh", "server", "sync_timeout"}
+        assert {*names, "snapshot"} == set(schema["properties"])
 
 
 class TestRouting:

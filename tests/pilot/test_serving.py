@@ -132,7 +132,9 @@ class TestFollowing:
                 assert 200 == (await get(pilot, "/healthz"))[0]
                 pilot.memory("mine").replace([record("a.b", "10.0.0.1:80")])
                 await pilot.synced(timeout=5)
-                assert (200, {"status": "ok", "reasons": []}) == await get(pilot, "/readyz")
+                assert (200, {"status": "ok", "reasons": [], "remarks": []}) == await get(
+                    pilot, "/readyz"
+                )
                 async with following(pilot, make_proxy, "edge") as (proxy,):
                     await proxy.ask(CLUSTER)
                     await proxy.follow()

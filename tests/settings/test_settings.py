@@ -219,7 +219,7 @@ def test_a_rule_source_names_a_source_that_is_there():
         ),
         ("a: [", "mesh.yaml:2:1: not YAML: did not find expected node content"),
         ("a: 1\na: 2", "mesh.yaml:2:1: a: the key a is given twice, first in line 1"),
-        ("snapshot: x", "mesh.yaml:1:1: snapshot: unknown key"),
+        ("snapshots: x", "mesh.yaml:1:1: snapshots: unknown key"),
     ],
 )
 def test_a_file_that_is_no_settings_file(text, message):
@@ -325,6 +325,7 @@ def test_the_schema_describes_the_file():
         "mesh",
         "server",
         "sync_timeout",
+        "snapshot",
     }
     assert schema["additionalProperties"] is False
     assert properties["sources"]["items"]["required"] == ["id", "kind"]
@@ -373,4 +374,37 @@ def test_a_wrong_guard_has_its_place(text, reason):
     """As every other mistake."""
     (message,) = messages(f"sources: [{{id: a, kind: memory, {text}}}]")
     assert message.startswith("mesh.yaml:1:")
+    assert reason in message
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("sources: []", None),
+        ("snapshot: null", None),
+        ("snapshot: kept/", ("/base/kept", 86400.0, 10.0)),
+        ("snapshot: /kept", ("/kept", 86400.0, 10.0)),
+        (
+            "snapshot: {path: kept, max_age: null, interval: 1s}",
+            ("/base/kept", None, 1.0),
+        ),
+    ],
+)
+def test_a_snapshot_is_a_folder_or_a_mapping(text, expected):
+    """Relative to the settings' own folder."""
+    found = parse(text).snapshot
+    assert expected == (found and (str(found.path), found.max_age, found.interval))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("snapshot: [a]", "snapshot: must be a mapping"),
+        ("snapshot: {max_age: 1h}", "snapshot.path"),
+        ("snapshot: {path: a, interval: 0s}", "snapshot.interval: "),
+    ],
+)
+def test_a_wrong_snapshot_has_its_place(text, reason):
+    """As every other mistake."""
+    (message,) = messages(text)
     assert reason in message

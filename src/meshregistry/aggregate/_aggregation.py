@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 from meshregistry.aggregate._completion import Completion, RecordTrace
 from meshregistry.aggregate._followed import Followed
 from meshregistry.aggregate._guard import Guard, GuardPolicy, Loss
+from meshregistry.aggregate._kept import Kept
 from meshregistry.aggregate._merge import Contribution
 from meshregistry.aggregate._merger import Merger
-from meshregistry.aggregate._source import PartStatus, Source, SourceStatus
+from meshregistry.aggregate._statuses import source_status
 from meshregistry.aggregate._table import SourceTable, Stage
 from meshregistry.aggregate._updates import Fault, Message, PartId, Replace, Update
+from meshregistry.errors import RegistryUnavailable
 from meshregistry.model import Catalog, CatalogDiff, MergePolicy, ServiceKey, SourceId
 from meshregistry.spi import Condition
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from meshregistry.aggregate._merger import Adjust
     from meshregistry.aggregate._part import Part
+    from meshregistry.aggregate._source import Source, SourceStatus
     from meshregistry.errors import RegistryError
     from meshregistry.model import RecordTransform, ServiceRecord
 
@@ -93,6 +96,22 @@ class Aggregation:
             part.begin()
         if followed.source.is_synced_at_start and is_first:
             followed.part("").start_synced()
+
+    def restore(
+        self, part: PartId, records: Iterable[ServiceRecord], age: float, now: float
+    ) -> None:
+        """Take what a snapshot holds of a part, before its first run.
+
+        Args:
+            part: STALE until its first listing.
+            records: in the registry's own words.
+            age: seconds since they were last known to be current.
+            now: the time.
+        """
+        followed = self._sources[part.source]
+        msg = "what it said before the start is served, from a snapshot, until it answers"
+        followed.part(part.part).restore(RegistryUnavailable(msg, source=part.source), now - age)
+        self._apply(followed, part, Replace(tuple(records)), now)
 
     def declare(self, source: SourceId, names: Iterable[str]) -> None:
         """The registry names the parts that must sync, in order of precedence."""
@@ -199,6 +218,19 @@ class Aggregation:
             for record in self._table.given(part).values()
         )
 
+    def is_restored(self, source: SourceId) -> bool:
+        """Whether anything of a source comes from a snapshot."""
+        return self._sources[source].is_restored
+
+    def kept(self, source: SourceId, now: float) -> Mapping[str, Kept[ServiceRecord]]:
+        """What is to be kept of a source, part by part: what has ever been listed."""
+        parts = self._sources[source].parts
+        return {
+            name: Kept(tuple(self._table.given(PartId(source, name)).values()), part.current(now))
+            for name, part in sorted(parts.items())
+            if part.has_synced or part.is_restored
+        }
+
     def condition(self, source: SourceId) -> tuple[Condition, RegistryError | None]:
         """The condition of a source, and why it is not SYNCED."""
         worst = self._sources[source].worst
@@ -231,52 +263,9 @@ class Aggregation:
             for name in sorted(followed.parts, key=lambda name: self._rank_of(PartId(source, name)))
             if name in followed.counted or followed.parts[name].has_synced
         ]
-        losses = {loss.part.part: loss for loss in self.losses(source)}
-        parts = tuple(self._part_status(followed, name, now, losses.get(name)) for name in shown)
-        condition, error = self.condition(source)
-        ages = [self._age(followed.part(name), now) for name in followed.counted]
-        services = {
-            record.service.key
-            for name in shown
-            for record in self._table.records(PartId(source, name)).values()
-        }
-        return SourceStatus(
-            id=source,
-            kind=followed.source.kind,
-            condition=condition,
-            is_shadow=followed.source.is_shadow,
-            is_synced=followed.has_synced,
-            age=None if None in ages else max(age for age in ages if age is not None),
-            services=len(services),
-            endpoints=sum(part.endpoints for part in parts),
-            error=error,
-            attempts=followed.attempts,
-            parts=parts,
-            losses=followed.losses,
-        )
+        return source_status(followed, shown, self._table, self.losses(source), now)
 
     # --- How ------------------------------------------------------------------------
-
-    def _part_status(
-        self, followed: Followed, name: str, now: float, loss: Loss | None
-    ) -> PartStatus:
-        part = followed.part(name)
-        records = self._table.records(PartId(followed.source.id, name)).values()
-        return PartStatus(
-            name=name,
-            condition=part.condition,
-            age=self._age(part, now),
-            services=len({record.service.key for record in records}),
-            endpoints=sum(len(record.endpoints) for record in records),
-            error=part.error,
-            faulty=part.faults | self._table.unfit(PartId(followed.source.id, name)),
-            is_declared=name in followed.declared,
-            loss=None if loss is None else loss.told(now),
-        )
-
-    @staticmethod
-    def _age(part: Part, now: float) -> float | None:
-        return None if part.heard is None else now - part.heard
 
     def _completion(self, followed: Followed) -> Completion:
         return Completion(followed.source, self._transforms)

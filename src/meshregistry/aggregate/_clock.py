@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Hashable, Iterable
 
     from meshregistry.spi import Clock
 
@@ -38,6 +39,31 @@ async def wait_within(
         timer.cancel()
         await asyncio.wait({timer})
     return frozenset(pending)
+
+
+class Alarms:
+    """One alarm for each of several things.
+
+    Args:
+        clock: to wait on.
+        ring: ``ring(what, now)``, as an `Alarm` does.
+    """
+
+    def __init__(self, clock: Clock, ring: Callable[[Any, float], None]) -> None:
+        self._clock = clock
+        self._ring = ring
+        self._alarms: dict[Hashable, Alarm] = {}
+
+    def set(self, what: Hashable, deadline: float | None) -> None:
+        """Ring for this one at this time instead; None: not at all."""
+        if what not in self._alarms:
+            self._alarms[what] = Alarm(self._clock, partial(self._ring, what))
+        self._alarms[what].set(deadline)
+
+    async def close(self) -> None:
+        """Ring no more, and leave no task."""
+        for alarm in self._alarms.values():
+            await alarm.close()
 
 
 class Alarm:

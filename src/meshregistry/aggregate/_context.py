@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import logging
 import threading
 from collections import Counter
@@ -15,6 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from attrs import Factory, define, field
 
+from meshregistry.aggregate._threads import start_thread
 from meshregistry.model import SourceId
 from meshregistry.spi import Clock
 
@@ -70,21 +70,11 @@ class SourceContext:
 
         Cancelling the wait does not end the call: its result is then dropped.
         """
-        loop = asyncio.get_running_loop()
-        result: asyncio.Future[T] = loop.create_future()
-        ended: asyncio.Future[None] = loop.create_future()
         name = getattr(call, "__qualname__", repr(call))
-        inside = contextvars.copy_context()
-        work = partial(inside.run, call, *args, **kwargs)
-        thread = threading.Thread(
-            target=_work,
-            args=(loop, work, result, ended),
-            name=f"meshregistry-{self.source_id}-{name}",
-            daemon=True,
-        )
+        work = partial(call, *args, **kwargs)
+        result, ended = start_thread(work, f"meshregistry-{self.source_id}-{name}")
         self._threads[ended] = name
         ended.add_done_callback(self._threads.pop)
-        thread.start()
         return result
 
     def parts(self, names: Iterable[str]) -> None:
@@ -106,40 +96,3 @@ class SourceContext:
     def running(self) -> Mapping[asyncio.Future[None], str]:
         """The calls that are in threads now: what ends with them, and their names."""
         return dict(self._threads)
-
-
-def _work(
-    loop: asyncio.AbstractEventLoop,
-    work: Callable[[], T],
-    result: asyncio.Future[T],
-    ended: asyncio.Future[None],
-) -> None:
-    """The body of a thread: do the work and hand what came of it to the loop."""
-    try:
-        value = work()
-    except BaseException as error:  # noqa: BLE001 - handed to whoever awaits it
-        tell = partial(_raise, result, error)
-    else:
-        tell = partial(_return, result, value)
-    try:
-        loop.call_soon_threadsafe(tell)
-        loop.call_soon_threadsafe(ended.set_result, None)
-    except RuntimeError:
-        # The loop has closed: nobody is left to be told.
-        return
-
-
-def _return(result: asyncio.Future[T], value: T) -> None:
-    if not result.done():
-        result.set_result(value)
-
-
-def _raise(result: asyncio.Future[Any], error: BaseException) -> None:
-    if result.done():
-        return
-    if isinstance(error, StopIteration | SystemExit | KeyboardInterrupt):
-        # A future refuses the first and the loop would stop for the others.
-        wrapped = RuntimeError(f"the call in a thread raised {error!r}")
-        wrapped.__cause__ = error
-        error = wrapped
-    result.set_exception(error)

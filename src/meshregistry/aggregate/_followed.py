@@ -58,6 +58,11 @@ class Followed:
         )
 
     @property
+    def is_restored(self) -> bool:
+        """Whether anything of it comes from a snapshot, and not from its registry."""
+        return any(part.is_restored for part in self.parts.values())
+
+    @property
     def has_synced(self) -> bool:
         names = self.declared or self.counted
         return all(self.part(name).has_synced for name in names)

@@ -34,6 +34,7 @@ class Part:
         has_listed: whether a listing has come in this run.
         is_open: whether this run has asked for its sink.
         has_spoken: whether it was ever heard or degraded.
+        is_restored: whether what it holds comes from a snapshot, and not from its registry.
     """
 
     condition: Condition = Condition.STARTING
@@ -45,6 +46,7 @@ class Part:
     has_listed: bool = False
     is_open: bool = False
     has_spoken: bool = False
+    is_restored: bool = False
     _held: list[Upsert | Remove] = field(factory=list, init=False)
 
     def begin(self) -> None:
@@ -52,7 +54,18 @@ class Part:
         self.has_listed = self.is_open = False
         self._held.clear()
         # What a failed run called a part and never listed need not exist for this run.
-        self.has_spoken = self.has_synced
+        self.has_spoken = self.has_synced or self.is_restored
+
+    def restore(self, error: RegistryError, current: float) -> None:
+        """Take what a snapshot holds for what was last said; it was current then."""
+        self.condition = Condition.STALE
+        self.error = error
+        self.heard = self.left = current
+        self.is_restored = self.has_spoken = True
+
+    def current(self, now: float) -> float:
+        """When what it holds was last known to be current."""
+        return now if self.left is None else self.left
 
     def start_synced(self) -> None:
         """Take the empty listing for granted."""
@@ -93,7 +106,8 @@ class Part:
         """Begin anew under other settings; data of the old ones is STALE."""
         if self.condition is Condition.SYNCED:
             self.left = now
-        self.condition = Condition.STALE if self.has_synced else Condition.STARTING
+        is_known = self.has_synced or self.is_restored
+        self.condition = Condition.STALE if is_known else Condition.STARTING
         self.error = None
 
     def _listed(self, replace: Replace, now: float) -> tuple[Update, ...]:
@@ -116,6 +130,7 @@ class Part:
         self.heard = now
         self.left = None
         self.has_synced = self.has_spoken = True
+        self.is_restored = False
 
     def _cleared(self, update: Upsert | Remove) -> None:
         key = update.record.key if isinstance(update, Upsert) else update.key

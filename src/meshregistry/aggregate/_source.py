@@ -36,6 +36,8 @@ class Source:
             None takes the gate's default.
         is_shadow: it is followed and shown, and has no part in the catalog nor in the start gate.
         guard: when a loss of endpoints is too much to be believed; None: never.
+        origin: names what it follows, without secrets: only what is equal may be restored
+            from a snapshot. Empty: nothing of it is kept in snapshots.
         fingerprint: of its settings; another one means that it is to be opened anew.
     """
 
@@ -54,6 +56,7 @@ class Source:
     sync_timeout: float | None = None
     is_shadow: bool = False
     guard: GuardPolicy | None = None
+    origin: str = ""
     fingerprint: str = ""
 
     def completed(self, record: ServiceRecord) -> ServiceRecord:
@@ -101,6 +104,7 @@ class PartStatus:
             faults of unknown records.
         is_declared: whether the registry said that this part must sync.
         loss: what it has lost and the guard withholds; None: nothing.
+        is_restored: whether what it knows comes from a snapshot, and not from its registry.
     """
 
     name: str
@@ -112,6 +116,7 @@ class PartStatus:
     faulty: Mapping[RecordKey | None, str]
     is_declared: bool
     loss: LossStatus | None = None
+    is_restored: bool = False
 
 
 @frozen(kw_only=True)
@@ -157,6 +162,11 @@ class SourceStatus:
         return {
             (part.name, key): reason for part in self.parts for key, reason in part.faulty.items()
         }
+
+    @property
+    def is_restored(self) -> bool:
+        """Whether some of what it knows comes from a snapshot, and not from its registry."""
+        return any(part.is_restored for part in self.parts)
 
     @property
     def withheld(self) -> int:

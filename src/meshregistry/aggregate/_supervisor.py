@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Self
 from attrs import evolve
 
 from meshregistry.aggregate._aggregation import Aggregation
-from meshregistry.aggregate._clock import Alarm
+from meshregistry.aggregate._archive import Archive
+from meshregistry.aggregate._clock import Alarms
 from meshregistry.aggregate._context import SourceContext, SourceLogger
-from meshregistry.aggregate._gate import StartGate
+from meshregistry.aggregate._gatekeeper import Gatekeeper
 from meshregistry.aggregate._inbox import Inbox
 from meshregistry.aggregate._losses import LOGGER_NAME, Losses
 from meshregistry.aggregate._reconfigured import Reconfigured, distinct
@@ -69,6 +70,9 @@ class Supervisor:
         soon: how to wait for a backend that does not answer.
         slowly: how to wait after refused credentials and faults of a plugin.
 
+    Attributes:
+        archive: what is kept across restarts.
+
     Raises:
         ValueError: if two sources share an id.
     """
@@ -106,11 +110,10 @@ class Supervisor:
         self._aggregation = Aggregation(policy, stages, transforms)
         self._aggregation.arrange(distinct(sources), clock.now())
         self._losses = Losses(self._aggregation, accepts)
+        self.archive = Archive(self._aggregation, clock)
         self._inbox = Inbox(self._fail)
-        self._gate: StartGate[SourceId] = StartGate()
-        self._gate_alarm = Alarm(clock, self._check_gate)
-        self._expiry_alarms: dict[SourceId, Alarm] = {}
-        self._opened = asyncio.Event()
+        self._gate = Gatekeeper(self._aggregation, clock)
+        self._expiries = Alarms(clock, self._expire)
         self._failed = asyncio.Event()
         self._fault: BaseException | None = None
         self._runners: dict[SourceId, SourceRunner] = {}
@@ -161,7 +164,7 @@ class Supervisor:
 
     async def opened(self) -> None:
         """Wait for the start gate."""
-        await self._opened.wait()
+        await self._gate.opened()
 
     @property
     def fault(self) -> BaseException | None:
@@ -189,10 +192,12 @@ class Supervisor:
         self._inbox.open()
         self._started.set()
         for source in self._aggregation.sources:
-            self._expect(source)
+            self._gate.expect(source)
         for source in self._aggregation.sources:
             self._start(source)
-        self._check_gate(self._clock.now())
+            if self._aggregation.is_restored(source.id):
+                self._touched(source.id)
+        self._gate.check()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -202,9 +207,9 @@ class Supervisor:
         for runner in self._runners.values():
             runner.stop()
         closing = [runner.close() for runner in self._runners.values()]
-        alarms = [alarm.close() for alarm in (self._gate_alarm, *self._expiry_alarms.values())]
+        closing += [self._gate.close(), self._expiries.close()]
         try:
-            ended = await asyncio.gather(*closing, *alarms, *self._retiring, return_exceptions=True)
+            ended = await asyncio.gather(*closing, *self._retiring, return_exceptions=True)
         finally:
             self._inbox.close()
         for error in ended:
@@ -232,7 +237,7 @@ class Supervisor:
 
     def review(self) -> None:
         """Other losses are accepted now: let go of them."""
-        for source in self._aggregation.sources:
+        for source in self._aggregation.sources if self._loop is not None else ():
             self._touched(source.id)
 
     def reconfigure(self, sources: Sequence[Source]) -> Reconfigured:
@@ -266,10 +271,10 @@ class Supervisor:
         if is_running:
             for one in kept:
                 if one.id not in done.unchanged:
-                    self._expect(one)
+                    self._gate.expect(one)
                     self._start(one, after=retired.get(one.id))
                 self._touched(one.id)
-            self._check_gate(self._clock.now())
+            self._gate.check()
         self._settle()
         return done
 
@@ -336,19 +341,9 @@ class Supervisor:
 
     def _leave(self, source: SourceId) -> None:
         """A source is gone: nothing waits for it any more."""
-        self._gate.synced(source)
+        self._gate.leave(source)
         self._conditions.pop(source, None)
-        if source in self._expiry_alarms:
-            self._expiry_alarms[source].set(None)
-
-    def _expect(self, source: Source) -> None:
-        if not source.is_shadow and not self._aggregation.has_synced(source.id):
-            self._gate.expect(
-                source.id,
-                self._clock.now(),
-                is_required=source.required,
-                sync_timeout=source.sync_timeout,
-            )
+        self._expiries.set(source, None)
 
     def _touched(self, source: SourceId) -> None:
         """Something has happened to a source: tell whoever wants to know."""
@@ -357,27 +352,14 @@ class Supervisor:
         if self._conditions.get(source, Condition.STARTING) is not condition:
             self._conditions[source] = condition
             self._untold.append(partial(self._on_condition, source, condition, error))
-        if self._aggregation.has_synced(source):
-            self._gate.synced(source)
-        self._check_gate(self._clock.now())
+        self._gate.touched(source)
         if not self._has_ended:
-            self._alarm(source).set(self._aggregation.next_expiry(source))
+            self._expiries.set(source, self._aggregation.next_expiry(source))
         self._settle_soon()
-
-    def _alarm(self, source: SourceId) -> Alarm:
-        if source not in self._expiry_alarms:
-            self._expiry_alarms[source] = Alarm(self._clock, partial(self._expire, source))
-        return self._expiry_alarms[source]
 
     def _expire(self, source: SourceId, now: float) -> None:
         self._guard(partial(self._aggregation.expire, source, now))
         self._touched(source)
-
-    def _check_gate(self, now: float) -> None:
-        if self._gate.check(now):
-            self._opened.set()
-        if not self._has_ended:
-            self._gate_alarm.set(self._gate.next_deadline())
 
     def _settle_soon(self) -> None:
         """Merge at the next turn of the loop, together with what else this turn brings.

@@ -10,6 +10,8 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode, urlsplit
 from urllib.request import Request, urlopen
 
+from attrs import evolve
+
 from meshregistry.cli._exits import Exit
 from meshregistry.cli._options import load
 from meshregistry.cli._output import note
@@ -61,7 +63,8 @@ def look(
     """
     if server is not None:
         return ask(server, name, **query), _unsynced(ask(server, "sources"))
-    settings = load(config)
+    # Whoever only looks leaves the snapshot of the server alone, and wants to know what is.
+    settings = evolve(load(config), snapshot=None)
 
     async def start() -> tuple[Any, tuple[str, ...]]:
         async with Pilot(settings, serve=False) as pilot:

@@ -193,6 +193,7 @@ def _condition(source: dict[str, Any]) -> str:
     words = (
         source["condition"],
         "shadow" if source["is_shadow"] else "",
+        "snapshot" if source["is_restored"] else "",
         f"{source['withheld']} withheld" if source["losses"] else "",
     )
     return ", ".join(filter(None, words))

@@ -22,6 +22,7 @@ from meshregistry.documents._nodes import (
 from meshregistry.documents._parse import decode, parse
 from meshregistry.documents._rule_documents import DocumentKey, RuleDocument, rule_document
 from meshregistry.documents._rule_units import RuleListing, RuleUnit, RuleUnits
+from meshregistry.documents._storing import restored, stored
 from meshregistry.documents._structure import attempt, structure
 from meshregistry.documents._values import (
     Instant,
@@ -59,7 +60,9 @@ __all__ = [
     "json_schema",
     "parse",
     "parse_seconds",
+    "restored",
     "rule_document",
+    "stored",
     "structure",
     "suggestion",
     "to_plain",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import asdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from meshregistry.aggregate import Difference, LossStatus, PartStatus, SourceStatus
     from meshregistry.loader import Plugins
@@ -129,6 +129,7 @@ def sources_document(statuses: Iterable[SourceStatus]) -> Json:
                 "is_shadow": status.is_shadow,
                 "is_synced": status.is_synced,
                 "attempts": status.attempts,
+                "is_restored": status.is_restored,
                 "withheld": status.withheld,
                 "faulty": {
                     "/".join(filter(None, (part, key or "an unknown record"))): reason
@@ -141,6 +142,19 @@ def sources_document(statuses: Iterable[SourceStatus]) -> Json:
             for status in statuses
         ]
     }
+
+
+def remarks(sources: Iterable[SourceStatus], rules: Iterable[RuleStatus]) -> Iterator[str]:
+    """What is not as it should be, and yet is no reason to send no traffic here."""
+    for status in sources:
+        if status.is_restored:
+            age = f", {status.age:.0f} s old" if status.age is not None else ""
+            yield f"the source {status.id} is served from the snapshot{age}"
+        if status.withheld:
+            yield f"{status.withheld} lost endpoints of the source {status.id} are withheld"
+    for rule in rules:
+        if rule.is_restored:
+            yield f"the rule source {rule.id} is in force from the snapshot"
 
 
 def _loss(part: PartStatus, loss: LossStatus) -> Json:
@@ -164,6 +178,7 @@ def rules_document(statuses: Iterable[RuleStatus]) -> Json:
                 "kind": status.kind,
                 "condition": str(status.condition),
                 "is_synced": status.is_synced,
+                "is_restored": status.is_restored,
                 "documents": status.documents,
                 "error": status.error and str(status.error),
                 "errors": [error.message for error in status.errors],

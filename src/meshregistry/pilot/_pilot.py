@@ -16,14 +16,20 @@ from meshregistry.errors import MeshRegistryError
 from meshregistry.model import Node, Proxy, SourceId
 from meshregistry.pilot._changes import CatalogChanges
 from meshregistry.pilot._decisions import decision_metrics, tell_decisions
-from meshregistry.pilot._documents import about, difference_document, explain_document
+from meshregistry.pilot._documents import (
+    about,
+    difference_document,
+    explain_document,
+    remarks,
+)
 from meshregistry.pilot._drained import served
 from meshregistry.pilot._identity import identity_document, naming_steps, transforms
 from meshregistry.pilot._publisher import Publisher
 from meshregistry.pilot._reload import ReloadReport, compare, in_force
 from meshregistry.pilot._requests import http_ports, request_words
 from meshregistry.pilot._rule_sources import RuleSources
-from meshregistry.pilot._statistics import rule_metrics, source_metrics
+from meshregistry.pilot._snapshots import Snapshots
+from meshregistry.pilot._statistics import rule_metrics, snapshot_metrics, source_metrics
 from meshregistry.pilot._threaded import ThreadedPilot
 from meshregistry.pilot._waiting import Waiting
 from meshregistry.pilot._wiring import Wiring, load_plugins
@@ -110,6 +116,7 @@ class Pilot:
         self._publisher: Publisher | None = None
         self._rules: RuleSources | None = None
         self._serving: Serving | None = None
+        self._snapshots: Snapshots | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting = Waiting(self._news, self.unsynced)
         self._is_draining = False
@@ -180,6 +187,15 @@ class Pilot:
             merged=lambda: self._parts()[0].catalog,
             publish=self._publish,
         )
+        if self._settings.snapshot is not None:
+            self._snapshots = Snapshots(
+                self._settings.snapshot,
+                self._supervisor.archive,
+                self._rules,
+                clock=self._clock,
+                wall=self._wall,
+            )
+            await self._snapshots.restore()
         if self._serves:
             from meshregistry.pilot._derivation import Derivation  # noqa: PLC0415 - an extra
             from meshregistry.pilot._serving import Serving  # noqa: PLC0415 - an extra
@@ -196,6 +212,8 @@ class Pilot:
         self._spawn(self._supervisor.run(), "supervisor")
         self._spawn(self._rules.run(), "rules")
         self._spawn(self._publisher.run(self._opened), "publisher")
+        if self._snapshots is not None:
+            self._spawn(self._snapshots.run(), "snapshots")
 
     async def _opened(self) -> None:
         """The start gate: every source and every rule source."""
@@ -226,6 +244,8 @@ class Pilot:
             if self._serving is not None:
                 await self._serving.close(self._settings.server.drain_timeout)
         finally:
+            if self._snapshots is not None:
+                await self._snapshots.finish()
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -438,6 +458,10 @@ class Pilot:
             reasons = reasons or ["nothing is published yet"]
         return tuple(reasons)
 
+    def remarks(self) -> tuple[str, ...]:
+        """What is not as it should be, and yet no reason to send no traffic here."""
+        return tuple(remarks(self.sources(), self.rule_sources()))
+
     def health(self) -> tuple[str, ...]:
         """Reasons to restart the process; empty when healthy."""
         failed = self.failed
@@ -548,6 +572,7 @@ class Pilot:
         """The current figures as plain values; `meshregistry.server` exports them."""
         own = source_metrics(self.sources(), self.catalog) + rule_metrics(self.rule_sources())
         own += decision_metrics(self.decisions)
+        own += snapshot_metrics(0 if self._snapshots is None else self._snapshots.failures)
         return (*own, *(self._serving.metrics() if self._serving is not None else ()))
 
     @property

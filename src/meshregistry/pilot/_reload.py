@@ -30,10 +30,10 @@ class ReloadReport:
 def in_force(old: Settings, new: Settings) -> Settings:
     """The new settings, but for what only a restart brings into force.
 
-    Listeners are bound once, and adapters were told the domain.
+    Listeners are bound once, adapters were told the domain, and snapshots have their place.
     """
     mesh = evolve(new.mesh, domain=old.mesh.domain)
-    return evolve(new, server=old.server, mesh=mesh)
+    return evolve(new, server=old.server, mesh=mesh, snapshot=old.snapshot)
 
 
 def compare(
@@ -60,9 +60,10 @@ def compare(
         "mesh": evolve(new.mesh, domain=old.mesh.domain) != old.mesh,
         "mesh.domain": old.mesh.domain != new.mesh.domain,
         "server": old.server != new.server,
+        "snapshot": old.snapshot != new.snapshot,
         "rules": any(one.startswith("rules") for one in applied),
     }
-    needs_restart = [name for name in ("mesh.domain", "server") if differs[name]]
+    needs_restart = [name for name in ("mesh.domain", "server", "snapshot") if differs[name]]
     applied += [name for name in ("sync_timeout", "identity", "merge", "mesh") if differs[name]]
     unchanged = [f"sources.{one}" for one in done.unchanged]
     unchanged += [f"rules.{one}" for one in rules.unchanged if differs["rules"]]

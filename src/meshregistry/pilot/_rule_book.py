@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-from meshregistry.documents import digest
+from meshregistry.documents import RuleDocument, digest
 from meshregistry.errors import ConfigError, RegistryError
 from meshregistry.rules import Decisions, Reading, RuleSet, read_rules
 from meshregistry.spi import Condition
@@ -14,16 +14,17 @@ from meshregistry.spi import Condition
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from meshregistry.documents import DocumentKey, RuleDocument
+    from meshregistry.documents import DocumentKey
 
 
 @frozen
 class _Held:
-    """A document: its newest reading, and the newest without errors."""
+    """A document: its newest reading, and the newest without errors with its document."""
 
     content: str
     newest: Reading
     good: Reading | None
+    good_document: RuleDocument | None
 
 
 @frozen(kw_only=True)
@@ -36,6 +37,7 @@ class RuleStatus:
         condition: how it is doing.
         error: why it is not SYNCED; None if nothing is wrong.
         is_synced: whether it has listed its documents once.
+        is_restored: whether what it has comes from a snapshot, and not from its backend.
         documents: how many it has.
         errors: what is wrong with them; those documents keep their last good version.
         warnings: what has no effect, or is likely a mistake.
@@ -46,6 +48,7 @@ class RuleStatus:
     condition: Condition = Condition.STARTING
     error: RegistryError | None = None
     is_synced: bool = False
+    is_restored: bool = False
     documents: int = 0
     errors: tuple[ConfigError, ...] = field(default=())
     warnings: tuple[ConfigError, ...] = field(default=())
@@ -105,6 +108,20 @@ class RuleBook:
         self._faults[source] = faults
         return self._renewed()
 
+    def restore(self, source: str, documents: Iterable[RuleDocument]) -> bool:
+        """Take what a snapshot holds of a source; says whether other rules are in force now.
+
+        The source is still one that has not listed its documents.
+        """
+        former = self._held[source]
+        self._held[source] = {one.key: self._understood(one, former) for one in documents}
+        return self._renewed()
+
+    def good(self, source: str) -> tuple[RuleDocument, ...]:
+        """The last good documents of a source, in order."""
+        found = (one.good_document for one in self._held[source].values())
+        return tuple(one for one in found if one is not None)
+
     def reconfigure(self, sources: Iterable[str]) -> bool:
         """Take other sources; says whether other rules are in force now.
 
@@ -132,8 +149,11 @@ class RuleBook:
         if last is not None and last.content == content:
             return last
         reading = read_rules(document, self._domain)
-        good = reading if not reading.errors else last.good if last is not None else None
-        return _Held(content, reading, good)
+        if not reading.errors:
+            return _Held(content, reading, reading, document)
+        if last is None:
+            return _Held(content, reading, None, None)
+        return _Held(content, reading, last.good, last.good_document)
 
     def _in_force(self) -> Mapping[DocumentKey, Reading]:
         found: dict[DocumentKey, Reading] = {}

@@ -12,6 +12,7 @@ from attrs import frozen
 
 from meshregistry.documents import MappingNode, structure
 from meshregistry.errors import ConfigError, PluginError, UnknownKindError
+from meshregistry.pilot._origin import origin
 from meshregistry.spi import RegistryContext, RuleSourceKind
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class RuleFeed:
         registry_config: those of the source that it shares; None if its kind shares none.
         connect: makes the client that it shares the kind of; None: it has none.
         fingerprint: equal for feeds that would do the same.
+        origin: names what it follows, without secrets, for snapshots.
     """
 
     id: str
@@ -41,6 +43,7 @@ class RuleFeed:
     registry_config: Any = None
     connect: Callable[[RegistryContext], AbstractAsyncContextManager[Any]] | None = None
     fingerprint: str = ""
+    origin: str = ""
 
 
 def rule_feeds(settings: Settings, plugins: Plugins) -> tuple[RuleFeed, ...]:
@@ -115,6 +118,7 @@ def _feed(
         connect=None if connect is None else partial(connect, registry_config),
         # Relative paths mean something else in another folder, and so do a source's options.
         fingerprint=f"{one.fingerprint} {shares and shares.fingerprint} {settings.base_path}",
+        origin=origin(kind.name, settings.base_path, config, registry_config),
     )
 
 

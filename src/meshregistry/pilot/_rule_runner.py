@@ -11,6 +11,7 @@ from attrs import define, field
 
 from meshregistry.aggregate import Failure, News, SourceContext
 from meshregistry.documents import RuleUnit, RuleUnits
+from meshregistry.errors import RegistryUnavailable
 from meshregistry.spi import Condition, RuleName
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class RuleRunner:
         kind: the name of its kind.
         condition: how it is doing.
         error: why it is not SYNCED; None if nothing is wrong.
+        left: when it ceased to be SYNCED; None while it is, or never was.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class RuleRunner:
         self.kind = feed.kind.name
         self.condition = Condition.STARTING
         self.error: RegistryError | None = None
+        self.left: float | None = None
         self._feed = feed
         self._context = context
         self._backoff = backoff
@@ -97,6 +100,13 @@ class RuleRunner:
             run.end()
         return Failure.returned(context.source_id)
 
+    def restore(self, current: float) -> None:
+        """What a snapshot holds counts as what it last said; it was current then."""
+        msg = "what it said before the start is in force, from a snapshot, until it answers"
+        self.condition = Condition.STALE
+        self.error = RegistryUnavailable(msg, source=self._context.source_id)
+        self.left = current
+
     def replaced(self, units: Iterable[RuleUnit]) -> None:
         """Take a complete listing."""
         self._units.replace(units)
@@ -114,7 +124,7 @@ class RuleRunner:
 
     def confirmed(self) -> None:
         """What is held is current."""
-        self.condition, self.error = Condition.SYNCED, None
+        self.condition, self.error, self.left = Condition.SYNCED, None, None
         self._news.forget(None)
 
     def degraded(self, error: RegistryError) -> None:
@@ -123,8 +133,11 @@ class RuleRunner:
         self._is_doing(Condition.STALE, error)
 
     def _is_doing(self, condition: Condition, error: RegistryError) -> None:
+        now = self._context.clock.now()
+        if self.condition is Condition.SYNCED:
+            self.left = now
         self.condition, self.error = condition, error
-        if self._news.is_new(None, str(error), self._context.clock.now()):
+        if self._news.is_new(None, str(error), now):
             self._context.logger.warning("%s; its rules are kept", error)
 
 

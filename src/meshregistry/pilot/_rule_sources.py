@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
-from meshregistry.aggregate import Backoff, SourceLogger
+from meshregistry.aggregate import Alarm, Backoff, Kept, SourceLogger, StartGate
 from meshregistry.documents import structure
 from meshregistry.model import SourceId
 from meshregistry.pilot._rule_book import RuleBook
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from random import Random
 
-    from meshregistry.documents import RuleListing
+    from meshregistry.documents import RuleDocument, RuleListing
     from meshregistry.errors import ConfigError
     from meshregistry.loader import Plugins
     from meshregistry.pilot._rule_book import RuleStatus
@@ -87,13 +87,15 @@ class RuleSources:
         self._clock, self._random, self._user_agent = clock, random, user_agent
         self.book = RuleBook((one.id for one in feeds), settings.mesh.domain)
         self._synced = asyncio.Event()
+        self._gate: StartGate[str] = StartGate()
+        self._alarm = Alarm(clock, self._check_gate)
+        self._restored: set[str] = set()
+        self._patience = settings.sync_timeout
         self._told: dict[str, frozenset[str]] = {}
         self._group: asyncio.TaskGroup | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._contexts: list[RuleSourceContext] = []
         self._followed = {one.id: self._follower(one, settings.base_path) for one in feeds}
-        if not feeds:
-            self._synced.set()
 
     def _follower(self, feed: RuleFeed, base_path: Path) -> _Followed:
         context = RuleSourceContext(
@@ -140,15 +142,48 @@ class RuleSources:
             for one in feeds
         }
         for name in done.changed:
-            self._followed[name].runner.condition = Condition.STALE
+            runner, left = self._followed[name].runner, old[name].runner.left
+            runner.condition = Condition.STALE
+            runner.left = self._clock.now() if left is None else left
+        before = self.book.decisions
+        is_news = self.book.reconfigure(self._followed)
         for name in (*done.added, *done.changed):
             self._start(name)
-        before = self.book.decisions
-        self._announce(before, is_news=self.book.reconfigure(self._followed))
+        self._announce(before, is_news=is_news)
         return done
+
+    # --- Snapshots ------------------------------------------------------------------
+
+    @property
+    def feeds(self) -> tuple[RuleFeed, ...]:
+        """The rule sources, in order."""
+        return tuple(one.feed for one in self._followed.values())
+
+    def restore(self, name: str, kept: Kept[RuleDocument]) -> None:
+        """Take what was kept of a source, before they run; it is STALE until it lists."""
+        before = self.book.decisions
+        self._restored.add(name)
+        self._followed[name].runner.restore(kept.current)
+        self._announce(before, is_news=self.book.restore(name, kept.items))
+
+    def kept(self, name: str) -> Kept[RuleDocument] | None:
+        """The last good documents of a source; None if it has never listed any."""
+        if name in self.book.unsynced and name not in self._restored:
+            return None
+        left = self._followed[name].runner.left
+        return Kept(self.book.good(name), self._clock.now() if left is None else left)
+
+    # --- How ------------------------------------------------------------------------
 
     def _start(self, name: str) -> None:
         if self._group is not None:
+            if name in self.book.unsynced:
+                self._gate.expect(
+                    name,
+                    self._clock.now(),
+                    is_required=name not in self._restored,
+                    sync_timeout=self._patience,
+                )
             run = self._followed[name].runner.run()
             self._tasks[name] = self._group.create_task(run, name=f"meshregistry-rules-{name}")
 
@@ -159,7 +194,13 @@ class RuleSources:
     def statuses(self) -> tuple[RuleStatus, ...]:
         """Every rule source as it is now, in order."""
         return tuple(
-            evolve(one, kind=runner.kind, condition=runner.condition, error=runner.error)
+            evolve(
+                one,
+                kind=runner.kind,
+                condition=runner.condition,
+                error=runner.error,
+                is_restored=one.id in self._restored,
+            )
             for one in self.book.statuses()
             for runner in (self._followed[one.id].runner,)
         )
@@ -170,9 +211,11 @@ class RuleSources:
             async with asyncio.TaskGroup() as self._group:
                 for name in self._followed:
                     self._start(name)
+                self._check_gate(self._clock.now())
                 # There may be none now, and some after a reload.
                 await asyncio.get_running_loop().create_future()
         finally:
+            await self._alarm.close()
             running = [one for context in self._contexts for one in context.running]
             if running:
                 await asyncio.wait(running, timeout=_PATIENCE)
@@ -193,10 +236,21 @@ class RuleSources:
         # Decisions first: the world that is published at the gate is to contain them.
         if self.book.decisions is not before:
             self._decided(before, self.book.decisions)
-        if not self.book.unsynced:
-            self._synced.set()
+        self._restored &= {*self.book.unsynced}
+        if self._group is not None:
+            self._check_gate(self._clock.now())
         if is_news:
             self._changed()
+
+    def _check_gate(self, now: float) -> None:
+        """Every source has to list its documents; one with a snapshot may be late."""
+        unsynced = self.book.unsynced
+        for name in self._gate.holders(now):
+            if name not in unsynced:
+                self._gate.synced(name)
+        if self._gate.check(now):
+            self._synced.set()
+        self._alarm.set(self._gate.next_deadline())
 
     def _tell(self, name: str, complaints: Iterable[str]) -> None:
         """Log what was not wrong before."""

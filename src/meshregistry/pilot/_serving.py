@@ -238,6 +238,7 @@ class Serving:
             "probes": probe_routes(
                 health=self._pilot.health,
                 readiness=self._pilot.readiness,
+                remarks=self._pilot.remarks,
                 collector=MetricsCollector(self._pilot.statistics),
             ),
             "webhook": webhook_routes(lambda asked: review(asked, self._domain)),

@@ -77,6 +77,12 @@ def source_metrics(statuses: Sequence[SourceStatus], catalog: Catalog) -> tuple[
             counters,
         ),
         Metric.of(
+            "meshregistry_source_restored",
+            "gauge",
+            "1 while what the source knows comes from a snapshot, else 0.",
+            each(lambda status: status.is_restored),
+        ),
+        Metric.of(
             "meshregistry_guard_withheld_endpoints",
             "gauge",
             "Endpoints served although the source says they are gone or not healthy.",
@@ -132,6 +138,12 @@ def rule_metrics(statuses: Sequence[RuleStatus]) -> tuple[Metric, ...]:
             each(lambda status: status.condition is Condition.SYNCED),
         ),
         Metric.of(
+            "meshregistry_rule_source_restored",
+            "gauge",
+            "1 while what the rule source has comes from a snapshot, else 0.",
+            each(lambda status: status.is_restored),
+        ),
+        Metric.of(
             "meshregistry_rule_documents",
             "gauge",
             "Documents that the rule source has.",
@@ -163,6 +175,18 @@ def _conflicts(catalog: Catalog) -> dict[Labels, float]:
         Labels({"field": kind, "source": loser}): float(count)
         for (kind, loser), count in sorted(counts.items())
     }
+
+
+def snapshot_metrics(failures: int) -> tuple[Metric, ...]:
+    """How keeping a snapshot goes."""
+    return (
+        Metric.of(
+            "meshregistry_snapshot_failures",
+            "counter",
+            "How often the snapshot could not be written.",
+            failures,
+        ),
+    )
 
 
 def _of(status: SourceStatus) -> Labels:

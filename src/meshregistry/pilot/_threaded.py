@@ -192,6 +192,10 @@ class ThreadedPilot:
         """Reasons not to send traffic here; empty when ready."""
         return self._call(self._pilot.readiness)
 
+    def remarks(self) -> tuple[str, ...]:
+        """What is not as it should be, and yet no reason to send no traffic here."""
+        return self._call(self._pilot.remarks)
+
     def health(self) -> tuple[str, ...]:
         """Reasons to restart the process; empty when healthy."""
         return self._call(self._pilot.health)

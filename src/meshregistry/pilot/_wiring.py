@@ -13,6 +13,7 @@ from meshregistry.documents import structure
 from meshregistry.errors import ConfigError, PluginError, UnknownKindError
 from meshregistry.loader import Plugins
 from meshregistry.model import SourceId
+from meshregistry.pilot._origin import origin
 from meshregistry.pilot._rule_feeds import RuleFeed, rule_feeds
 from meshregistry.pilot._rule_sources import rule_faults
 from meshregistry.registries import Memories
@@ -164,6 +165,10 @@ class Wiring:
             sync_timeout=general if own is None else own,
             is_shadow=settings.shadow,
             guard=_guard(settings.guard, kind),
+            # What is in memory belongs to the program, which sets it anew.
+            origin=""
+            if kind.name == MEMORY
+            else origin(kind.name, self._settings.base_path, config),
             # Relative paths mean something else in another folder.
             fingerprint=f"{settings.fingerprint} {self._settings.base_path}",
         )

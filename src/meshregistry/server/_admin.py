@@ -25,6 +25,7 @@ def probe_routes(
     *,
     health: Callable[[], tuple[str, ...]],
     readiness: Callable[[], tuple[str, ...]],
+    remarks: Callable[[], tuple[str, ...]] = tuple,
     collector: Collector,
 ) -> list[web.RouteDef]:
     """Routes for ``/healthz``, ``/readyz`` and ``/metrics``.
@@ -32,18 +33,20 @@ def probe_routes(
     Args:
         health: reasons why the process is beyond help; empty means healthy.
         readiness: reasons why it should get no traffic; empty means ready.
+        remarks: what is not as it should be, and yet no reason to send no traffic.
         collector: gives the metrics.
     """
 
-    def answer(reasons: tuple[str, ...]) -> web.Response:
-        document = {"status": "unavailable" if reasons else "ok", "reasons": list(reasons)}
+    def answer(reasons: tuple[str, ...], **more: Any) -> web.Response:
+        status = "unavailable" if reasons else "ok"
+        document = {"status": status, "reasons": list(reasons), **more}
         return _json(document, status=503 if reasons else 200)
 
     async def healthz(_: web.Request) -> web.Response:
         return answer(health())
 
     async def readyz(_: web.Request) -> web.Response:
-        return answer(readiness())
+        return answer(readiness(), remarks=list(remarks()))
 
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(body=exposition(collector), headers={"Content-Type": _METRICS_TYPE})

@@ -3,7 +3,7 @@
 from meshregistry.settings._addresses import Address
 from meshregistry.settings._identity import IdentitySettings
 from meshregistry.settings._merge import Mention, MergeSettings
-from meshregistry.settings._resilience import GuardSettings
+from meshregistry.settings._resilience import GuardSettings, SnapshotSettings
 from meshregistry.settings._server import ServerSettings, TlsSettings, WebhookSettings
 from meshregistry.settings._settings import Settings
 from meshregistry.settings._sources import RuleSettings, SourceSettings
@@ -17,6 +17,7 @@ __all__ = [
     "RuleSettings",
     "ServerSettings",
     "Settings",
+    "SnapshotSettings",
     "SourceSettings",
     "TlsSettings",
     "WebhookSettings",

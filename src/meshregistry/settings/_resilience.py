@@ -1,4 +1,4 @@
-"""What is kept when a registry fails: the guard of a source."""
+"""What is kept when a registry fails: the guard of a source, and the snapshot on disk."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from attrs import evolve, field, frozen
 from attrs.validators import ge, gt, le
 
-from meshregistry.documents import AnyNode, MappingNode, ScalarNode, Seconds
+from meshregistry.documents import AnyNode, MappingNode, Path, ScalarNode, Seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_OFF, _ON = frozenset({"off", "false"}), frozenset({"on", "true"})
+_WORDS = {"off": "false", "on": "true"}
 
 
 @frozen(kw_only=True)
@@ -35,9 +35,29 @@ class GuardSettings:
     confirm_after: Seconds | None = Seconds(600.0)
 
 
+@frozen(kw_only=True)
+class SnapshotSettings:
+    """Where and how to keep what the sources said last.
+
+    Attributes:
+        path: a folder; it is made if it is not there.
+        max_age: seconds; what was current longer ago is not used. null: however old.
+        interval: seconds between two looks for changes to write.
+    """
+
+    path: Path
+    max_age: Seconds | None = Seconds(86400.0)
+    interval: Seconds = field(default=Seconds(10.0), validator=gt(Seconds(0.0)))
+
+
 def guard_in_full(source: MappingNode) -> MappingNode:
     """The same source with ``guard: off`` and ``guard: on`` written as mappings."""
     return _in_full(source, "guard", _guard)
+
+
+def snapshot_in_full(settings: MappingNode) -> MappingNode:
+    """The same settings with ``snapshot: DIR`` written as a mapping."""
+    return _in_full(settings, "snapshot", _snapshot)
 
 
 def _in_full(mapping: MappingNode, name: str, full: Callable[[ScalarNode], AnyNode]) -> MappingNode:
@@ -49,10 +69,13 @@ def _in_full(mapping: MappingNode, name: str, full: Callable[[ScalarNode], AnyNo
 
 
 def _guard(value: ScalarNode) -> AnyNode:
-    text = value.text.lower()
-    if not value.is_plain or text not in _OFF | _ON:
-        return value
-    return _mapping(value, "enabled", "false" if text in _OFF else "true")
+    if value.text in _WORDS:
+        return _mapping(evolve(value, is_plain=True), "enabled", _WORDS[value.text])
+    return value if value.as_bool() is None else _mapping(value, "enabled", value.text)
+
+
+def _snapshot(value: ScalarNode) -> AnyNode:
+    return value if value.is_null else _mapping(value, "path", value.text)
 
 
 def _mapping(value: ScalarNode, name: str, text: str) -> MappingNode:

@@ -27,6 +27,7 @@ from meshregistry.rules import MeshSettings
 from meshregistry.settings._addresses import Address
 from meshregistry.settings._identity import IdentitySettings, identity_mentions
 from meshregistry.settings._merge import Mention, MergeSettings, merge_mentions
+from meshregistry.settings._resilience import SnapshotSettings, snapshot_in_full
 from meshregistry.settings._server import ServerSettings, exposure
 from meshregistry.settings._sources import (
     RuleCore,
@@ -48,7 +49,7 @@ VARIABLE = "MESHREGISTRY_CONFIG"
 DEFAULT_NAME = "mesh.yaml"
 
 _SCALARS: Mapping[type, Callable[[str], Any]] = {Address: Address.parse}
-_KEYS = ("sources", "rules", "identity", "merge", "mesh", "server", "sync_timeout")
+_KEYS = ("sources", "rules", "identity", "merge", "mesh", "server", "sync_timeout", "snapshot")
 _SIGNS = re.compile(rf"({'|'.join(_KEYS)})\s*:")
 _EXAMPLE = (
     "the smallest useful one is 'sources:' and a line '  - {id: vms, kind: file, path: services/}'"
@@ -62,6 +63,7 @@ class _Rest:
     """What is structured without detours."""
 
     sync_timeout: Seconds | None = None
+    snapshot: SnapshotSettings | None = None
 
 
 @frozen(kw_only=True)
@@ -78,6 +80,7 @@ class Settings:
         server: where and how to serve.
         sync_timeout: seconds that the start gate waits for sources that are not required
             and have none of their own; None takes the gate's default.
+        snapshot: where what the sources said last is kept; None: nowhere.
         base_path: the folder that relative paths start from; absolute.
         file: where they were read from; None if they came from Python.
     """
@@ -90,6 +93,7 @@ class Settings:
     mentions: tuple[Mention, ...] = field(default=(), eq=False, repr=False)
     server: ServerSettings = field(factory=ServerSettings)
     sync_timeout: Seconds | None = None
+    snapshot: SnapshotSettings | None = None
     base_path: Path = field(factory=Path.cwd)
     file: Path | None = None
 
@@ -233,6 +237,8 @@ class Settings:
         guard = sources["properties"]["guard"]
         guard["anyOf"] = [*guard["anyOf"], {"enum": [True, False, "on", "off"]}]
         rules = {**_inner(json_schema(RuleCore)), "additionalProperties": True}
+        snapshot = found["properties"]["snapshot"]
+        snapshot["anyOf"] = [*snapshot["anyOf"], {"type": "string"}]
         found["properties"] = {
             "sources": {"type": "array", "items": sources},
             "rules": {"type": "array", "items": rules},
@@ -261,7 +267,8 @@ class _Reader:
         self.faults += duplicates(rules, "rule source")
         if are_whole:
             self.faults += strangers(rules, [one.id for one in sources])
-        rest = self.made(self.root.only(["sync_timeout"]), _Rest) or _Rest()
+        keys = self.root.only(["sync_timeout", "snapshot"])
+        rest = self.made(snapshot_in_full(keys), _Rest) or _Rest()
         return {
             "sources": sources,
             "rules": rules,
@@ -274,6 +281,7 @@ class _Reader:
             "mesh": self.section("mesh", MeshSettings) or MeshSettings(),
             "server": self.server(),
             "sync_timeout": rest.sync_timeout,
+            "snapshot": rest.snapshot,
         }
 
     def listed(
