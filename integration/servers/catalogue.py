@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from servers import programs, recipes
+from servers.nats import NATS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from servers.recipes import Recipe
 
-RECIPES: tuple[Recipe, ...] = ()
+RECIPES: tuple[Recipe, ...] = (NATS,)
 """Those that are not built from Go."""
 
 

@@ -294,6 +294,22 @@ class TestTrouble:
 
         run_async(main())
 
+    def test_a_fault_of_ours_is_not_hidden_by_the_library(self, run_async, monkeypatch):
+        """nats-py would log it, and the route would be missing for ever."""
+
+        def broken(_data, _config):
+            raise KeyError("ours")
+
+        monkeypatch.setattr("meshregistry_cloudfoundry._gorouter.read_message", broken)
+
+        async def main():
+            async with FakeNats() as nats, following(nats) as (_, task):
+                await until(lambda: nats.subscribers)
+                nats.publish("router.register", b"{}")
+                assert isinstance(await ended(task), KeyError)
+
+        run_async(main())
+
     def test_another_server_is_taken(self, run_async):
         """Whichever comes first."""
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from meshregistry_cloudfoundry._config import GorouterConfig
 
 _FIRST_RETRY = 0.5
-_LAST_RETRY = 15.0
+_LAST_RETRY = 5.0
 _SLOW_RETRY = 60.0
 _INTERVALS = 2
 
