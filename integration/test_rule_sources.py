@@ -13,7 +13,10 @@ import yaml
 
 from meshregistry import Pilot, Settings
 from meshregistry.aggregate import SystemClock
-from meshregistry.spi import Condition
+from meshregistry.errors import RegistryProtocolError
+from meshregistry.pilot import decision_writer
+from meshregistry.rules import RULE_KINDS, DrainPhase
+from meshregistry.spi import Condition, OutgoingDocument
 from servers.consul import Consul, find_consul
 from servers.etcd import Etcd, install_etcd
 from servers.kubernetes import Kubernetes, missing_program
@@ -27,6 +30,8 @@ for plugin in ("consul", "etcd", "kubernetes"):
         f"meshregistry_{plugin}",
         reason=f"the plugin is not installed: pip install ./plugins/{plugin}",
     )
+
+from meshregistry_kubernetes.definitions import KINDS, definitions  # noqa: E402 - after the check
 
 RULE = """
 apiVersion: networking.istio.io/v1
@@ -177,7 +182,6 @@ class KubernetesStore:
         group = "networking.istio.io"
         schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
         version = {"name": "v1", "served": True, "storage": True}
-        path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
         document = {
             "apiVersion": "apiextensions.k8s.io/v1",
             "kind": "CustomResourceDefinition",
@@ -189,10 +193,15 @@ class KubernetesStore:
                 "versions": [version | {"schema": {"openAPIV3Schema": schema}}],
             },
         }
+        await self.install(document)
+
+    async def install(self, document: dict[str, Any]) -> None:
+        """Install a definition, and wait until the server serves it."""
+        path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
         await self.server.call("POST", path, document)
         async with asyncio.timeout(20):
             while True:
-                found = await self.server.call("GET", f"{path}/{plural}.{group}")
+                found = await self.server.call("GET", f"{path}/{document['metadata']['name']}")
                 conditions = (found.get("status") or {}).get("conditions") or []
                 if any(
                     one["type"] == "Established" and one["status"] == "True" for one in conditions
@@ -290,3 +299,53 @@ def test_a_definition_that_comes_later_is_followed(run_async, tmp_path: Path):
                 assert gateway.created > 0
 
     run_async(main(), timeout=120)
+
+
+def drain(phase: str = "DRAINING", **more: Any) -> OutgoingDocument:
+    """A decision."""
+    spec = {"host": "a.b", "address": "10.0.0.1", "port": 80, "phase": phase, **more}
+    return OutgoingDocument(
+        group="meshregistry.dev", version="v1", kind="Drain", name="a.b-10.0.0.1-80", spec=spec
+    )
+
+
+@pytest.mark.parametrize("make", [ConsulStore, EtcdStore, KubernetesStore])
+def test_decisions_are_written(run_async, tmp_path: Path, make: Callable[[Path], Store]):
+    """By one program and read by another; a new version is the whole of it; taken away once."""
+
+    async def main() -> None:
+        async with make(tmp_path) as store:
+            settings = Settings.from_dict(store.settings)
+            async with AsyncExitStack() as stack:
+                source, writer = await stack.enter_async_context(decision_writer(settings))
+                if isinstance(store, KubernetesStore):
+                    with pytest.raises(RegistryProtocolError, match="does not know Drain"):
+                        await writer.put(drain())
+                    for one in definitions()["items"]:
+                        await store.install(one)
+                pilot = await stack.enter_async_context(Pilot(settings, serve=False))
+                await pilot.synced(30)
+                await writer.put(drain(reason="new disk"))
+                await until(lambda: pilot.decisions.drains)
+                (found,) = pilot.decisions.drains
+                assert (found.phase, found.reason) == (DrainPhase.DRAINING, "new disk")
+                await writer.put(drain("REMOVED"))
+                await until(lambda: pilot.decisions.drains[0].phase is DrainPhase.REMOVED)
+                assert pilot.decisions.drains[0].reason == ""
+                (status,) = pilot.rule_sources()
+                assert (status.id, status.errors, status.warnings) == (source, (), ())
+                assert await writer.delete(drain())
+                assert not await writer.delete(drain())
+                await until(lambda: not pilot.decisions)
+
+    run_async(main(), timeout=120)
+
+
+def test_every_kind_of_ours_has_a_definition():
+    """Else its decisions could not be written into a cluster."""
+    ours = {one.kind for one in RULE_KINDS if one.group == "meshregistry.dev"}
+    assert set(KINDS) == ours
+    listed = definitions()["items"]
+    assert [one["metadata"]["name"] for one in listed] == [
+        f"{plural}.meshregistry.dev" for plural in KINDS.values()
+    ]

@@ -80,7 +80,7 @@ def test_with_waiting_it_is_gone(drain, pilot, rules):
     """The command says whom that covers; the document stays."""
     ran = drain("reviews.shop", "10.0.0.1:9080", "--wait", "--grace", "0s")
     assert (ran.code, ran.err) == (0, "")
-    assert "10.0.0.1:9080 is drained: 0 proxies let go of it; proxies of other" in ran.out
+    assert "10.0.0.1:9080 is drained: 0 proxies let go of it, proxies of other" in ran.out
     assert list(healths(pilot)) == ["10.0.0.2"]
     assert yaml.safe_load((rules / PLACE).read_text())["spec"]["phase"] == "REMOVED"
 

@@ -6,7 +6,7 @@ import pytest
 
 from meshregistry.errors import RegistryUnavailable
 from meshregistry_kubernetes._listwatch import Collection
-from meshregistry_kubernetes._rules import _Documents, _resources, _View
+from meshregistry_kubernetes._rules import _Documents, _View, resources_of
 from meshregistry_kubernetes._status import Refused, Status
 
 GATEWAYS = Collection(resource="gateways", group="g", version="v1")
@@ -144,5 +144,5 @@ class Server:
 
 def test_what_is_installed_is_asked_for(run_async):
     """A group or version that is not there has nothing."""
-    assert run_async(_resources(Server(), "g", "v1")) == {"Gateway": "gateways"}
-    assert run_async(_resources(Server(), "g", "v2")) == {}
+    assert run_async(resources_of(Server(), "g", "v1")) == {"Gateway": "gateways"}
+    assert run_async(resources_of(Server(), "g", "v2")) == {}

@@ -230,12 +230,12 @@ class _Drain:
             return Exit.WRONG_INPUT
         peers = [one["url"] for one in found["peers"]]
         others = (
-            f"and those of {', '.join(peers)}"
+            f"so did those of {', '.join(peers)}"
             if peers
             else "proxies of other replicas were not asked: server.peers names none"
         )
         count = f"{len(seen)} {'proxy' if len(seen) == 1 else 'proxies'}"
-        click.echo(f"{endpoint} is drained: {count} let go of it; {others}")
+        click.echo(f"{endpoint} is drained: {count} let go of it, {others}")
         return Exit.OK
 
 

@@ -9,7 +9,7 @@ from meshregistry_kubernetes._config import KubernetesConfig, KubernetesRulesCon
 from meshregistry_kubernetes._registry import open_registry
 
 if TYPE_CHECKING:
-    from meshregistry.spi import RuleContext, RuleSource
+    from meshregistry.spi import RuleContext, RuleSource, RuleWriter
 
 __all__ = [
     "KubernetesConfig",
@@ -40,6 +40,15 @@ def open_rules(config: KubernetesRulesConfig, context: RuleContext) -> RuleSourc
     return KubernetesRules(config, context)
 
 
+def open_writer(config: KubernetesRulesConfig, context: RuleContext) -> RuleWriter:
+    """What writes custom resources."""
+    from meshregistry_kubernetes._writer import (  # noqa: PLC0415 - only when used
+        KubernetesRuleWriter,
+    )
+
+    return KubernetesRuleWriter(config, context)
+
+
 @hookimpl
 def meshregistry_register_rule_sources() -> RuleSourceKind:
     """Offer the kind of rule source to every Pilot."""
@@ -49,4 +58,5 @@ def meshregistry_register_rule_sources() -> RuleSourceKind:
         open=open_rules,
         registry="kubernetes",
         summary="routing documents that are custom resources of a cluster",
+        writer=open_writer,
     )

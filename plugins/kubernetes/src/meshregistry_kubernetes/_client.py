@@ -9,25 +9,45 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from collections.abc import Mapping
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
+
+from attrs import frozen
 
 from meshregistry.errors import RegistryAuthError, RegistryProtocolError, RegistryUnavailable
 from meshregistry_kubernetes._status import UNAUTHORIZED, Refused, Status
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncIterator, Iterator
 
     from meshregistry.spi import RegistryContext
     from meshregistry_kubernetes._config import KubernetesConfig
     from meshregistry_kubernetes._listwatch import Collection
 
-_OK = 200
+_OK, _CREATED, _ACCEPTED = 200, 201, 202
 _LONGEST_LINE = 64 * 2**20
 _CHUNK = 2**16
 _METADATA = "as={kind};g=meta.k8s.io;v=v1"
+
+
+@frozen
+class _Sent:
+    """What is asked of the server beside the place."""
+
+    verb: str = "GET"
+    name: str = ""
+    body: Mapping[str, Any] | None = None
+
+    @property
+    def expected(self) -> tuple[int, ...]:
+        """The statuses of success."""
+        return (_OK,) if self.verb == "GET" else (_OK, _CREATED, _ACCEPTED)
+
+
+_READ = _Sent()
 
 
 class ClusterClient:
@@ -68,6 +88,26 @@ class ClusterClient:
                 body = await response.read()
             return _parse(body, f"list {collection}")
 
+    async def change(
+        self,
+        verb: Literal["GET", "POST", "PUT", "DELETE"],
+        collection: Collection,
+        name: str = "",
+        body: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Read, make, replace or delete one object, and give what the server says of it.
+
+        Raises:
+            Refused: with what the server says.
+            RegistryError: if there is no answer, or no JSON.
+        """
+        seconds = self._config.request_timeout
+        sent = _Sent(verb, name, body)
+        async with self._get(collection, {}, "", seconds, sent=sent) as response:
+            with _ours(self._server):
+                answer = await response.read()
+            return _parse(answer, f"{verb.lower()} {collection}")
+
     @asynccontextmanager
     async def watch(
         self, collection: Collection, query: Mapping[str, str], seconds: float
@@ -93,17 +133,23 @@ class ClusterClient:
 
     @asynccontextmanager
     async def _get(
-        self, collection: Collection, query: Mapping[str, str], suffix: str, patience: float
+        self,
+        collection: Collection,
+        query: Mapping[str, str],
+        suffix: str,
+        patience: float,
+        *,
+        sent: _Sent = _READ,
     ) -> AsyncIterator[Any]:
         api = self._api
-        response = await self._send(api, collection, query, suffix, patience)
+        response = await self._send(api, collection, query, suffix, patience, sent=sent)
         if response.status == UNAUTHORIZED:
             # Tokens rotate; read them anew before the credentials count as refused.
             response.release()
             await self._renew(api)
-            response = await self._send(self._api, collection, query, suffix, patience)
+            response = await self._send(self._api, collection, query, suffix, patience, sent=sent)
         try:
-            if response.status != _OK:
+            if response.status not in sent.expected:
                 with _ours(self._server):
                     body = await response.read()
                 wait = response.headers.get("Retry-After", "")
@@ -120,6 +166,8 @@ class ClusterClient:
         query: Mapping[str, str],
         suffix: str,
         patience: float,
+        *,
+        sent: _Sent,
     ) -> Any:
         from aiohttp import ClientTimeout  # noqa: PLC0415 - heavy: only when a source is followed
 
@@ -127,11 +175,15 @@ class ClusterClient:
         if collection.is_metadata:
             partial = _METADATA.format(kind=f"PartialObjectMetadata{suffix}")
             accept = f"application/json;{partial},application/json"
-        method, url, headers, _, _ = await api.param_serialize(
-            "GET",
-            collection.path,
+        given = {"Accept": accept}
+        if sent.body is not None:
+            given["Content-Type"] = "application/json"
+        method, url, headers, body, _ = await api.param_serialize(
+            sent.verb,
+            "/".join(filter(None, (collection.path, sent.name))),
             query_params=list(query.items()),
-            header_params={"Accept": accept},
+            header_params=given,
+            body=sent.body,
             auth_settings=["BearerToken"],
         )
         wait = self._config.request_timeout
@@ -139,7 +191,7 @@ class ClusterClient:
         with _ours(self._server):
             # The headers of a watch come at once, only its events may take their time.
             async with asyncio.timeout(wait):
-                answer = await api.call_api(method, url, headers, _request_timeout=timeout)
+                answer = await api.call_api(method, url, headers, body, _request_timeout=timeout)
         return answer.response
 
     async def _events(

@@ -92,7 +92,7 @@ class KubernetesRules:
             for version in name.versions:
                 place = (name.group, version)
                 if place not in resources:
-                    resources[place] = await _resources(client, *place)
+                    resources[place] = await resources_of(client, *place)
                 plural = resources[place].get(name.kind)
                 if plural:
                     collection = Collection(
@@ -103,7 +103,7 @@ class KubernetesRules:
         return found
 
 
-async def _resources(client: Transport, group: str, version: str) -> dict[str, str]:
+async def resources_of(client: Transport, group: str, version: str) -> dict[str, str]:
     """The plural of each kind of a version of an API group; empty if the server lacks it."""
     place = Collection(resource="", group=group, version=version)
     try:
