@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from servers import programs, recipes
+from servers.mesos_recipe import MESOS
 from servers.nats import NATS
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
     from servers.recipes import Recipe
 
-RECIPES: tuple[Recipe, ...] = (NATS,)
+RECIPES: tuple[Recipe, ...] = (MESOS, NATS)
 """Those that are not built from Go."""
 
 
