@@ -209,7 +209,13 @@ def served():
     """The HTTP paths by listener, and the names of the figures, of a pilot that serves."""
 
     async def read():
-        settings = Settings.from_dict({"server": {"xds": "127.0.0.1:0"}})
+        registration = {"source": "mine", "tokens": [{"token": "x"}]}
+        settings = Settings.from_dict(
+            {
+                "sources": [{"id": "mine", "kind": "memory"}],
+                "server": {"xds": "127.0.0.1:0", "registration": registration},
+            }
+        )
         async with Pilot(settings) as pilot:
             await pilot.synced(timeout=10)
             groups = pilot._serving._http_groups()

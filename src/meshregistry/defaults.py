@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from attrs import field, frozen
@@ -16,6 +17,7 @@ from meshregistry.model import MergePolicy, Proxy, ServiceKey, Verdict
 from meshregistry.registries import (
     FileConfig,
     FileRegistry,
+    GroupBook,
     Memories,
     MemoryConfig,
     RuleFiles,
@@ -38,17 +40,19 @@ _SPIFFE = re.compile(r"(?i:spiffe)://([^/]+)/ns/([^/]+)/sa/([^/]+)")
 def builtin_plugins(
     *,
     memories: Memories | None = None,
+    groups: GroupBook | None = None,
     merge_policy: Callable[[ServiceKey], MergePolicy] | None = None,
 ) -> tuple[tuple[str, object], ...]:
     """Our own plugins for one Pilot, by name, as `loader.Plugins.load` takes them.
 
     Args:
         memories: the memory registries of this Pilot; default: new ones.
+        groups: is told of the groups that file sources describe.
         merge_policy: answers for the settings; default: the policy of the contract for all.
     """
     return (
         ("memory", MemoryPlugin(memories or Memories())),
-        ("file", FilePlugin()),
+        ("file", FilePlugin(groups or GroupBook())),
         ("identify", IdentifyPlugin()),
         ("merge", MergePlugin(merge_policy or _as_contracted)),
         ("admit", AdmitPlugin()),
@@ -68,6 +72,7 @@ class MemoryPlugin:
             name="memory",
             config_class=MemoryConfig,
             open=self.memories.open,
+            registrar=self.memories.registrar,
             summary="records set from Python code",
             is_guarded=False,
         )
@@ -77,13 +82,15 @@ class MemoryPlugin:
 class FilePlugin:
     """Registers the kind ``file``, for services and for routing documents."""
 
+    groups: GroupBook = field(factory=GroupBook)
+
     @hookimpl
     def meshregistry_register_registries(self) -> RegistryKind:
         """Offer ``file``."""
         return RegistryKind(
             name="file",
             config_class=FileConfig,
-            open=FileRegistry,
+            open=partial(FileRegistry, book=self.groups),
             summary="watched YAML or JSON documents",
             check=_file_faults,
             is_guarded=False,

@@ -163,9 +163,9 @@ class EtcdDouble(rpc.KVServicer, rpc.WatchServicer, rpc.LeaseServicer, rpc.AuthS
             if request.revision < self.revision:
                 older = [one for one in self.history if one[0] <= request.revision]
                 state = older[-1][2] if older else {}
-        found = [
-            pair for key, pair in sorted(state.items()) if request.key <= key < request.range_end
-        ]
+        # Without an end it is one key that is asked for.
+        end = request.range_end or request.key + b"\0"
+        found = [pair for key, pair in sorted(state.items()) if request.key <= key < end]
         page = found[: request.limit] if request.limit else found
         return rpc.RangeResponse(
             header=self._header(), kvs=page, more=len(page) < len(found), count=len(found)
@@ -176,6 +176,13 @@ class EtcdDouble(rpc.KVServicer, rpc.WatchServicer, rpc.LeaseServicer, rpc.AuthS
         await self._check(context)
         self._put(request.key, request.value, request.lease)
         return rpc.PutResponse(header=self._header())
+
+    async def DeleteRange(self, request, context):  # noqa: N802 - etcd's name
+        self.calls["DeleteRange"] += 1
+        await self._check(context)
+        if request.key in self.state:
+            self._delete([request.key])
+        return rpc.DeleteRangeResponse(header=self._header())
 
     async def Watch(self, _requests, context):  # noqa: N802 - etcd's name
         self.calls["Watch"] += 1

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from random import Random
 
 import pytest
 
 from meshregistry.errors import RegistryUnavailable
-from meshregistry.model import ServiceRecord
+from meshregistry.model import EndpointKey, Hostname, ServiceKey, ServiceRecord
 from meshregistry.testing import context
 from meshregistry_etcd import EtcdConfig, meshregistry_register_registries
 
@@ -29,7 +30,9 @@ def register(make_double, run_async):
                 made = context(random=Random(0))
                 async with kind.connect(config, made) as client:
                     registrar = kind.registrar(config, context(client=client))
-                    await body(double, await registrar.register(record, 2.5))
+                    lease = await registrar.register(record, 2.5)
+                    wants_all = "registrar" in signature(body).parameters
+                    await body(double, lease, *([registrar] if wants_all else []))
 
         run_async(main())
 
@@ -101,5 +104,36 @@ def test_a_server_that_is_away_is_unavailable(register):
             await lease.renew()
         await double.start()
         await lease.renew()
+
+    register(body)
+
+
+def test_whoever_registers_the_same_takes_it_over(register):
+    """A renewal under the first lease writes the key again, so that it does not end with the other."""
+
+    async def body(double, lease, registrar):
+        record = ServiceRecord.parse(
+            "reviews.shop", port=80, endpoints=["10.0.0.1:80"], namespace="shop"
+        )
+        other = await registrar.register(record, 10)
+        assert other.id == double.state[KEY].lease
+        await lease.renew()
+        assert lease.id == double.state[KEY].lease != other.id
+        double.expire(other.id)
+        assert [KEY] == list(double.state)
+
+    register(body)
+
+
+def test_anybody_can_end_it(register):
+    """By the identities of service and endpoint, without the lease; once is enough."""
+
+    async def body(double, _lease, registrar):
+        service = ServiceKey("shop", Hostname("reviews.shop"))
+        await registrar.deregister(service, [EndpointKey("", "10.0.0.2", 80, "http")])
+        assert [KEY] == list(double.state)
+        for _ in range(2):
+            await registrar.deregister(service, [EndpointKey("", "10.0.0.1", 80, "http")])
+            assert {} == double.state
 
     register(body)

@@ -13,7 +13,7 @@ from meshregistry.aggregate._failure import Failure
 from meshregistry.aggregate._news import News
 from meshregistry.aggregate._sink import Run, RunSink
 from meshregistry.aggregate._updates import Degrade, Fault, Message, PartId, Replace
-from meshregistry.errors import RecordError
+from meshregistry.errors import RecordError, RegistryUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from meshregistry.aggregate._source import Source
     from meshregistry.aggregate._timing import Backoff
     from meshregistry.model import SourceId
+    from meshregistry.spi import Registrar
 
 GRACE = 5.0
 """Seconds that leaving waits for a source's task and threads."""
@@ -69,6 +70,7 @@ class SourceRunner:
         self._task: asyncio.Task[None] | None = None
         self._what = source.kind
         self._begun = asyncio.Event()
+        self._registrar: tuple[object, Registrar] | None = None
 
     def start(self, ended: Callable[[asyncio.Task[None]], None]) -> None:
         """Begin to follow; `ended` is told when it is over, for whatever reason."""
@@ -86,6 +88,23 @@ class SourceRunner:
             self._run.end()
         if self._task is not None:
             self._task.cancel()
+
+    def registrar(self) -> tuple[Source, Registrar]:
+        """The source, and what writes into its backend: the same for as long as its client is.
+
+        Raises:
+            LookupError: if the backend cannot be written to.
+            RegistryUnavailable: if the source has not connected yet.
+            ConfigError: if its settings rule out that anything is registered.
+        """
+        source, client = self._source, self.context.client
+        if source.registrar is None:
+            raise LookupError(f"the source {source.id} cannot be written to")
+        if source.connect is not None and client is None:
+            raise RegistryUnavailable(f"the source {source.id} has not connected yet; try again")
+        if self._registrar is None or self._registrar[0] is not client:
+            self._registrar = (client, source.registrar(self.context))
+        return source, self._registrar[1]
 
     async def begun(self) -> None:
         """Wait until the first attempt has reached its first pause, or connects, or is over.

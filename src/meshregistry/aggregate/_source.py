@@ -12,7 +12,7 @@ from attrs import evolve, field, frozen
 from meshregistry.aggregate._guard import GuardPolicy, LossStatus
 from meshregistry.errors import RegistryError
 from meshregistry.model import Endpoint, EndpointKey, RecordKey, ServiceRecord, SourceId
-from meshregistry.spi import Condition, Registry, RegistryContext
+from meshregistry.spi import Condition, Registrar, Registry, RegistryContext
 
 
 @frozen(kw_only=True)
@@ -25,6 +25,7 @@ class Source:
         open: makes the registry of one attempt; no I/O.
         connect: makes a client that is opened once and outlives attempts; the context then
             has it as `client`.
+        registrar: makes what writes into its backend; None if nothing can.
         required: whether the start gate insists on it.
         is_synced_at_start: it needs no listing before its upserts count.
         namespace: for services that name none.
@@ -45,6 +46,9 @@ class Source:
     kind: str
     open: Callable[[RegistryContext], Registry] = field(eq=False, repr=False)
     connect: Callable[[RegistryContext], AbstractAsyncContextManager[Any]] | None = field(
+        default=None, eq=False, repr=False
+    )
+    registrar: Callable[[RegistryContext], Registrar] | None = field(
         default=None, eq=False, repr=False
     )
     required: bool = True

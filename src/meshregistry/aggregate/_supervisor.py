@@ -44,7 +44,7 @@ if TYPE_CHECKING:
         ServiceRecord,
         SourceId,
     )
-    from meshregistry.spi import Clock
+    from meshregistry.spi import Clock, Registrar
 
 
 class Supervisor:
@@ -141,21 +141,26 @@ class Supervisor:
         """What each record of a source is called, and by which transforms."""
         return self._aggregation.traces(source)
 
+    def registrar(self, source: SourceId) -> tuple[Source, Registrar]:
+        """See `SourceRunner.registrar`; a KeyError if the source is not followed."""
+        return self._runners[source].registrar()
+
     def statuses(self) -> tuple[SourceStatus, ...]:
         """How each source is doing, in order of precedence."""
         now = self._clock.now()
+        counts = {one: runner.context.counts for one, runner in self._runners.items()}
         return tuple(
-            evolve(self._aggregation.status(source.id, now), counters=self._counters(source.id))
-            for source in self._aggregation.sources
+            evolve(
+                self._aggregation.status(one.id, now),
+                counters=dict(sorted(counts.get(one.id, {}).items())),
+            )
+            for one in self._aggregation.sources
         )
 
     def unsynced(self) -> tuple[SourceId, ...]:
         """The required sources that have not synced yet, in order of precedence."""
-        return tuple(
-            source.id
-            for source in self._aggregation.sources
-            if source.required and not self._aggregation.has_synced(source.id)
-        )
+        required = (one.id for one in self._aggregation.sources if one.required)
+        return tuple(one for one in required if not self._aggregation.has_synced(one))
 
     @property
     def is_open(self) -> bool:
@@ -379,8 +384,7 @@ class Supervisor:
         self._guard(self._merge)
 
     def _merge(self) -> None:
-        diff = self._aggregation.settle()
-        if diff:
+        if diff := self._aggregation.settle():
             self._on_change(diff.is_endpoints_only)
 
     def _guard(self, call: Callable[[], None]) -> None:
@@ -394,7 +398,3 @@ class Supervisor:
         if self._fault is None:
             self._fault = error
         self._failed.set()
-
-    def _counters(self, source: SourceId) -> dict[str, int]:
-        runner = self._runners.get(source)
-        return {} if runner is None else dict(sorted(runner.context.counts.items()))

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from meshregistry.pilot._drained import Drained
     from meshregistry.pilot._rule_book import RuleStatus
     from meshregistry.pilot._serving import Serving
-    from meshregistry.registries import MemoryRegistry
+    from meshregistry.registries import Groups, MemoryRegistry
     from meshregistry.settings import Settings
     from meshregistry.spi import Clock, Registry
 
@@ -105,6 +105,7 @@ class Pilot:
         self._find_plugins: Callable[[], Plugins] = lambda: load_plugins(
             self._wiring.memories,
             merge_policy=self._said_policy,
+            groups=self._wiring.book,
             plugins=plugins,
             entry_points=entry_points,
             environ=os.environ if environ is None else environ,
@@ -198,6 +199,9 @@ class Pilot:
             await self._snapshots.restore()
         if self._serves:
             from meshregistry.pilot._derivation import Derivation  # noqa: PLC0415 - an extra
+            from meshregistry.pilot._registrations import (  # noqa: PLC0415 - an extra
+                registrations,
+            )
             from meshregistry.pilot._serving import Serving  # noqa: PLC0415 - an extra
 
             self._serving = Serving(
@@ -207,6 +211,12 @@ class Pilot:
                 Derivation(self._plugins),
                 domain=self._settings.mesh.domain,
                 clock=self._clock,
+                registrations=registrations(
+                    self._settings,
+                    registrar=self._supervisor.registrar,
+                    groups=self._groups,
+                    now=self._clock.now,
+                ),
             )
             await self._serving.start()
         self._spawn(self._supervisor.run(), "supervisor")
@@ -214,6 +224,10 @@ class Pilot:
         self._spawn(self._publisher.run(self._opened), "publisher")
         if self._snapshots is not None:
             self._spawn(self._snapshots.run(), "snapshots")
+
+    def _groups(self) -> Groups:
+        # Asked each time, since a reload brings other wiring.
+        return self._wiring.groups()
 
     async def _opened(self) -> None:
         """The start gate: every source and every rule source."""

@@ -13,7 +13,7 @@ from meshregistry.aggregate import SourceContext, SourceLogger, SystemClock
 from meshregistry.documents import structure, suggestion
 from meshregistry.errors import ConfigError, RegistryError
 from meshregistry.model import SourceId
-from meshregistry.pilot._wiring import Wiring, load_plugins
+from meshregistry.pilot._wiring import MEMORY, Wiring, load_plugins
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -53,13 +53,14 @@ async def registered(
 
     Raises:
         ConfigError: if there is no such source, its options are wrong, or its kind of
-            registry cannot be written to.
+            registry cannot be written to, or cannot hold what the record says.
         PluginError: if its plugin is broken.
         RegistryError: if the backend does not take the registration.
     """
     found = load_plugins(environ=os.environ) if plugins is None else plugins
     kind, config = _kind(settings, source, found)
-    if kind.registrar is None:
+    # What a memory of our own holds is seen by nobody else.
+    if kind.registrar is None or kind.name == MEMORY:
         raise ConfigError(
             f"services cannot be registered in a registry of kind {kind.name}",
             field=f"source {source}",
@@ -70,7 +71,11 @@ async def registered(
     async with contextlib.AsyncExitStack() as stack:
         if kind.connect is not None:
             context.client = await stack.enter_async_context(kind.connect(config, context))
-        lease = await kind.registrar(config, context).register(record, ttl)
+        try:
+            lease = await kind.registrar(config, context).register(record, ttl)
+        except ValueError as error:
+            reason, _, remedy = str(error).partition(": ")
+            raise ConfigError(reason, field=f"source {source}", remedy=remedy) from error
         renewing = asyncio.create_task(_renew(lease, ttl, time, source))
         try:
             yield lease

@@ -22,22 +22,19 @@ from meshregistry.pilot._decisions import decisions_document
 from meshregistry.pilot._derivation import resources_document
 from meshregistry.pilot._documents import catalog_document, rules_document, sources_document
 from meshregistry.pilot._drained import DrainWait, drained_document
+from meshregistry.pilot._listeners import grpc_listener, http_contexts
 from meshregistry.pilot._peers import Peers
 from meshregistry.server import (
     Assignment,
-    GrpcLimits,
-    GrpcListener,
     Holders,
     HttpListeners,
     Hub,
     Limits,
     MetricsCollector,
     Observers,
-    ServerTls,
     admin_routes,
     document_route,
     probe_routes,
-    renewing_context,
     webhook_routes,
 )
 
@@ -51,6 +48,7 @@ if TYPE_CHECKING:
     from meshregistry.pilot._derivation import Derivation
     from meshregistry.pilot._peers import PeerAnswer
     from meshregistry.pilot._pilot import Pilot
+    from meshregistry.pilot._registrations import Registrations
     from meshregistry.pilot._waiting import Waiting
     from meshregistry.rules import MeshSettings, RuleSet
     from meshregistry.server import Stream
@@ -70,6 +68,7 @@ class Serving:
         derivation: gives resource sets.
         domain: of the mesh.
         clock: paces what is asked of other replicas.
+        registrations: takes in registrations; None if nobody may register.
     """
 
     def __init__(
@@ -81,6 +80,7 @@ class Serving:
         *,
         domain: str,
         clock: Clock,
+        registrations: Registrations | None = None,
     ) -> None:
         loop = asyncio.get_running_loop()
         self._now = loop.time
@@ -101,14 +101,9 @@ class Serving:
             observers=Observers(acked=self._acked, nacked=self._nacked, closed=self._closed),
             limits=Limits(streams=settings.max_streams),
         )
-        self._grpc = _listener(self._hub, settings)
-        webhook = settings.webhook
-        tls = (
-            {}
-            if webhook is None
-            else {"webhook": renewing_context(webhook.certificate, webhook.key)}
-        )
-        self._http = HttpListeners(self._http_groups(), tls)
+        self._grpc = grpc_listener(self._hub, settings)
+        self._registrations = registrations
+        self._http = HttpListeners(self._http_groups(), http_contexts(settings))
 
     # --- Life ---------------------------------------------------------------------
 
@@ -216,7 +211,7 @@ class Serving:
     # --- What people see ----------------------------------------------------------
 
     def _http_names(self) -> tuple[str, ...]:
-        names = ("http", "admin", "probes", "webhook")
+        names = ("http", "admin", "probes", "webhook", "registration")
         return tuple(name for name in names if getattr(self._settings, name))
 
     def _http_groups(self) -> Mapping[str, Any]:
@@ -241,12 +236,16 @@ class Serving:
                 remarks=self._pilot.remarks,
                 collector=MetricsCollector(self._pilot.statistics),
             ),
+            "registration": [] if self._registrations is None else self._registrations.routes(),
             "webhook": webhook_routes(lambda asked: review(asked, self._domain)),
         }
         own = self._settings.webhook
         addresses = {name: getattr(self._settings, name) for name in self._http_names()}
         if own is not None:
             addresses["webhook"] = own.address
+        registration = self._settings.registration
+        if registration is not None:
+            addresses["registration"] = registration.address or self._settings.http
         return {name: (str(address), routes[name]) for name, address in addresses.items()}
 
     def _rules(self) -> Any:
@@ -398,14 +397,3 @@ def _endpoint_of(query: Mapping[str, str]) -> Endpoint:
     if not address or not port.isdecimal():
         raise ValueError("name an endpoint: ?address=ADDRESS&port=PORT")
     return Endpoint(address=address, port=int(port), network=query.get("network", ""))
-
-
-def _listener(hub: Hub, settings: ServerSettings) -> GrpcListener | None:
-    if settings.xds is None:
-        return None
-    own = settings.tls
-    tls = None
-    if own is not None:
-        tls = ServerTls(certificate=own.certificate, key=own.key, client_ca=own.client_ca)
-    limits = GrpcLimits(request_bytes=settings.max_message_size)
-    return GrpcListener(hub, settings.xds, tls=tls, limits=limits)

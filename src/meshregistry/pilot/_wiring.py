@@ -14,9 +14,10 @@ from meshregistry.errors import ConfigError, PluginError, UnknownKindError
 from meshregistry.loader import Plugins
 from meshregistry.model import SourceId
 from meshregistry.pilot._origin import origin
+from meshregistry.pilot._registration_check import registration_faults
 from meshregistry.pilot._rule_feeds import RuleFeed, rule_feeds
 from meshregistry.pilot._rule_sources import rule_faults
-from meshregistry.registries import Memories
+from meshregistry.registries import GroupBook, Memories
 from meshregistry.settings import Settings
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from meshregistry.model import MergePolicy, ServiceKey
-    from meshregistry.registries import MemoryRegistry
+    from meshregistry.registries import Groups, MemoryRegistry
     from meshregistry.settings import GuardSettings, SourceSettings
     from meshregistry.spi import Registry, RegistryKind
 
@@ -34,6 +35,7 @@ MEMORY = "memory"
 def load_plugins(
     memories: Memories | None = None,
     *,
+    groups: GroupBook | None = None,
     merge_policy: Callable[[ServiceKey], MergePolicy] | None = None,
     plugins: Sequence[object] = (),
     entry_points: bool = True,
@@ -45,7 +47,7 @@ def load_plugins(
         PluginLoadError: if one of the caller's is broken.
     """
     return Plugins.load(
-        builtins=builtin_plugins(memories=memories, merge_policy=merge_policy),
+        builtins=builtin_plugins(memories=memories, groups=groups, merge_policy=merge_policy),
         plugins=plugins,
         entry_points=entry_points,
         environ=environ,
@@ -60,6 +62,7 @@ class Wiring:
         registries: objects of the caller's own, by source id; they come after the
             settings' sources.
         memories: the memory registries, which outlive a reload.
+        book: what file sources say of workload groups; likewise.
     """
 
     def __init__(
@@ -67,10 +70,12 @@ class Wiring:
         settings: Settings,
         registries: Mapping[str, Registry],
         memories: Memories | None = None,
+        book: GroupBook | None = None,
     ) -> None:
         self._settings = settings
         self._registries = registries
         self.memories = memories or Memories()
+        self.book = book or GroupBook()
 
     @property
     def user_agent(self) -> str:
@@ -79,7 +84,11 @@ class Wiring:
 
     def renewed(self, settings: Settings) -> Wiring:
         """The same for other settings."""
-        return Wiring(settings, self._registries, self.memories)
+        return Wiring(settings, self._registries, self.memories, self.book)
+
+    def groups(self) -> Groups:
+        """What the file sources of the settings say of workload groups."""
+        return self.book.groups({one.id: one.namespace for one in self._settings.sources})
 
     def memory(self, source: str) -> MemoryRegistry:
         """The registry object of a source of kind ``memory``.
@@ -150,13 +159,15 @@ class Wiring:
         if structured is None:
             return None
         kind, config = structured
-        connect = kind.connect
+        faults.extend(registration_faults(self._settings, settings, kind, config))
+        connect, registrar = kind.connect, kind.registrar
         own, general = settings.sync_timeout, self._settings.sync_timeout
         return Source(
             id=SourceId(settings.id),
             kind=kind.name,
             open=partial(kind.open, config),
             connect=None if connect is None else partial(connect, config),
+            registrar=None if registrar is None else partial(registrar, config),
             required=settings.required,
             namespace=settings.namespace,
             network=settings.network,
@@ -229,6 +240,7 @@ def check_settings(path: Path, plugins: Plugins | None = None) -> Iterator[Confi
         yield from faults
         if structured is not None:
             kind, config = structured
+            yield from registration_faults(settings, source, kind, config)
             if kind.check is not None:
                 yield from kind.check(config, settings.base_path)
     yield from _strangers(settings)

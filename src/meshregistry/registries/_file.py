@@ -9,6 +9,7 @@ from meshregistry.errors import ConfigError, RegistryUnavailable
 from meshregistry.registries._file_documents import FileDocuments, Listing
 from meshregistry.registries._file_follow import Round, document_files, watch
 from meshregistry.registries._file_loop import FileConfig, FileLoop, Watch
+from meshregistry.registries._group_book import GroupBook
 from meshregistry.registries._probe_calls import ask
 from meshregistry.registries._prober import Ask, Prober
 
@@ -24,6 +25,7 @@ class FileRegistry:
     Args:
         config: what the user wrote.
         context: what the core gives.
+        book: is told of the groups that the files describe.
         watch: a blocking function that calls back after changes, for tests.
         ask: asks one workload for its health, for tests.
     """
@@ -33,12 +35,15 @@ class FileRegistry:
         config: FileConfig,
         context: RegistryContext,
         *,
+        book: GroupBook | None = None,
         watch: Watch = watch,
         ask: Ask = ask,
     ) -> None:
         self._loop = FileLoop(config, context, watch=watch)
         self._trust_domain = context.mesh_domain
         self._prober = Prober(context, self._found, ask=ask)
+        self._book = GroupBook() if book is None else book
+        self._source = context.source_id
         self._sink: Sink | None = None
         self._listing: Listing | None = None
 
@@ -58,6 +63,7 @@ class FileRegistry:
             sink.degrade(RegistryUnavailable(f"{done.missing}; make it, or correct path:"))
         elif done.listing is not None:
             before, self._listing = self._listing, done.listing
+            self._book.put(self._source, done.listing.groups, done.listing.entries)
             served = () if before is None else before.addresses()
             self._prober.follow(done.listing.probed.values(), served)
             if before is None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from meshregistry.model import RecordKey, ServiceRecord, SourceId
+from meshregistry.registries._memory_registrar import MemoryRegistrar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,6 +45,7 @@ class MemoryRegistry:
         self._replaced = False
         self._records: dict[RecordKey, ServiceRecord] = {}
         self._sinks: list[Sink] = []
+        self._ends: dict[RecordKey, asyncio.TimerHandle] = {}
         # Held while a sink is called too, so that writes of two threads reach every sink in one order;
         # a sink never blocks.
         self._lock = threading.Lock()
@@ -112,6 +114,24 @@ class MemoryRegistry:
             for sink in self._sinks:
                 sink.replace(self._listed())
 
+    def expire(self, key: str, until: float | None) -> None:
+        """Take a record away later, unless it is told otherwise until then; on the loop only.
+
+        Args:
+            key: the record key.
+            until: a time of the loop; None for now.
+        """
+        known = RecordKey(key)
+        earlier = self._ends.pop(known, None)
+        if earlier is not None:
+            earlier.cancel()
+        if until is None:
+            self.remove(known)
+        else:
+            # A timer of the loop and no task: it ends with the loop, whoever forgets it.
+            loop = asyncio.get_running_loop()
+            self._ends[known] = loop.call_at(until, self.expire, known, None)
+
     def get(self, key: str) -> ServiceRecord | None:
         """The record of this key, or None."""
         with self._lock:
@@ -151,6 +171,11 @@ class Memories:
         registry = self.get(context.source_id)
         registry.configure(config)
         return registry
+
+    def registrar(self, config: MemoryConfig, context: RegistryContext) -> MemoryRegistrar:
+        """What writes registrations into it; other processes see nothing of them."""
+        del config
+        return MemoryRegistrar(self.get(context.source_id))
 
 
 def _check(record: object) -> None:

@@ -10,10 +10,12 @@ from meshregistry.server._fanout import LoopClock, TimerHandle
 from meshregistry.server._grpc import GrpcLimits, GrpcListener, discovery_handlers, drain
 from meshregistry.server._holding import Holders
 from meshregistry.server._http import HttpListeners
+from meshregistry.server._http_tls import renewing_context
 from meshregistry.server._hub import Hub, Limits
 from meshregistry.server._items import resource_of
 from meshregistry.server._metrics import MetricsCollector
 from meshregistry.server._observers import Observers
+from meshregistry.server._registration import Caller, Refusal, registration_routes
 from meshregistry.server._reports import (
     Assignment,
     HubStatistics,
@@ -22,11 +24,12 @@ from meshregistry.server._reports import (
 )
 from meshregistry.server._stream import Stream, Transport
 from meshregistry.server._tls import ServerTls
-from meshregistry.server._webhook import renewing_context, webhook_routes
+from meshregistry.server._webhook import webhook_routes
 from meshregistry.server._xds_server import XdsServer
 
 __all__ = [
     "Assignment",
+    "Caller",
     "GrpcLimits",
     "GrpcListener",
     "Holders",
@@ -38,6 +41,7 @@ __all__ = [
     "MetricsCollector",
     "Observers",
     "ProxyStatus",
+    "Refusal",
     "ServerTls",
     "Stream",
     "StreamStatus",
@@ -50,6 +54,7 @@ __all__ = [
     "document_route",
     "drain",
     "probe_routes",
+    "registration_routes",
     "renewing_context",
     "resource_of",
     "webhook_routes",

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import ssl
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
 
 def webhook_routes(review: Callable[[Mapping[str, Any]], Any]) -> list[web.RouteDef]:
@@ -30,38 +28,3 @@ def webhook_routes(review: Callable[[Mapping[str, Any]], Any]) -> list[web.Route
             return web.json_response({"error": str(error)}, status=400)
 
     return [web.post("/validate", validate)]
-
-
-def renewing_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """A TLS context for a server, which reads its files again when they have changed.
-
-    Raises:
-        OSError: if a file cannot be read, or is no certificate or key (``ssl.SSLError``).
-    """
-    current = _loaded(certificate, key)
-    seen = _changed(certificate, key)
-
-    def renew(connection: ssl.SSLObject, _name: str | None, _: ssl.SSLContext) -> None:
-        nonlocal current, seen
-        try:
-            now = _changed(certificate, key)
-            if now != seen:
-                current, seen = _loaded(certificate, key), now
-        except OSError:
-            # Half-written: the next connection tries again, this one has the old ones.
-            return
-        connection.context = current
-
-    first = _loaded(certificate, key)
-    first.sni_callback = renew
-    return first
-
-
-def _loaded(certificate: Path, key: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    return context
-
-
-def _changed(*paths: Path) -> tuple[int, ...]:
-    return tuple(path.stat().st_mtime_ns for path in paths)

@@ -10,6 +10,7 @@ from attrs.validators import ge
 
 from meshregistry.documents import MappingNode, Path, Position, Seconds
 from meshregistry.settings._addresses import Address
+from meshregistry.settings._registration import RegistrationSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,6 +72,7 @@ class ServerSettings:
         admin: page and debug documents; default: http's address while that is loopback.
         probes: health, readiness and metrics; likewise.
         webhook: judges routing documents for Kubernetes; null for none.
+        registration: workloads are registered by their agents; null: nobody may.
         tls: certificates of the xDS listener; without them it speaks plain text.
         allow_plaintext: to serve xDS as plain text off loopback all the same.
         drain_delay: seconds between becoming not ready and closing the first stream.
@@ -87,6 +89,7 @@ class ServerSettings:
     admin: Address | None = field()
     probes: Address | None = field()
     webhook: WebhookSettings | None = None
+    registration: RegistrationSettings | None = None
     tls: TlsSettings | None = None
     allow_plaintext: bool = False
     drain_delay: Seconds = Seconds(0.0)

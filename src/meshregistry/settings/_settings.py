@@ -27,6 +27,7 @@ from meshregistry.rules import MeshSettings
 from meshregistry.settings._addresses import Address
 from meshregistry.settings._identity import IdentitySettings, identity_mentions
 from meshregistry.settings._merge import Mention, MergeSettings, merge_mentions
+from meshregistry.settings._registration import registration_faults
 from meshregistry.settings._resilience import SnapshotSettings, snapshot_in_full
 from meshregistry.settings._server import ServerSettings, exposure
 from meshregistry.settings._sources import (
@@ -279,7 +280,7 @@ class _Reader:
                 *merge_mentions(self.root.get("merge")),
             ),
             "mesh": self.section("mesh", MeshSettings) or MeshSettings(),
-            "server": self.server(),
+            "server": self.server([one.id for one in sources] if are_whole else None),
             "sync_timeout": rest.sync_timeout,
             "snapshot": rest.snapshot,
         }
@@ -307,12 +308,20 @@ class _Reader:
     def made(self, node: AnyNode, cls: type[T]) -> T | None:
         return attempt(node, cls, self.faults, base_path=self.base_path, scalars=_SCALARS)
 
-    def server(self) -> ServerSettings:
+    def server(self, sources: list[str] | None) -> ServerSettings:
+        """The server settings; of sources that are not all known, none is missed."""
         node = self.root.get("server")
         server = self.section("server", ServerSettings)
         if server is None or not isinstance(node, MappingNode):
             return ServerSettings()
         self.faults += exposure(server, node)
+        below = node.get("registration")
+        if server.registration is not None and isinstance(below, MappingNode):
+            known = [server.registration.source] if sources is None else sources
+            listeners = {name: getattr(server, name) for name in ("http", "admin", "probes")}
+            self.faults += registration_faults(
+                server.registration, below, listeners=listeners, sources=known
+            )
         return server
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from meshregistry.errors import RecordError, RegistryError
-    from meshregistry.model import RecordKey, ServiceRecord, SourceId
+    from meshregistry.model import EndpointKey, RecordKey, ServiceKey, ServiceRecord, SourceId
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -162,17 +162,38 @@ class Lease(Protocol):
     """A registration that ends unless it is renewed."""
 
     async def renew(self) -> None:
-        """Prolong it by its time to live."""
+        """Prolong it by its time to live; if it is no longer there, it is written again.
+
+        Raises:
+            RegistryError: if the backend does not answer.
+        """
 
     async def deregister(self) -> None:
         """End it now."""
 
 
 class Registrar(Protocol):
-    """Writes records into a backend."""
+    """Writes records into a backend, where every process that follows it sees them.
+
+    What is registered is known by its service and the identities of its endpoints, so that
+    another process can go on with it: whoever registers the same again takes it over.
+    """
 
     async def register(self, record: ServiceRecord, ttl: float) -> Lease:
-        """Register for `ttl` seconds."""
+        """Register for `ttl` seconds; what stands there already is replaced.
+
+        Raises:
+            ValueError: if the backend cannot hold what the record says.
+            RegistryError: if the backend does not take it.
+        """
+
+    async def deregister(self, service: ServiceKey, endpoints: Iterable[EndpointKey]) -> None:
+        """End a registration, whoever made it; one that is not there is no error.
+
+        Raises:
+            ValueError: if the backend could not hold such a one.
+            RegistryError: if the backend does not answer.
+        """
 
 
 @frozen(kw_only=True)
@@ -186,7 +207,8 @@ class RegistryKind:
         summary: one line for ``meshregistry plugins``.
         connect: ``connect(config, context)`` gives one client for several uses, as an
             async context manager that is opened once per source.
-        registrar: makes a `Registrar`, if the backend can be written to.
+        registrar: makes a `Registrar`, if the backend can be written to; no I/O. It raises
+            ConfigError if the source's options rule that out, which is asked without a client.
         check: ``check(config, base_path)`` gives every fault of what the configuration
             points to on this machine, without any backend; for ``meshregistry check``.
         is_guarded: whether the sudden loss of many endpoints is withheld unless the settings

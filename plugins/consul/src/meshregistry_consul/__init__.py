@@ -16,7 +16,14 @@ from meshregistry_consul._config import (
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
-    from meshregistry.spi import Registry, RegistryContext, RuleContext, RuleSource, RuleWriter
+    from meshregistry.spi import (
+        Registrar,
+        Registry,
+        RegistryContext,
+        RuleContext,
+        RuleSource,
+        RuleWriter,
+    )
     from meshregistry_consul._client import ConsulClient
 
 __all__ = [
@@ -27,6 +34,7 @@ __all__ = [
     "connect",
     "meshregistry_register_registries",
     "meshregistry_register_rule_sources",
+    "open_registrar",
     "open_registry",
     "open_rules",
     "open_writer",
@@ -49,6 +57,17 @@ def open_registry(config: ConsulConfig, context: RegistryContext) -> Registry:
     return ConsulRegistry(config, context)
 
 
+def open_registrar(config: ConsulConfig, context: RegistryContext) -> Registrar:
+    """The registrar of one source.
+
+    Raises:
+        ConfigError: if its settings leave open what an agent would register.
+    """
+    from meshregistry_consul._registrar import ConsulRegistrar  # noqa: PLC0415 - as above
+
+    return ConsulRegistrar(config, context)
+
+
 @hookimpl
 def meshregistry_register_registries() -> RegistryKind:
     """Offer the kind to every Pilot."""
@@ -57,6 +76,7 @@ def meshregistry_register_registries() -> RegistryKind:
         config_class=ConsulConfig,
         open=open_registry,
         connect=connect,
+        registrar=open_registrar,
         check=file_faults,
         summary="Consul: services and their health, followed by blocking queries",
     )

@@ -37,6 +37,7 @@ _RETRIES = 2
 _SERVER_FAULT = 500
 _SPARE_CONNECTIONS = 8
 _SHOWN = 200
+_UNKNOWN = ("Unknown check", "Unknown service", "does not have associated TTL")
 
 
 @frozen
@@ -169,6 +170,34 @@ class ConsulClient:
             method, path, parameters, self._config.timeout, body=body
         )
         return self._answer(response, path, has_token=bool(token), may_lack=False).body
+
+    async def put(self, path: str, document: Any = None, *, options: tuple[str, ...] = ()) -> bool:
+        """Tell the agent something; whether it knows what was spoken of.
+
+        Args:
+            path: of the agent's own API, since what is told here ends with the agent.
+            document: what is sent, as JSON.
+            options: parameters that are turned on.
+
+        Raises:
+            RegistryAuthError: if the token is refused.
+            RegistryUnavailable: if nobody answers.
+            RegistryProtocolError: if the agent does not take it.
+        """
+        parameters = [(name, "true") for name in options]
+        parameters += [
+            (name, value)
+            for name, value in (("ns", self._config.ns), ("partition", self._config.partition))
+            if value
+        ]
+        body = b"" if document is None else json.dumps(document).encode()
+        response, _ = await self._sent("PUT", path, parameters, self._config.timeout, body=body)
+        # Before 1.10, what an agent does not know was a fault of the server (500).
+        if response.code == _NOT_FOUND or any(one in response.body for one in _UNKNOWN):
+            return False
+        if response.code != 200:  # noqa: PLR2004 - the one status of success here
+            raise _refusal(response.code, response.body.strip(), self._config.address, path)
+        return True
 
     async def _sent(
         self,

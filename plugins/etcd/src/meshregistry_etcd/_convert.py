@@ -234,15 +234,20 @@ def _endpoint_form(endpoint: Endpoint) -> dict[str, Any]:
     return kept if endpoint.weight == 1 else {**kept, "weight": endpoint.weight}
 
 
-def instance_id(record: ServiceRecord) -> str:
+def instance_id(endpoints: Iterable[EndpointKey]) -> str:
     """The last segment of the key of a registration: equal for equal endpoints.
 
     So a process that is started again takes over the key that it left behind.
     """
-    names = [f"{one} {one.network} {one.service_port}" for one in record.endpoints]
-    if len(names) == 1 and "/" not in str(record.endpoints[0]):
-        return str(record.endpoints[0])
+    texts = {key: _text_of(key) for key in sorted(endpoints)}
+    if len(texts) == 1 and "/" not in (only := next(iter(texts.values()))):
+        return only
+    names = [f"{text} {key.network} {key.service_port}" for key, text in texts.items()]
     return hashlib.blake2b("\n".join(names).encode(), digest_size=8).hexdigest()
+
+
+def _text_of(key: EndpointKey) -> str:
+    return str(Endpoint(address=key.address, port=key.port))
 
 
 # --- Several keys, one record ---------------------------------------------------------

@@ -14,7 +14,9 @@ from meshregistry_etcd._errors import NotThere
 from meshregistry_etcd._messages import rpc
 
 if TYPE_CHECKING:
-    from meshregistry.model import ServiceRecord
+    from collections.abc import Iterable
+
+    from meshregistry.model import EndpointKey, ServiceKey, ServiceRecord
     from meshregistry.spi import RegistryContext
     from meshregistry_etcd._config import EtcdConfig
 
@@ -49,10 +51,22 @@ class EtcdRegistrar:
         Raises:
             RegistryError: if etcd does not take it.
         """
-        key = f"{self._folder}{record.service.key}/{instance_id(record)}"
+        key = self._key(record.service.key, (one.key for one in record.endpoints))
         lease = EtcdLease(self._client, key, document(record), max(1, math.ceil(ttl)))
         await lease.begin()
         return lease
+
+    async def deregister(self, service: ServiceKey, endpoints: Iterable[EndpointKey]) -> None:
+        """Remove the key; its lease, wherever that is, ends with its time.
+
+        Raises:
+            RegistryError: if etcd does not answer.
+        """
+        key = self._key(service, endpoints).encode()
+        await self._client.ask("KV.DeleteRange", rpc.DeleteRangeRequest(key=key))
+
+    def _key(self, service: ServiceKey, endpoints: Iterable[EndpointKey]) -> str:
+        return f"{self._folder}{service}/{instance_id(endpoints)}"
 
 
 @define(eq=False)
@@ -86,11 +100,18 @@ class EtcdLease:
     async def renew(self) -> None:
         """Prolong it; if etcd has forgotten the lease, the key is written again.
 
+        So it is if the key has another lease by now, since whoever holds that need not go on.
+
         Raises:
             RegistryError: if etcd does not answer; try again before the time is over.
         """
-        if await self._client.keep_alive(self.id) <= 0:
+        if await self._client.keep_alive(self.id) <= 0 or not await self._holds():
             await self.begin()
+
+    async def _holds(self) -> bool:
+        """Whether the key stands under this lease."""
+        found = await self._client.ask("KV.Range", rpc.RangeRequest(key=self.key.encode()))
+        return any(one.lease == self.id for one in found.kvs)
 
     async def deregister(self) -> None:
         """End it now; one that has ended is no error.
