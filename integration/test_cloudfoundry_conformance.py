@@ -15,19 +15,10 @@ import meshregistry_cloudfoundry
 from meshregistry.model import Endpoint, Locality, Port, Protocol, RecordKey, Service, ServiceRecord
 from meshregistry.spi import Secret
 from meshregistry.testing import RegistryConformance, TcpProxy
-from servers.nats import NATS, Nats, RouteEmitter, registration
+from servers.nats import Nats, RouteEmitter, registration
 
 DOUBLE = Path(__file__).parents[1] / "plugins" / "cloudfoundry" / "tests" / "test_conformance.py"
 GOROUTER, _ = meshregistry_cloudfoundry.meshregistry_register_registries()
-
-
-@pytest.fixture(scope="module")
-def nats_folder() -> Path:
-    """Where a real nats-server is."""
-    folder = NATS.find()
-    if folder is None:
-        pytest.skip(NATS.reason())
-    return folder
 
 
 class RealBackend:

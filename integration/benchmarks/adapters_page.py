@@ -59,6 +59,16 @@ COST = """- *requests/min*: what the registry's server counts itself while nothi
 """
 
 
+TAIL = """## Adapters that are not in these tables
+
+Their READMEs say what was measured on the servers that there are.
+
+- [Cloud Foundry](../../plugins/cloudfoundry/README.md): `gorouter` has no requests to count, and
+  its first complete catalog takes two register intervals by its nature; the API behind `capi` cannot
+  be had as a server.
+"""
+
+
 def adapters_page(machine: dict[str, Any], benchmarks: list[Benchmark]) -> str:
     """The whole page, in Markdown."""
     versions = ", ".join(
@@ -77,4 +87,4 @@ def adapters_page(machine: dict[str, Any], benchmarks: list[Benchmark]) -> str:
         rows = ((row.subject, *map(shown, row.figures.values())) for row in benchmark.rows)
         parts += [f"## {benchmark.title[0].upper()}{benchmark.title[1:]}\n"]
         parts += [table(("", *columns), rows), text]
-    return "\n".join(parts)
+    return "\n".join([*parts, TAIL])

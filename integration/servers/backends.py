@@ -11,6 +11,7 @@ import aiohttp
 from aiohttp import web
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
 
 
@@ -21,12 +22,21 @@ class Backend:
         version: the text of its answers.
         address: where it listens.
         port: on which port; 0 is chosen by the system, and replaced by the real one.
+        tls: for answers over TLS.
     """
 
-    def __init__(self, version: str, *, address: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self,
+        version: str,
+        *,
+        address: str = "127.0.0.1",
+        port: int = 0,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.version = version
         self.address = address
         self.port = port
+        self._tls = tls
         self._runner: web.AppRunner | None = None
 
     async def __aenter__(self) -> Self:
@@ -34,7 +44,7 @@ class Backend:
         application.router.add_route("*", "/{tail:.*}", self._answer)
         self._runner = web.AppRunner(application, access_log=None)
         await self._runner.setup()
-        await web.TCPSite(self._runner, self.address, self.port).start()
+        await web.TCPSite(self._runner, self.address, self.port, ssl_context=self._tls).start()
         self.port = int(self._runner.addresses[0][1])
         return self
 

@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 
 from meshregistry.spi import CORE_KEYS, Secret
-from meshregistry_cloudfoundry import CapiConfig, GorouterConfig
+from meshregistry_cloudfoundry import (
+    CapiConfig,
+    GorouterConfig,
+    meshregistry_register_registries,
+)
 from meshregistry_cloudfoundry._config import capi_file_faults, gorouter_file_faults, split_router
 
 SECRET = Secret("x")
@@ -98,3 +102,9 @@ def test_files_that_are_not_there_are_faults(tmp_path):
     ]
     capi = CapiConfig(api="https://api.example", ca_file=Path("ca.pem"), client_secret=absent)
     assert ["client_secret_file"] == [one.field for one in capi_file_faults(capi, tmp_path)]
+
+
+def test_the_guard_against_mass_loss_is_off_where_addresses_are_used_again():
+    """It would keep routes in plaintext just when they have to end; `capi` is guarded as usual."""
+    kinds = {one.name: one for one in meshregistry_register_registries()}
+    assert (False, True) == (kinds["gorouter"].is_guarded, kinds["capi"].is_guarded)

@@ -60,6 +60,9 @@ def meshregistry_register_registries() -> tuple[RegistryKind, ...]:
             config_class=GorouterConfig,
             open=open_gorouter,
             check=gorouter_file_faults,
+            # Routes in plaintext must end when nobody repeats them: somebody else has their
+            # addresses soon. The guard would keep them just then.
+            is_guarded=False,
             summary="Cloud Foundry: the routes of gorouter, heard over NATS",
         ),
         RegistryKind(
