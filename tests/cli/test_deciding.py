@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
+from meshregistry import Pilot, ServiceRecord, Settings
 from meshregistry.documents import Document, parse, rule_document
 from meshregistry.rules import read_rules
 
@@ -98,3 +99,22 @@ def test_without_a_writable_rule_source_there_is_no_place(folder, run):
     ran = run("sources", "accept", "vms")
     assert ran.code == 1
     assert "no rule source can be written to" in ran.err
+
+
+def test_what_is_accepted_is_let_go_of(rules, run):
+    """The guard of a running pilot reads what the command has written."""
+    (rules.parent / "mesh.yaml").write_text(
+        "sources: [{id: mine, kind: memory, guard: on}]\nrules: [{kind: file, path: rules}]\n"
+        "server: {xds: '127.0.0.1:0'}\n"
+    )
+    many = [f"10.0.0.{number}:80" for number in range(1, 31)]
+    with Pilot.in_thread(Settings.load(rules.parent / "mesh.yaml")) as pilot:
+        pilot.memory("mine").upsert(ServiceRecord.parse("a.b", port=80, endpoints=many))
+        pilot.published(timeout=10)
+        changes = pilot.changes(since=pilot.catalog)
+        pilot.memory("mine").upsert(ServiceRecord.parse("a.b", port=80, endpoints=many[:2]))
+        pilot.published(timeout=10)
+        assert len(pilot.catalog.endpoints("a.b")) == 30
+        assert run("sources", "accept", "mine").code == 0
+        while len(pilot.catalog.endpoints("a.b")) != 2:
+            next(changes)

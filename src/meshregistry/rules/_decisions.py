@@ -8,6 +8,7 @@ change the catalog and not the routes, and so they are no part of a rule set.
 from __future__ import annotations
 
 import enum
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from attrs import field, frozen
@@ -205,18 +206,44 @@ class Decisions:
 
     def shift(self, host: str) -> SourceShift | None:
         """The one that counts for a host: exact before wildcard, longer before shorter, older."""
-        found = (
-            (host_rank(pattern), place, shift)
-            for place, shift in enumerate(self.shifts)
-            for pattern in shift.hosts
-            if is_host_match(pattern, host)
-        )
-        best = min(found, key=lambda one: one[:2], default=None)
-        return None if best is None else best[2]
+        exact = self._shifts_by_host.get(host)
+        if exact is not None:
+            return exact
+        wild = (pattern for pattern in self._wild_shifts if is_host_match(pattern, host))
+        best = min(wild, key=host_rank, default=None)
+        return None if best is None else self._shifts_by_host[best]
 
     def drains_of(self, host: str) -> tuple[Drain, ...]:
-        """Those of endpoints of a host, in order."""
-        return tuple(one for one in self.drains if is_host_match(one.host, host))
+        """Those of endpoints of a host: exact ones before wildcards, each in order."""
+        exact = self._drains_by_host.get(host, ())
+        return (*exact, *(one for one in self._wild_drains if is_host_match(one.host, host)))
+
+    # Every service asks when it is merged, and most have no decision.
+
+    @cached_property
+    def _shifts_by_host(self) -> dict[str, SourceShift]:
+        """By host pattern, the oldest."""
+        found: dict[str, SourceShift] = {}
+        for shift in self.shifts:
+            for pattern in shift.hosts:
+                found.setdefault(pattern, shift)
+        return found
+
+    @cached_property
+    def _wild_shifts(self) -> tuple[str, ...]:
+        return tuple(one for one in self._shifts_by_host if one.startswith("*"))
+
+    @cached_property
+    def _drains_by_host(self) -> dict[str, tuple[Drain, ...]]:
+        found: dict[str, tuple[Drain, ...]] = {}
+        for one in self.drains:
+            if not one.host.startswith("*"):
+                found[one.host] = (*found.get(one.host, ()), one)
+        return found
+
+    @cached_property
+    def _wild_drains(self) -> tuple[Drain, ...]:
+        return tuple(one for one in self.drains if one.host.startswith("*"))
 
     def accepts(self, source: str, part: str, lost_at: float) -> LossAcceptance | None:
         """What accepts that a part has lost something at that time (seconds since the epoch)."""
