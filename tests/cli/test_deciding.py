@@ -118,3 +118,15 @@ def test_what_is_accepted_is_let_go_of(rules, run):
         assert run("sources", "accept", "mine").code == 0
         while len(pilot.catalog.endpoints("a.b")) != 2:
             next(changes)
+
+
+def test_check_warns_of_sources_that_are_not_there(rules, run):
+    """A misspelt one would silently get nothing."""
+    (rules / "a.yaml").write_text(
+        "apiVersion: meshregistry.dev/v1\nkind: SourceShift\nmetadata: {name: a}\n"
+        "spec: {weights: {eurika: 90, consul: 10}}\n"
+    )
+    ran = run("check", "mesh.yaml")
+    assert ran.code == 0
+    assert "SourceShift a names the source eurika, which the settings do not have" in ran.out
+    assert "did you mean eureka" in ran.out

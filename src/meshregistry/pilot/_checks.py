@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from meshregistry.documents import structure
 from meshregistry.errors import ConfigError
+from meshregistry.pilot._decisions import unknown_sources
 from meshregistry.pilot._rule_sources import FILE, rule_readings
 from meshregistry.registries import FileConfig, document_faults, rule_documents, service_hosts
 from meshregistry.rules import (
     RULE_KINDS,
     CrossFindings,
+    Decisions,
     MeshSettings,
     cross_findings,
     read_rules,
@@ -47,9 +49,11 @@ def check_together(path: Path) -> CrossFindings:
     readings: list[Reading] = []
     is_whole = False
     hosts: frozenset[str] | None = None
+    sources: list[str] | None = None
     try:
         if path.is_file() and Settings.is_settings(path):
             settings = Settings.load(path)
+            sources = [one.id for one in settings.sources]
             is_whole = all(one.kind == FILE for one in settings.rules)
             readings = list(rule_readings(settings))
             hosts = _hosts(settings)
@@ -59,7 +63,10 @@ def check_together(path: Path) -> CrossFindings:
         return CrossFindings()
     if any(reading.errors for reading in readings):
         return CrossFindings()
-    found = cross_findings((rule for reading in readings for rule in reading.rules), hosts)
+    every = [rule for reading in readings for rule in reading.rules]
+    found = cross_findings(every, hosts)
+    if sources is not None:
+        found.warnings += unknown_sources(Decisions.of(every), sources)
     if is_whole:
         return found
     return CrossFindings(errors=[], warnings=[*found.errors, *found.warnings])

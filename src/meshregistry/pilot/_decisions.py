@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from meshregistry.documents import suggestion
+from meshregistry.errors import ConfigError
 from meshregistry.model import Labels, Metric
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
     from logging import Logger
 
     from meshregistry.rules import Decisions
@@ -31,6 +33,19 @@ def decisions_document(decisions: Decisions, known: Collection[str]) -> list[dic
         }
         for one in decisions
     ]
+
+
+def unknown_sources(decisions: Decisions, known: Collection[str]) -> Iterator[ConfigError]:
+    """One warning for each source that a decision names and the settings do not have."""
+    for one in decisions:
+        for source in one.sources:
+            if source not in known:
+                yield ConfigError(
+                    f"{one} names the source {source}, which the settings do not have",
+                    file=one.origin.file,
+                    line=one.origin.line,
+                    remedy=suggestion(source, list(known)),
+                )
 
 
 def decision_metrics(decisions: Decisions) -> tuple[Metric, ...]:
