@@ -1,6 +1,8 @@
 """Mixer's configuration: documents in, an immutable snapshot with everything resolved out."""
 
+from meshregistry.mixer.config._accepting import Accepted, Configurator
 from meshregistry.mixer.config._building import DEFAULT_NAMESPACE, snapshot
+from meshregistry.mixer.config._files import ConfigFiles
 from meshregistry.mixer.config._instances import Builder
 from meshregistry.mixer.config._reading import GROUP, Known
 from meshregistry.mixer.config._snapshot import (
@@ -15,7 +17,10 @@ from meshregistry.mixer.config._snapshot import (
 __all__ = [
     "DEFAULT_NAMESPACE",
     "GROUP",
+    "Accepted",
     "Builder",
+    "ConfigFiles",
+    "Configurator",
     "Destination",
     "HandlerPlan",
     "HeaderPlan",

@@ -1,1 +1,27 @@
-"""The server of Mixer: attributes in, handlers asked by rules, answers out."""
+"""The server of Mixer: attributes in, handlers asked by rules, answers out.
+
+Needs the extra ``mixer-server``.
+"""
+
+from meshregistry.mixer.server._dispatch import DispatchFailed
+from meshregistry.mixer.server._mixer import Checked, Mixer, Overloaded, of_call
+from meshregistry.mixer.server._outcome import CheckOutcome, Failure, QuotaOutcome
+from meshregistry.mixer.server._server import ConfigStatus, MixerServer
+from meshregistry.mixer.server._shedding import Mode, SheddingConfig
+from meshregistry.mixer.server._tls import MixerServerTls
+
+__all__ = [
+    "CheckOutcome",
+    "Checked",
+    "ConfigStatus",
+    "DispatchFailed",
+    "Failure",
+    "Mixer",
+    "MixerServer",
+    "MixerServerTls",
+    "Mode",
+    "Overloaded",
+    "QuotaOutcome",
+    "SheddingConfig",
+    "of_call",
+]

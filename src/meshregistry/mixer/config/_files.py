@@ -1,0 +1,69 @@
+"""Documents of Mixer in files and folders."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from meshregistry.documents import RuleListing, RuleUnit, RuleUnits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+_SUFFIXES = frozenset({".yaml", ".yml", ".json"})
+_UNREADABLE = "check its permissions"
+
+
+class ConfigFiles:
+    """Reads all documents of some files and folders, again and again.
+
+    A file that cannot be read or parsed keeps what it said before, as far as that is not
+    said anew.
+
+    Args:
+        paths: files, and folders of YAML and JSON files, looked at with all that is below.
+    """
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self._paths = tuple(paths)
+        self._contents: dict[Path, bytes] = {}
+        self._units = RuleUnits()
+
+    def read(self) -> RuleListing | None:
+        """All documents in the order of their files; None if nothing has changed. Blocks.
+
+        Raises:
+            OSError: if a path is not there.
+        """
+        found: dict[Path, bytes | OSError] = {}
+        for file in self._files():
+            try:
+                found[file] = file.read_bytes()
+            except OSError as error:
+                found[file] = error
+        contents = {file: one for file, one in found.items() if isinstance(one, bytes)}
+        if contents == self._contents and len(contents) == len(found) and contents:
+            return None
+        self._contents = contents
+        self._units.replace(_unit(file, content) for file, content in found.items())
+        return self._units.listing()
+
+    def _files(self) -> Iterator[Path]:
+        for path in self._paths:
+            if path.is_dir():
+                files = (one for one in path.rglob("*") if one.suffix in _SUFFIXES)
+                # Names that begin with a dot are what Kubernetes and editors keep aside.
+                yield from sorted(
+                    one
+                    for one in files
+                    if not any(part.startswith(".") for part in one.relative_to(path).parts)
+                )
+            else:
+                path.stat()
+                yield path
+
+
+def _unit(file: Path, content: bytes | OSError) -> RuleUnit:
+    if isinstance(content, OSError):
+        return RuleUnit.unreadable(str(file), content.strerror or str(content), _UNREADABLE)
+    return RuleUnit.of_text(str(file), content)

@@ -1,0 +1,176 @@
+"""The gRPC service ``istio.mixer.v1.Mixer``: messages to calls and back."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from meshregistry.errors import MissingExtraError, MixerError
+from meshregistry.mixer._compress import decode_attributes, decode_report
+from meshregistry.mixer._dictionary import known_words
+from meshregistry.mixer._words import GLOBAL_WORDS
+from meshregistry.mixer.proto.mixer_v1_pb2 import (
+    CheckRequest,
+    CheckResponse,
+    ReportRequest,
+    ReportResponse,
+)
+from meshregistry.mixer.server._dispatch import DispatchFailed
+from meshregistry.mixer.server._mixer import Overloaded, of_call
+from meshregistry.mixer.server._referenced import referenced
+
+try:
+    import grpc
+except ModuleNotFoundError as error:
+    raise MissingExtraError("mixer-server", error.name or "grpcio") from error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any, NoReturn
+
+    from meshregistry.mixer._attributes import AttributeBag
+    from meshregistry.mixer._directive import HeaderOperation
+    from meshregistry.mixer.server._mixer import Checked, Mixer
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+SERVICE = "istio.mixer.v1.Mixer"
+MAX_MESSAGE = 1024 * 1024
+"""Bytes of a message."""
+
+# With this beginning a client knows that it must use fewer of the global words.
+_INVALID = "Request could not be processed due to invalid"
+_NANOS = 1_000_000_000
+
+
+class MixerServicer:
+    """Answers the protocol's two methods.
+
+    Args:
+        mixer: answers.
+    """
+
+    def __init__(self, mixer: Mixer) -> None:
+        self._mixer = mixer
+
+    def add_to(self, server: grpc.aio.Server) -> None:
+        """Serve on this server."""
+        handlers = {
+            "Check": grpc.unary_unary_rpc_method_handler(
+                self.check,
+                request_deserializer=CheckRequest.FromString,
+                response_serializer=CheckResponse.SerializeToString,
+            ),
+            "Report": grpc.unary_unary_rpc_method_handler(
+                self.report,
+                request_deserializer=ReportRequest.FromString,
+                response_serializer=ReportResponse.SerializeToString,
+            ),
+        }
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+
+    async def check(
+        self,
+        request: CheckRequest,
+        context: Context,
+    ) -> CheckResponse:
+        """Carry out a check; a denial is an answer like any other."""
+        await _check_words(request.global_word_count, context)
+        try:
+            bag = decode_attributes(request.attributes).bag
+        except MixerError as error:
+            await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        quotas = {
+            name: of_call(
+                one.amount, name, request.deduplication_id, is_best_effort=one.best_effort
+            )
+            for name, one in request.quotas.items()
+        }
+        try:
+            checked = await self._mixer.check(bag, quotas)
+        except Overloaded as error:
+            await _abort(context, grpc.StatusCode.UNAVAILABLE, str(error))
+        except DispatchFailed as error:
+            await _abort(context, grpc.StatusCode.INTERNAL, str(error))
+        return _response(checked, request.global_word_count)
+
+    async def report(
+        self,
+        request: ReportRequest,
+        context: Context,
+    ) -> ReportResponse:
+        """Carry out a report; entries that fail leave the others alone."""
+        await _check_words(request.global_word_count, context)
+        bags: list[AttributeBag] = []
+        wrong: list[str] = []
+        for entry in decode_report(request):
+            if isinstance(entry, MixerError):
+                wrong.append(str(entry))
+            else:
+                bags.append(entry.bag)
+        try:
+            failures = await self._mixer.report(bags)
+        except Overloaded as error:
+            await _abort(context, grpc.StatusCode.UNAVAILABLE, str(error))
+        wrong += [f"{one.handler}:{one.reason}" for one in failures]
+        if wrong:
+            await _abort(context, grpc.StatusCode.UNKNOWN, "; ".join(wrong))
+        return ReportResponse()
+
+
+async def _check_words(
+    count: int,
+    context: Context,
+) -> None:
+    if count > len(GLOBAL_WORDS):
+        reason = f"{_INVALID} global dictionary: the server has {len(GLOBAL_WORDS)} words"
+        await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, reason)
+
+
+async def _abort(context: Context, code: grpc.StatusCode, reason: str) -> NoReturn:
+    # A message longer than a few kilobytes does not fit into the headers that carry it.
+    await context.abort(code, reason[:2_000])
+    raise AssertionError("abort raises")
+
+
+@lru_cache(maxsize=len(GLOBAL_WORDS) + 1)
+def _known(count: int) -> dict[str, int]:
+    return known_words(count)
+
+
+def _response(checked: Checked, word_count: int) -> CheckResponse:
+    outcome, known = checked.outcome, _known(word_count)
+    response = CheckResponse()
+    said = response.precondition
+    said.status.code = outcome.status.code
+    said.status.message = outcome.status.message
+    _set_duration(said.valid_duration, outcome.valid_duration)
+    said.valid_use_count = outcome.valid_use_count
+    said.referenced_attributes.CopyFrom(referenced(outcome.references, known))
+    directive = outcome.directive
+    if directive.direct_code or directive.request_headers or directive.response_headers:
+        said.route_directive.direct_response_code = directive.direct_code
+        said.route_directive.direct_response_body = directive.direct_body
+        _add(said.route_directive.request_header_operations, directive.request_headers)
+        _add(said.route_directive.response_header_operations, directive.response_headers)
+    for name, quota in checked.quotas.items():
+        granted = response.quotas[name]
+        granted.granted_amount = quota.answer.amount
+        _set_duration(granted.valid_duration, quota.answer.valid_duration)
+        granted.referenced_attributes.CopyFrom(referenced(quota.references, known))
+        if not quota.answer.status.is_ok:
+            granted.status.code = quota.answer.status.code
+            granted.status.message = quota.answer.status.message
+    return response
+
+
+def _add(target: object, operations: Iterable[HeaderOperation]) -> None:
+    for one in operations:
+        target.add(name=one.name, value=one.value, operation=one.operation.value)  # type: ignore[attr-defined] # a repeated field
+
+
+def _set_duration(target: object, seconds: float) -> None:
+    """A duration of a pool of our own: only its fields can be set."""
+    whole = int(seconds)
+    target.seconds = whole  # type: ignore[attr-defined]
+    target.nanos = int((seconds - whole) * _NANOS)  # type: ignore[attr-defined]

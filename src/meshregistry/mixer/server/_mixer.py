@@ -1,0 +1,142 @@
+"""Checks, quotas and reports in process: what every front of the server calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from attrs import evolve, field, frozen
+
+from meshregistry.errors import MixerUnavailable
+from meshregistry.mixer.expressions import TrackedAttributes
+from meshregistry.mixer.server._outcome import CheckOutcome, QuotaOutcome
+from meshregistry.mixer.server._outcomes import SIZE, OutcomeCache
+from meshregistry.mixer.server._shedding import Shedding, SheddingConfig
+from meshregistry.mixer.spi import QuotaRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from meshregistry.mixer._attributes import AttributeBag
+    from meshregistry.mixer.config import Snapshot
+    from meshregistry.mixer.server._engine import Engine
+    from meshregistry.mixer.server._outcome import Failure
+
+
+class Overloaded(MixerUnavailable):
+    """The server is late and turns calls away."""
+
+
+@frozen(kw_only=True)
+class Checked:
+    """The answer to a check.
+
+    Attributes:
+        outcome: of policy.
+        quotas: what is granted of each quota that was asked for; empty after a denial.
+        is_cached: whether policy was decided from the cache.
+    """
+
+    outcome: CheckOutcome
+    quotas: Mapping[str, QuotaOutcome] = field(factory=dict)
+    is_cached: bool = False
+
+
+class Mixer:
+    """Answers by the configuration in force.
+
+    Args:
+        engine: has the configuration.
+        now: seconds on a clock that never goes back.
+        cache_size: outcomes that are kept; 0: none.
+        shedding: when calls are turned away.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        now: Callable[[], float],
+        cache_size: int = SIZE,
+        shedding: SheddingConfig | None = None,
+    ) -> None:
+        self._engine = engine
+        self._now = now
+        self._known: Snapshot | None = None
+        self.cache = OutcomeCache(cache_size)
+        self.shedding = Shedding(shedding or SheddingConfig())
+
+    async def check(
+        self, bag: AttributeBag, quotas: Mapping[str, QuotaRequest] | None = None
+    ) -> Checked:
+        """Say whether a request may go on, and hand out what it asks for.
+
+        Args:
+            bag: the attributes of the request.
+            quotas: what is wanted, by the names of quotas; each with an id of its own if
+                the request has one.
+
+        Raises:
+            DispatchFailed: if a handler failed and no other denied.
+            Overloaded: if the server is late.
+        """
+        began = self._admit(1)
+        async with self._engine.request() as dispatcher:
+            cache = self._current_cache()
+            kept = cache.get(bag.entries, began)
+            if kept is not None and not (quotas and kept.status.is_ok):
+                self._finished(began)
+                return Checked(outcome=kept, is_cached=True)
+            attributes = await dispatcher.prepared(TrackedAttributes(bag.entries))
+            before = attributes.references
+            if kept is None:
+                outcome = await dispatcher.check(attributes)
+                if cache is self._current_cache():
+                    cache.put(outcome, bag.entries, self._now())
+            else:
+                outcome = kept
+            granted: dict[str, QuotaOutcome] = {}
+            if outcome.status.is_ok:
+                for name, request in (quotas or {}).items():
+                    attributes.restore(before)
+                    granted[name] = await dispatcher.quota(attributes, name, request)
+        self._finished(began)
+        return Checked(outcome=outcome, quotas=granted, is_cached=kept is not None)
+
+    async def report(self, bags: Sequence[AttributeBag]) -> tuple[Failure, ...]:
+        """Tell handlers what happened; what failed.
+
+        Raises:
+            Overloaded: if the server is late; nothing is told.
+        """
+        if not bags:
+            return ()
+        began = self._admit(len(bags))
+        async with self._engine.request() as dispatcher:
+            failures = await dispatcher.report(bags)
+        self._finished(began)
+        return failures
+
+    def _admit(self, cost: int) -> float:
+        now = self._now()
+        if not self.shedding.admits(cost, now):
+            raise Overloaded("the server is overloaded; try again later, or add a server")
+        return now
+
+    def _finished(self, began: float) -> None:
+        now = self._now()
+        self.shedding.finished(now - began, now)
+
+    def _current_cache(self) -> OutcomeCache:
+        """The cache; emptied, and another object, once another configuration is in force."""
+        if self._engine.snapshot is not self._known:
+            self._known = self._engine.snapshot
+            former, self.cache = self.cache, OutcomeCache(self.cache.size)
+            self.cache.take_counts(former)
+        return self.cache
+
+
+def of_call(amount: int, name: str, deduplication_id: str, *, is_best_effort: bool) -> QuotaRequest:
+    """A quota request of a call: its id is that of the call with the name of the quota."""
+    request = QuotaRequest(amount=amount, is_best_effort=is_best_effort)
+    return evolve(request, deduplication_id=f"{deduplication_id}{name}" if deduplication_id else "")

@@ -1,0 +1,270 @@
+"""The server: one port for Mixer's protocol and its fronts, and a configuration that is followed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any, Self
+
+from attrs import frozen
+from watchfiles import awatch
+
+from meshregistry.errors import ConfigError, MissingExtraError
+from meshregistry.mixer.config import Accepted, ConfigFiles, Configurator, Known
+from meshregistry.mixer.server._engine import DEADLINE, Engine
+from meshregistry.mixer.server._grpc import MAX_MESSAGE, MixerServicer
+from meshregistry.mixer.server._mixer import Mixer
+from meshregistry.mixer.server._outcomes import SIZE
+from meshregistry.mixer.server._running import Surroundings
+from meshregistry.mixer.server._tls import MixerServerTls, credentials
+from meshregistry.mixer.spi import TEMPLATES
+
+try:
+    import grpc
+except ModuleNotFoundError as error:
+    raise MissingExtraError("mixer-server", error.name or "grpcio") from error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from meshregistry.documents import RuleDocument
+    from meshregistry.mixer.server._shedding import SheddingConfig
+    from meshregistry.mixer.spi import MixerAdapter, Template
+
+_log = logging.getLogger("meshregistry.mixer")
+_RESCAN_MS = 1_000
+# What is written bit by bit is read when it is quiet.
+_QUIET_MS = 50
+_UNIX = "unix:"
+_OPTIONS = (
+    # Two servers would share a port in silence.
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", MAX_MESSAGE),
+    ("grpc.max_concurrent_streams", 1024),
+)
+
+
+@frozen(kw_only=True)
+class ConfigStatus:
+    """How the configuration is doing.
+
+    Attributes:
+        faults: what is wrong with the documents as they are written.
+        kept: documents whose last good version is in force instead, as texts.
+        handlers: for each handler that runs its title and, if it could not be opened, why.
+    """
+
+    faults: tuple[ConfigError, ...] = ()
+    kept: tuple[str, ...] = ()
+    handlers: tuple[tuple[str, str], ...] = ()
+
+
+class MixerServer:
+    """Serves Mixer; an async context manager.
+
+    Entering returns when the port is bound and the first configuration is in force.
+
+    Args:
+        address: ``host:port`` or ``unix:///path``; port 0 lets the system choose.
+        config: a file or folder of documents that is followed, or several; None: the caller
+            calls `configure`.
+        adapters: what handlers can be.
+        templates: what instances can be.
+        fronts: further services of the same port: each is given the `Mixer` and the server.
+        services: what the program offers to handlers, by name.
+        default_namespace: whose rules are for every request.
+        deadline: seconds that one call of a handler may take.
+        cache_size: outcomes that are kept; 0: none.
+        shedding: when calls are turned away.
+        tls: certificates; None: plain text.
+        drain: seconds that calls may take to end when the server is left.
+        random: for jitter; default: a new one.
+    """
+
+    def __init__(
+        self,
+        address: str = "127.0.0.1:9091",
+        *,
+        config: Path | str | Iterable[Path | str] | None = None,
+        adapters: Iterable[MixerAdapter] = (),
+        templates: Iterable[Template] = TEMPLATES,
+        fronts: Iterable[Callable[[Mixer, grpc.aio.Server], None]] = (),
+        services: Mapping[str, object] | None = None,
+        default_namespace: str = "istio-system",
+        deadline: float = DEADLINE,
+        cache_size: int = SIZE,
+        shedding: SheddingConfig | None = None,
+        tls: MixerServerTls | None = None,
+        drain: float = 5.0,
+        random: Random | None = None,
+    ) -> None:
+        self._wanted = address
+        self._paths = _paths(config)
+        base_path = _folder(self._paths[0]) if self._paths else Path.cwd()
+        self._configurator = Configurator(
+            Known.of(adapters, templates),
+            default_namespace=default_namespace,
+            base_path=base_path,
+        )
+        self._fronts = tuple(fronts)
+        self._around = Surroundings(
+            random=random or Random(),  # noqa: S311 - jitter is no secret
+            base_path=base_path,
+            services=services or {},
+        )
+        self._cache_size = cache_size
+        self._shedding = shedding
+        self._tls = tls
+        self._drain = drain
+        self._engine = Engine(self._around, deadline=deadline)
+        self._server: grpc.aio.Server | None = None
+        self._mixer: Mixer | None = None
+        self._following: asyncio.Task[None] | None = None
+        self._accepted: Accepted | None = None
+        self._address = ""
+
+    @property
+    def address(self) -> str:
+        """Where it listens, with the real port."""
+        if not self._address:
+            raise RuntimeError("the server is not running: use it inside 'async with'")
+        return self._address
+
+    @property
+    def mixer(self) -> Mixer:
+        """Checks, quotas and reports in process."""
+        if self._mixer is None:
+            raise RuntimeError("the server is not running: use it inside 'async with'")
+        return self._mixer
+
+    def status(self) -> ConfigStatus:
+        """How the configuration is doing."""
+        accepted = self._accepted
+        return ConfigStatus(
+            faults=() if accepted is None else accepted.faults,
+            kept=() if accepted is None else tuple(map(str, accepted.kept)),
+            handlers=tuple((one.plan.title, one.fault) for one in self._engine.handlers),
+        )
+
+    async def configure(self, documents: Iterable[RuleDocument]) -> Accepted:
+        """Put the configuration of these documents into force; what is wrong is left out.
+
+        Requests that have begun are carried out by the former one.
+        """
+        accepted = self._configurator.build(documents)
+        await self._engine.swap(accepted.snapshot)
+        self._tell(accepted)
+        return accepted
+
+    async def __aenter__(self) -> Self:
+        """Start.
+
+        Raises:
+            ConfigError: if the configuration cannot be read at all, or a certificate.
+            OSError: if the address cannot be bound; names it.
+        """
+        try:
+            await self._start()
+        except BaseException:
+            await self._end()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._end()
+
+    async def _start(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._mixer = Mixer(
+            self._engine, now=loop.time, cache_size=self._cache_size, shedding=self._shedding
+        )
+        files = ConfigFiles(self._paths)
+        if self._paths:
+            await self._read(files, is_first=True)
+        server = grpc.aio.server(options=_OPTIONS)
+        MixerServicer(self._mixer).add_to(server)
+        for front in self._fronts:
+            front(self._mixer, server)
+        self._address = _bind(server, self._wanted, self._tls)
+        await server.start()
+        self._server = server
+        if self._paths:
+            self._following = asyncio.create_task(
+                self._follow(files), name="meshregistry-mixer-config"
+            )
+
+    async def _end(self) -> None:
+        following, self._following = self._following, None
+        if following is not None:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+        server, self._server = self._server, None
+        if server is not None:
+            await server.stop(self._drain)
+        await self._engine.close()
+
+    async def _follow(self, files: ConfigFiles) -> None:
+        """Read again after each change; an event is a hint, contents decide.
+
+        And every second: what changes while the watch is being set up leaves no event.
+        """
+        folders = sorted({_folder(path) for path in self._paths})
+        async for _ in awatch(
+            *folders, rust_timeout=_RESCAN_MS, yield_on_timeout=True, step=_QUIET_MS
+        ):
+            await self._read(files)
+
+    async def _read(self, files: ConfigFiles, *, is_first: bool = False) -> None:
+        try:
+            listing = await asyncio.to_thread(files.read)
+        except OSError as error:
+            fault = ConfigError(
+                f"the configuration cannot be read: {error.strerror or error}",
+                file=str(error.filename),
+                remedy="name a readable file or folder",
+            )
+            if is_first:
+                raise fault from error
+            _log.warning("%s; what was in force stays", fault)
+            return
+        if listing is None:
+            return
+        for fault in listing.faults:
+            _log.warning("%s", fault)
+        await self.configure(listing.documents)
+
+    def _tell(self, accepted: Accepted) -> None:
+        former = () if self._accepted is None else tuple(map(str, self._accepted.faults))
+        self._accepted = accepted
+        for fault in accepted.faults:
+            if str(fault) not in former:
+                _log.warning("%s", fault)
+        for key in accepted.kept:
+            _log.warning("%s: the last good version stays in force", key)
+
+
+def _paths(config: Path | str | Iterable[Path | str] | None) -> tuple[Path, ...]:
+    if config is None:
+        return ()
+    given: Iterable[Any] = (config,) if isinstance(config, (str, Path)) else config
+    return tuple(Path(one).absolute() for one in given)
+
+
+def _folder(path: Path) -> Path:
+    return path if path.is_dir() else path.parent
+
+
+def _bind(server: grpc.aio.Server, address: str, tls: MixerServerTls | None) -> str:
+    try:
+        port = (
+            server.add_insecure_port(address)
+            if tls is None
+            else server.add_secure_port(address, credentials(tls))
+        )
+    except RuntimeError as error:
+        raise OSError(f"cannot listen on {address}: choose a free address or port 0") from error
+    if address.startswith(_UNIX):
+        return address
+    return f"{address.rpartition(':')[0]}:{port}"
