@@ -16,7 +16,10 @@ def output(code):
     return done.stdout
 
 
-@pytest.mark.parametrize(("missing", "name"), [("google", "Compressor")])
+@pytest.mark.parametrize(
+    ("missing", "name"),
+    [("google", "Compressor"), ("grpc", "MixerClient"), ("google", "MixerClient")],
+)
 def test_a_missing_extra_is_named_with_the_line_to_type(missing, name):
     """Using a name that needs the extra tells how to install it."""
     said = output(

@@ -13,7 +13,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from meshregistry.mixer._attributes import AttributeBag, BagBuilder, StringMap, Value, ValueType
+from meshregistry.mixer._directive import HeaderOperation, Operation, RouteDirective
 from meshregistry.mixer._manifest import Attribute, Manifest, When
+from meshregistry.mixer._status import Code, Status
 from meshregistry.mixer._words import BASE_WORD_COUNT, GLOBAL_WORDS
 
 if TYPE_CHECKING:
@@ -25,24 +27,67 @@ if TYPE_CHECKING:
         decode_report,
         delta_runs,
     )
+    from meshregistry.mixer.client import (
+        FORWARDED_HEADER,
+        CallFailed,
+        CheckResult,
+        Clause,
+        ClientOptions,
+        FailPolicy,
+        GrpcTransport,
+        MixerClient,
+        MixerInterceptor,
+        MixerMiddleware,
+        MixerTls,
+        MixerTransport,
+        QuotaRule,
+        QuotaRules,
+        ThreadedMixerClient,
+        forwarded_attributes,
+        forwarded_header,
+        read_forwarded,
+    )
 
 __all__ = [
     "BASE_WORD_COUNT",
+    "FORWARDED_HEADER",
     "GLOBAL_WORDS",
     "Attribute",
     "AttributeBag",
     "BagBuilder",
+    "CallFailed",
+    "CheckResult",
+    "Clause",
+    "ClientOptions",
+    "Code",
     "Compressor",
     "Decoded",
+    "FailPolicy",
+    "GrpcTransport",
+    "HeaderOperation",
     "Manifest",
+    "MixerClient",
+    "MixerInterceptor",
+    "MixerMiddleware",
+    "MixerTls",
+    "MixerTransport",
+    "Operation",
+    "QuotaRule",
+    "QuotaRules",
     "Repeated",
+    "RouteDirective",
+    "Status",
     "StringMap",
+    "ThreadedMixerClient",
     "Value",
     "ValueType",
     "When",
     "decode_attributes",
     "decode_report",
     "delta_runs",
+    "forwarded_attributes",
+    "forwarded_header",
+    "read_forwarded",
 ]
 
 _HOMES = {
@@ -52,6 +97,24 @@ _HOMES = {
     "decode_attributes": "_compress",
     "decode_report": "_compress",
     "delta_runs": "_compress",
+    "CallFailed": "client",
+    "CheckResult": "client",
+    "Clause": "client",
+    "ClientOptions": "client",
+    "MixerTls": "client",
+    "FORWARDED_HEADER": "client",
+    "FailPolicy": "client",
+    "GrpcTransport": "client",
+    "MixerClient": "client",
+    "MixerInterceptor": "client",
+    "MixerMiddleware": "client",
+    "QuotaRule": "client",
+    "QuotaRules": "client",
+    "ThreadedMixerClient": "client",
+    "MixerTransport": "client",
+    "forwarded_attributes": "client",
+    "forwarded_header": "client",
+    "read_forwarded": "client",
 }
 
 

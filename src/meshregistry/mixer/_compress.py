@@ -204,9 +204,12 @@ def _write_map(
 
 
 def _write_time(message: CompressedAttributes, key: int, value: datetime, _: object) -> None:
-    seconds, rest = divmod(value - _EPOCH, _SECOND)
-    target = message.timestamps[key]
-    target.seconds = seconds
+    write_time(message.timestamps[key], value)
+
+
+def write_time(target: Timestamp, value: datetime) -> None:
+    """Fill a timestamp of a message."""
+    target.seconds, rest = divmod(value - _EPOCH, _SECOND)
     target.nanos = rest // _MICROSECOND * _NANOS_PER_MICRO
 
 

@@ -1,0 +1,233 @@
+"""The transport on ``grpc.aio``: one channel for each server."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from meshregistry.errors import ConfigError
+from meshregistry.mixer._status import Code
+from meshregistry.mixer.client._extra import grpc
+from meshregistry.mixer.client._failover import Failover
+from meshregistry.mixer.client._tls import credentials, material
+from meshregistry.mixer.client._transport import CallFailed, SystemClock
+from meshregistry.mixer.proto.mixer_v1_pb2 import (
+    CheckRequest,
+    CheckResponse,
+    ReportRequest,
+    ReportResponse,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from meshregistry.mixer.client._tls import Material, MixerTls
+    from meshregistry.mixer.client._transport import Clock
+
+CHECK = "/istio.mixer.v1.Mixer/Check"
+REPORT = "/istio.mixer.v1.Mixer/Report"
+AUTHORITY = "mixer"
+
+_OPTIONS = (
+    # After an outage the servers are found again within two seconds, not minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+)
+# What gRPC says if it had no connection to send on.
+_NOT_SENT = ("failed to connect to", "Failed to connect to", "DNS resolution failed", "DNS query")
+_DOWN = (grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnectivity.SHUTDOWN)
+# Those mean that another server may do better.
+_OF_THE_SERVER = frozenset({Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED})
+
+
+class GrpcTransport:
+    """Calls to the first server that answers.
+
+    Args:
+        servers: addresses as gRPC takes them, ``host:port``; the first one is preferred.
+        tls: certificates; None: plain text.
+        metadata: sent with every call.
+        clock: for the pauses of servers that failed.
+
+    Raises:
+        ConfigError: if there is no server, or a certificate cannot be read.
+    """
+
+    def __init__(
+        self,
+        servers: Sequence[str],
+        *,
+        tls: MixerTls | None = None,
+        metadata: Sequence[tuple[str, str]] = (),
+        clock: Clock | None = None,
+    ) -> None:
+        if not servers:
+            raise ConfigError(
+                "there is no server", field="servers", remedy="give one address or several"
+            )
+        self._clock = clock or SystemClock()
+        self._failover = Failover(len(servers))
+        self._connections = [_Connection(server, tls, metadata) for server in servers]
+
+    async def check(self, request: CheckRequest, timeout: float) -> CheckResponse:
+        async def call(connection: _Connection, seconds: float) -> CheckResponse:
+            return await connection.check(request, seconds)
+
+        response: CheckResponse = await self._try(call, timeout, again=True)
+        return response
+
+    async def report(self, request: ReportRequest, timeout: float, *, again: bool) -> None:
+        async def call(connection: _Connection, seconds: float) -> None:
+            await connection.report(request, seconds)
+
+        await self._try(call, timeout, again=again)
+
+    async def close(self) -> None:
+        for connection in self._connections:
+            await connection.close()
+
+    async def _try(
+        self, call: Callable[[_Connection, float], Awaitable[Any]], timeout: float, *, again: bool
+    ) -> Any:
+        deadline = self._clock.now() + timeout
+        order = self._failover.order(self._clock.now())
+        for position, number in enumerate(order):
+            now = self._clock.now()
+            # Each server has its share of what is left, so that a silent one costs no more.
+            seconds = (deadline - now) / (len(order) - position)
+            try:
+                answer = await call(self._connections[number], seconds)
+            except CallFailed as error:
+                if error.code not in _OF_THE_SERVER:
+                    self._failover.answered(number)
+                    raise
+                self._failover.failed(number, self._clock.now())
+                if position + 1 == len(order) or (error.is_sent and not again):
+                    raise
+            else:
+                self._failover.answered(number)
+                return answer
+        raise AssertionError("there is at least one server")
+
+
+class _Connection:
+    """The channel to one server; made anew if certificates have changed and it fails."""
+
+    def __init__(
+        self, server: str, tls: MixerTls | None, metadata: Sequence[tuple[str, str]]
+    ) -> None:
+        self._server = server
+        self._tls = tls
+        self._metadata = tuple(metadata)
+        # Read now, so that a wrong file is told to whoever makes the client.
+        self._material: Material | None = material(tls) if tls else None
+        self._channel: grpc.aio.Channel | None = None
+        self._watch: asyncio.Future[None] | None = None
+        self._check: Any = None
+        self._report: Any = None
+
+    async def check(self, request: CheckRequest, seconds: float) -> CheckResponse:
+        await self._ready(seconds)
+        response: CheckResponse = await self._call(self._check, request, seconds)
+        return response
+
+    async def report(self, request: ReportRequest, seconds: float) -> None:
+        await self._ready(seconds)
+        await self._call(self._report, request, seconds)
+
+    async def close(self) -> None:
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            await channel.close(None)
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            await asyncio.gather(watch, return_exceptions=True)
+
+    async def _call(self, method: Any, request: object, seconds: float) -> Any:
+        try:
+            return await method(request, timeout=seconds, metadata=self._metadata)
+        except grpc.aio.AioRpcError as error:
+            details = error.details() or ""
+            raise CallFailed(
+                error.code().value[0],
+                details,
+                server=self._server,
+                is_sent=not details.startswith(_NOT_SENT),
+            ) from error
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            # Not the caller, but the channel under it: the client is being closed.
+            raise CallFailed(Code.CANCELLED, "the client was closed", server=self._server) from None
+
+    async def _ready(self, seconds: float) -> None:
+        """Wait for a connection; without one nothing is sent."""
+        channel = self._channel or self._open()
+        end = asyncio.get_running_loop().time() + seconds
+        while True:
+            state = channel.get_state(try_to_connect=True)
+            if state is grpc.ChannelConnectivity.READY:
+                return
+            if state in _DOWN:
+                if channel is self._channel:
+                    await self._renew()
+                raise CallFailed(
+                    Code.UNAVAILABLE,
+                    "it cannot be connected to",
+                    server=self._server,
+                    is_sent=False,
+                )
+            # Watching is never cancelled: gRPC would tell the end to a loop that is closed.
+            if self._watch is None or self._watch.done():
+                self._watch = asyncio.ensure_future(channel.wait_for_state_change(state))
+            left = end - asyncio.get_running_loop().time()
+            done, _ = await asyncio.wait((self._watch,), timeout=max(left, 0.0))
+            if not done:
+                raise CallFailed(
+                    Code.DEADLINE_EXCEEDED,
+                    "no connection in time",
+                    server=self._server,
+                    is_sent=False,
+                )
+
+    def _open(self) -> grpc.aio.Channel:
+        options: list[tuple[str, Any]] = list(_OPTIONS)
+        if self._material is None:
+            options.append(("grpc.default_authority", AUTHORITY))
+            channel = grpc.aio.insecure_channel(self._server, options=options)
+        else:
+            name = self._tls.server_name if self._tls else None
+            if name:
+                options.append(("grpc.ssl_target_name_override", name))
+            channel = grpc.aio.secure_channel(
+                self._server, credentials(self._material), options=options
+            )
+        self._check = channel.unary_unary(
+            CHECK,
+            request_serializer=CheckRequest.SerializeToString,
+            response_deserializer=CheckResponse.FromString,
+        )
+        self._report = channel.unary_unary(
+            REPORT,
+            request_serializer=ReportRequest.SerializeToString,
+            response_deserializer=ReportResponse.FromString,
+        )
+        self._channel = channel
+        return channel
+
+    async def _renew(self) -> None:
+        """Read the certificates again; with others the next call has another channel."""
+        if self._tls is None:
+            return
+        try:
+            found = material(self._tls)
+        except ConfigError:
+            # The files are being exchanged, or gone: what we had is the best there is.
+            return
+        if found != self._material:
+            self._material = found
+            await self.close()

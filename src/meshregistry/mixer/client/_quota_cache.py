@@ -1,0 +1,147 @@
+"""The quota cache: amounts taken in advance, by the attributes that a quota depends on."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from attrs import define, field, frozen
+
+from meshregistry.mixer._compress import read_duration
+from meshregistry.mixer._status import Code
+from meshregistry.mixer.client._prefetch import LONGEST, Order, Prefetch
+from meshregistry.mixer.client._shapes import Shape, ShapeList, read_shape
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping
+
+    from meshregistry.mixer._attributes import AttributeBag, Value
+    from meshregistry.mixer.proto.mixer_v1_pb2 import CheckResponse
+
+IDLE = 600.0
+"""Seconds after which an entry that nobody asked for is forgotten."""
+
+
+@define(eq=False)
+class _Entry:
+    prefetch: Prefetch = field(factory=Prefetch)
+    used: float = 0.0
+
+
+@define(eq=False)
+class _Quota:
+    """What is known of one quota by its name."""
+
+    shapes: ShapeList = field(factory=ShapeList)
+    # For requests of which the server has not said yet what the quota depends on.
+    pending: _Entry = field(factory=_Entry)
+
+
+@frozen(eq=False)
+class QuotaOrder:
+    """A part of a request to the server: an amount of one quota."""
+
+    name: str
+    order: Order
+    _entry: _Entry
+
+
+class QuotaCache:
+    """Grants amounts of quotas locally, and says what to ask the server for.
+
+    Args:
+        size: how many entries it holds; 0 is not used at all.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._quotas: OrderedDict[str, _Quota] = OrderedDict()
+        self._entries: OrderedDict[tuple[str, Shape, Hashable], _Entry] = OrderedDict()
+
+    @property
+    def is_enabled(self) -> bool:
+        """Whether it may be asked."""
+        return self._size > 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def ask(
+        self, name: str, amount: int, entries: Mapping[str, Value], now: float
+    ) -> tuple[bool, QuotaOrder | None]:
+        """Whether an amount is granted, and what to ask the server for besides."""
+        self._forget(now)
+        entry = self._entry(name, entries)
+        entry.used = now
+        is_granted, order = entry.prefetch.check(amount, now)
+        return is_granted, None if order is None else QuotaOrder(name, order, entry)
+
+    def answered(
+        self, asked: QuotaOrder, response: CheckResponse, bag: AttributeBag, now: float
+    ) -> None:
+        """Note the server's answer to an order."""
+        entry, order = asked._entry, asked.order  # noqa: SLF001 - made by this cache
+        if asked.name not in response.quotas:
+            entry.prefetch.answered(order, None, LONGEST, now)
+            return
+        result = response.quotas[asked.name]
+        holds = LONGEST
+        if result.HasField("valid_duration"):
+            duration = read_duration(result.valid_duration)
+            holds = 0.0 if duration is None else duration.total_seconds()
+        entry.prefetch.answered(order, result.granted_amount, holds, now)
+        quota = self._quotas.get(asked.name)
+        if quota is None or quota.pending is not entry:
+            return
+        shape = read_shape(result.referenced_attributes, bag)
+        if shape is None:
+            return
+        shape = quota.shapes.known(shape)
+        signature = shape.fitted(bag.entries)
+        if signature is None:
+            return
+        if self._entries.setdefault((asked.name, shape, signature), entry) is entry:
+            quota.pending = _Entry()
+        if len(self._entries) > self._size:
+            self._entries.popitem(last=False)
+
+    def failed(self, asked: QuotaOrder, *, is_open: bool, now: float) -> None:
+        """Note that no answer came: fail open, the order counts as granted, else as refused."""
+        entry = asked._entry  # noqa: SLF001 - made by this cache
+        entry.prefetch.answered(asked.order, None if is_open else 0, LONGEST, now)
+
+    def _entry(self, name: str, entries: Mapping[str, Value]) -> _Entry:
+        quota = self._quotas.get(name)
+        if quota is None:
+            quota = self._quotas[name] = _Quota()
+            if len(self._quotas) > self._size:
+                self._quotas.popitem(last=False)
+        for shape in quota.shapes.ordered:
+            signature = shape.signature(entries)
+            if signature is None:
+                continue
+            key = (name, shape, signature)
+            found = self._entries.get(key)
+            if found is not None:
+                self._entries.move_to_end(key)
+                return found
+        return quota.pending
+
+    def _forget(self, now: float) -> None:
+        """Drop entries from the least recently used end that have been idle for long."""
+        while self._entries:
+            key, entry = next(iter(self._entries.items()))
+            if now - entry.used <= IDLE:
+                return
+            del self._entries[key]
+
+
+def is_granted(response: CheckResponse, name: str) -> bool:
+    """Whether a response grants a quota that was asked for without the cache.
+
+    A quota of which the server says nothing, or that it could not reach, is granted.
+    """
+    if name not in response.quotas:
+        return True
+    result = response.quotas[name]
+    return result.status.code == Code.UNAVAILABLE or result.granted_amount > 0

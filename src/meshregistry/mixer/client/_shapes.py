@@ -1,0 +1,175 @@
+"""Shapes: the attributes that an answer depends on, and what a request holds for them.
+
+Two requests with the same signature for a shape would have got the same answer.
+"""
+
+from __future__ import annotations
+
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from meshregistry.mixer._attributes import StringMap
+from meshregistry.mixer._dictionary import word_at
+from meshregistry.mixer.proto.mixer_v1_pb2 import ReferencedAttributes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable, Mapping
+
+    from meshregistry.mixer._attributes import AttributeBag, Value
+
+# Python finds numbers of these types equal that are different values on the wire.
+_NUMBERS = frozenset({int, float, bool})
+
+
+@frozen(order=True)
+class Reference:
+    """One attribute, or one key of a string map; without a key the whole attribute."""
+
+    name: str
+    key: str | None = None
+
+
+class Shape:
+    """What an answer depends on: what has to be absent, and what has to be the same.
+
+    Args:
+        absent: what the request did not have.
+        exact: what it had.
+    """
+
+    __slots__ = ("_absent", "_absent_keys", "_keys", "_plain", "identity", "is_typed")
+
+    def __init__(self, absent: Iterable[Reference], exact: Iterable[Reference]) -> None:
+        absent, exact = frozenset(absent), frozenset(exact)
+        self.identity = (absent, exact)
+        """What makes two shapes the same one."""
+        self.is_typed = False
+        """Whether signatures hold the types of values; from the first number on."""
+        self._absent = frozenset(each.name for each in absent if each.key is None)
+        self._absent_keys = sorted(_by_map(absent).items())
+        plain = sorted(each.name for each in exact if each.key is None)
+        self._plain: Callable[[Any], Any] | None = itemgetter(*plain) if plain else None
+        self._keys = [(name, itemgetter(*sorted(keys))) for name, keys in _by_map(exact).items()]
+
+    def signature(self, entries: Mapping[str, Value]) -> Hashable | None:
+        """What a request holds for this shape; None if it does not fit.
+
+        Args:
+            entries: the attributes of the request.
+        """
+        if self._absent and not self._absent.isdisjoint(entries):
+            return None
+        for name, keys in self._absent_keys:
+            held = entries.get(name)
+            # An absent map has none of its keys.
+            if held is not None and not (
+                isinstance(held, StringMap) and keys.isdisjoint(held.entries)
+            ):
+                return None
+        try:
+            plain = self._plain(entries) if self._plain is not None else ()
+            if self._keys:
+                found: list[Hashable] = [plain]
+                for name, get in self._keys:
+                    held = entries[name]
+                    if type(held) is not StringMap:
+                        return None
+                    found.append(get(held.entries))
+                signature: Hashable = tuple(found)
+            else:
+                signature = plain
+        except KeyError:
+            return None
+        if self.is_typed:
+            return (signature, _types(plain))
+        return signature
+
+    def fitted(self, entries: Mapping[str, Value]) -> Hashable | None:
+        """The signature of a request whose answer is about to be kept.
+
+        From the first number on that it holds, signatures tell the types of values apart:
+        those without hold none, so no answer is given for another type's sake.
+        """
+        signature = self.signature(entries)
+        if signature is None or self.is_typed or self._plain is None:
+            return signature
+        plain = self._plain(entries)
+        self.is_typed = any(
+            type(value) in _NUMBERS for value in (plain if type(plain) is tuple else (plain,))
+        )
+        return self.signature(entries)
+
+
+class ShapeList:
+    """The shapes of one cache, each once; those of little use are forgotten.
+
+    Args:
+        most: how many there are at most: a server whose answers never have the same shape
+            fills no memory, and costs no more look-ups than this.
+    """
+
+    def __init__(self, most: int = 64) -> None:
+        self._most = most
+        self.ordered: list[Shape] = []
+        """All of them; the most recently useful one comes first."""
+
+    def used(self, shape: Shape) -> None:
+        """Look at this one first from now on."""
+        self.ordered.remove(shape)
+        self.ordered.insert(0, shape)
+
+    def known(self, shape: Shape) -> Shape:
+        """The same shape as it was seen first; else remember this one."""
+        for each in self.ordered:
+            if each.identity == shape.identity:
+                return each
+        self.ordered.insert(0, shape)
+        del self.ordered[self._most :]
+        return shape
+
+
+def _types(plain: object) -> Hashable:
+    return tuple(map(type, plain if type(plain) is tuple else (plain,)))
+
+
+def _by_map(references: Iterable[Reference]) -> dict[str, frozenset[str]]:
+    """The keys that are referred to, by the name of their map."""
+    found: dict[str, set[str]] = {}
+    for each in references:
+        if each.key is not None:
+            found.setdefault(each.name, set()).add(each.key)
+    return {name: frozenset(keys) for name, keys in sorted(found.items())}
+
+
+def read_shape(referenced: ReferencedAttributes, bag: AttributeBag) -> Shape | None:
+    """The shape of an answer; None if it cannot be compared, so that it is not kept.
+
+    A key is looked at only if the request's attribute is a string map: 0 stands for no key
+    as well as for the first global word (`source.ip`). With 0 we compare the whole map,
+    which is right for either meaning.
+
+    Args:
+        referenced: as the server sent them.
+        bag: the attributes of the request that was answered.
+    """
+    absent: list[Reference] = []
+    exact: list[Reference] = []
+    words = referenced.words
+    for match in referenced.attribute_matches:
+        name = word_at(match.name, words)
+        if name is None:
+            return None
+        key = None
+        if match.map_key != 0 and isinstance(bag.entries.get(name), StringMap):
+            key = word_at(match.map_key, words)
+            if key is None:
+                return None
+        if match.condition == ReferencedAttributes.ABSENCE:
+            absent.append(Reference(name, key))
+        elif match.condition == ReferencedAttributes.EXACT:
+            exact.append(Reference(name, key))
+        else:
+            return None
+    return Shape(absent, exact)

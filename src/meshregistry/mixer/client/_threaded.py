@@ -1,0 +1,181 @@
+"""The client for threaded programs: an event loop of its own, in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Any, Self
+
+from meshregistry.errors import MixerError
+from meshregistry.mixer._attributes import AttributeBag
+from meshregistry.mixer.client._client import MixerClient
+from meshregistry.mixer.client._options import ClientOptions
+from meshregistry.mixer.vocabulary import STANDARD
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Mapping, Sequence
+
+    from meshregistry.mixer._manifest import Manifest
+    from meshregistry.mixer.client._result import CheckResult, FailPolicy
+    from meshregistry.model import Metric
+
+# The loop keeps the deadline; this is for a loop that is stuck.
+_GRACE = 5.0
+
+
+class ThreadedMixerClient:
+    """A `MixerClient` whose methods may be called from any thread.
+
+    A context manager. A cached answer is given on the caller's thread. Make it after a
+    program has forked its workers: threads do not survive that.
+
+    Args:
+        servers: as for `MixerClient`.
+        options: as for `MixerClient`.
+        manifest: as for `MixerClient`.
+        more: further arguments of `MixerClient`.
+    """
+
+    def __init__(
+        self,
+        servers: str | Sequence[str] = (),
+        *,
+        options: ClientOptions | None = None,
+        manifest: Manifest = STANDARD,
+        **more: Any,
+    ) -> None:
+        self._options = options or ClientOptions()
+        self._manifest = manifest
+        self._arguments: dict[str, Any] = {"servers": servers, "options": self._options, **more}
+        self._client: MixerClient | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._reports: deque[AttributeBag] = deque()
+        self._dropped = 0
+
+    def __enter__(self) -> Self:
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=loop.run_forever, name="mixer client", daemon=True)
+        thread.start()
+        self._loop, self._thread = loop, thread
+        try:
+            self._client = self._run(self._start(), None)
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        client, self._client = self._client, None
+        if client is None:
+            return
+        try:
+            self._drain(client)
+            self._run(client.close(), None)
+        finally:
+            self._stop()
+
+    def check(
+        self,
+        attributes: AttributeBag | Mapping[str, object],
+        *,
+        quotas: Mapping[str, int] | None = None,
+        fail_policy: FailPolicy | None = None,
+        timeout: float | None = None,
+    ) -> CheckResult:
+        """As `MixerClient.check`; blocks the thread until the result is there.
+
+        Raises:
+            TypeError, ValueError: if an attribute is not as the manifest declares it.
+            MixerUnavailable: if no server can be asked, and the policy is `RAISE`.
+            MixerError: if the client is not open.
+        """
+        client = self._opened()
+        bag = self._bag(attributes)
+        if not quotas:
+            found = client.cached(bag, fail_policy=fail_policy)
+            if found is not None:
+                return found
+        seconds = self._options.timeout if timeout is None else timeout
+        call = client.check(bag, quotas=quotas, fail_policy=fail_policy, timeout=seconds)
+        result: CheckResult = self._run(call, seconds + _GRACE)
+        return result
+
+    def report(self, attributes: AttributeBag | Mapping[str, object]) -> None:
+        """As `MixerClient.report`: never waits.
+
+        Raises:
+            TypeError, ValueError: if an attribute is not as the manifest declares it.
+        """
+        bag = self._bag(attributes)
+        client, loop = self._client, self._loop
+        with self._lock:
+            # What the loop has not fetched yet is bounded as what it has.
+            is_full = len(self._reports) >= self._options.report_queue_size
+            if client is None or loop is None or is_full:
+                self._dropped += 1
+                return
+            self._reports.append(bag)
+            if len(self._reports) > 1:
+                return
+        loop.call_soon_threadsafe(self._drain, client)
+
+    def flush(self) -> None:
+        """Wait until every report so far is sent or given up."""
+        client = self._opened()
+
+        async def drained() -> None:
+            self._drain(client)
+            await client.flush()
+
+        self._run(drained(), None)
+
+    @property
+    def dropped_reports(self) -> int:
+        """How many reports did not even reach the loop: it was late, or not running."""
+        return self._dropped
+
+    def statistics(self) -> Mapping[str, int]:
+        """As `MixerClient.statistics`."""
+        return self._opened().statistics()
+
+    def metrics(self) -> tuple[Metric, ...]:
+        """As `MixerClient.metrics`."""
+        return self._opened().metrics()
+
+    async def _start(self) -> MixerClient:
+        client = MixerClient(manifest=self._manifest, is_shared=True, **self._arguments)
+        return await client.__aenter__()
+
+    def _drain(self, client: MixerClient) -> None:
+        with self._lock:
+            found, self._reports = self._reports, deque()
+        for bag in found:
+            client.report(bag)
+
+    def _bag(self, attributes: AttributeBag | Mapping[str, object]) -> AttributeBag:
+        if isinstance(attributes, AttributeBag):
+            return attributes
+        return self._manifest.bag(attributes)
+
+    def _opened(self) -> MixerClient:
+        if self._client is None:
+            raise MixerError("the client is not open; use it within `with`")
+        return self._client
+
+    def _run(self, coroutine: Coroutine[Any, Any, Any], timeout: float | None) -> Any:
+        loop = self._loop
+        if loop is None:
+            raise MixerError("the client is not open; use it within `with`")
+        return asyncio.run_coroutine_threadsafe(coroutine, loop).result(timeout)
+
+    def _stop(self) -> None:
+        loop, thread = self._loop, self._thread
+        self._loop = self._thread = None
+        if loop is None or thread is None:
+            return
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()

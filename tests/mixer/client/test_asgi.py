@@ -1,0 +1,321 @@
+"""The ASGI middleware: attributes of requests, what is answered, and what is reported."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from meshregistry.mixer import (
+    AttributeBag,
+    ClientOptions,
+    MixerClient,
+    MixerMiddleware,
+    forwarded_header,
+)
+
+ARRIVED = datetime(2024, 5, 1, 12, tzinfo=UTC)
+
+
+def scope(**changes):
+    """An HTTP request as servers describe it."""
+    return {
+        "type": "http",
+        "method": "POST",
+        "path": "/a b",
+        "raw_path": b"/a%20b",
+        "query_string": b"x=1&y=%20&x=2",
+        "scheme": "https",
+        "client": ("10.0.0.9", 4711),
+        "headers": [
+            (b"Host", b"shop"),
+            (b"user-agent", b"test"),
+            (b"referer", b"http://there"),
+            (b"x-request-id", b"r1"),
+            (b"x-a", b"1"),
+            (b"x-a", b"2"),
+        ],
+        **changes,
+    }
+
+
+class App:
+    """Answers, and keeps what it was given."""
+
+    def __init__(self, *messages):
+        self.scope = None
+        self.body = []
+        self.messages = messages or (
+            {"type": "http.response.start", "status": 201, "headers": [(b"Server", b"app")]},
+            {"type": "http.response.body", "body": b"hello", "more_body": True},
+            {"type": "http.response.body", "body": b"!"},
+        )
+
+    async def __call__(self, scope, receive, send):
+        self.scope = scope
+        self.body.append(await receive())
+        for message in self.messages:
+            await send(message)
+
+
+@pytest.fixture
+def serve(transport, run_async):
+    """Lets one request pass the middleware; what was sent, and the report."""
+
+    def run(app, asked, *received, **arguments):
+        times = iter([ARRIVED, ARRIVED + timedelta(seconds=2)])
+        timer = iter([5.0, 7.0])
+        waiting = list(received) or [{"type": "http.request", "body": b"abc"}]
+        sent = []
+
+        async def receive():
+            return waiting.pop(0)
+
+        async def send(message):
+            sent.append(message)
+
+        async def main():
+            async with MixerClient(transport=transport, options=ClientOptions()) as client:
+                middleware = MixerMiddleware(
+                    app,
+                    client,
+                    wall_clock=lambda: next(times),
+                    timer=lambda: next(timer),
+                    **arguments,
+                )
+                await middleware(asked, receive, send)
+
+        run_async(main())
+        reports = [bag for batch in transport.reports for bag in batch]
+        return sent, reports
+
+    return run
+
+
+def test_a_request_is_described_before_it_is_handled(serve, transport):
+    """By everything that the vocabulary has at the check and a server knows."""
+    serve(
+        App(),
+        scope(),
+        attributes={"destination.service.host": "shop.mesh", "source.ip": "10.0.0.1"},
+    )
+    assert [
+        AttributeBag(
+            {
+                "destination.service.host": "shop.mesh",
+                "source.ip": b"\x0a\0\0\x01",
+                "request.method": "POST",
+                "request.path": "/a%20b?x=1&y=%20&x=2",
+                "request.url_path": "/a%20b",
+                "request.query_params": {"x": "1", "y": " "},
+                "request.host": "shop",
+                "request.scheme": "https",
+                "request.time": ARRIVED,
+                "request.id": "r1",
+                "request.referer": "http://there",
+                "request.useragent": "test",
+                "request.headers": {
+                    ":method": "POST",
+                    ":path": "/a%20b?x=1&y=%20&x=2",
+                    ":authority": "shop",
+                    ":scheme": "https",
+                    "host": "shop",
+                    "user-agent": "test",
+                    "referer": "http://there",
+                    "x-request-id": "r1",
+                    "x-a": "1,2",
+                },
+                "context.protocol": "http",
+                "origin.ip": b"\x0a\0\0\x09",
+            }
+        )
+    ] == transport.bags
+
+
+def test_what_happened_is_reported_after_it(serve):
+    """Code, sizes, times and headers of the response, with all that the check was told."""
+    sent, (report,) = serve(App(), scope())
+    assert [201, b"hello", b"!"] == [sent[0]["status"], sent[1]["body"], sent[2]["body"]]
+    expected = {
+        "response.code": 201,
+        "response.headers": {"server": "app"},
+        "response.size": 6,
+        "response.total_size": 15,
+        "response.time": ARRIVED + timedelta(seconds=2),
+        "response.duration": timedelta(seconds=2),
+        "request.size": 3,
+        "request.total_size": 3 + sum(len(k) + len(v) for k, v in scope()["headers"]),
+        "request.method": "POST",
+        "check.cache_hit": False,
+    }
+    assert expected == {
+        name: report.get(name) if name != "response.headers" else dict(report[name])
+        for name in expected
+    }
+
+
+def test_a_denied_request_does_not_reach_the_application(serve, transport, answer):
+    """It is answered with the code's status and a text, and reported as well."""
+    transport.answer = answer(code=7, message="not you")
+    transport.answer.precondition.route_directive.response_header_operations.add(
+        name="x-why", value="rule"
+    )
+    app = App()
+    sent, (report,) = serve(app, scope())
+    assert app.scope is None
+    assert [
+        {
+            "type": "http.response.start",
+            "status": 403,
+            "headers": [
+                (b"content-type", b"text/plain; charset=utf-8"),
+                (b"content-length", b"25"),
+                (b"x-why", b"rule"),
+            ],
+        },
+        {"type": "http.response.body", "body": b"PERMISSION_DENIED:not you"},
+    ] == sent
+    assert (403, 7, "PERMISSION_DENIED:not you") == (
+        report["response.code"],
+        report["check.error_code"],
+        report["check.error_message"],
+    )
+
+
+def test_a_direct_response_is_given(serve, transport, answer):
+    """Though the request is allowed."""
+    transport.answer = answer()
+    directive = transport.answer.precondition.route_directive
+    directive.direct_response_code, directive.direct_response_body = 302, "there"
+    sent, _ = serve(App(), scope())
+    assert (302, b"there") == (sent[0]["status"], sent[1]["body"])
+
+
+def test_headers_and_pseudo_headers_are_changed(serve, transport, answer):
+    """The application sees the changed request, the caller the changed response."""
+    transport.answer = answer()
+    directive = transport.answer.precondition.route_directive
+    for name, value, operation in (
+        ("x-a", "9", 0),
+        ("referer", "", 1),
+        ("user-agent", "more", 2),
+        (":path", "/new?z=1", 0),
+        (":method", "PUT", 0),
+        (":authority", "other", 0),
+    ):
+        directive.request_header_operations.add(name=name, value=value, operation=operation)
+    directive.response_header_operations.add(name="server", operation=1)
+    app = App()
+    sent, _ = serve(app, scope())
+    assert [
+        (b"user-agent", b"test"),
+        (b"x-request-id", b"r1"),
+        (b"x-a", b"9"),
+        (b"user-agent", b"more"),
+        (b"host", b"other"),
+    ] == app.scope["headers"]
+    assert ("/new", b"/new", b"z=1", "PUT") == tuple(
+        app.scope[key] for key in ("path", "raw_path", "query_string", "method")
+    )
+    assert [] == sent[0]["headers"]
+
+
+@pytest.mark.parametrize("is_trusted", [True, False])
+def test_forwarded_attributes_are_believed_of_trusted_callers(serve, transport, is_trusted):
+    """The header never reaches the application, nor `request.headers`."""
+    name, value = forwarded_header(AttributeBag({"source.uid": "kubernetes://a.b"}))
+    asked = scope(headers=[(name.encode(), value.encode())])
+    app = App()
+    serve(app, asked, trust_forwarded=is_trusted, attributes={"source.uid": "static"})
+    expected = "kubernetes://a.b" if is_trusted else "static"
+    assert [expected] == [bag["source.uid"] for bag in transport.bags]
+    assert name not in transport.bags[0]["request.headers"]
+    assert [] == app.scope["headers"]
+
+
+@pytest.mark.parametrize("quotas", [{"q": 2}, lambda bag: {"q": len(bag["request.method"]) - 2}])
+def test_quotas_are_the_same_for_all_or_by_attributes(serve, transport, answer, quotas):
+    """An exhausted one is answered with 429."""
+    transport.answer = answer(quotas={"q": (0, 1, ())})
+    sent, _ = serve(App(), scope(), quotas=quotas)
+    assert (429, 2) == (sent[0]["status"], transport.requests[0].quotas["q"].amount)
+
+
+def test_an_application_that_fails_is_reported_as_500(serve, transport):
+    """Its exception goes on to the server."""
+
+    async def broken(scope, receive, send):
+        raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        serve(broken, scope())
+    ((report,),) = transport.reports
+    assert (500, 0) == (report["response.code"], report["response.size"])
+
+
+def test_trailers_count_as_headers(serve):
+    """So the status of a gRPC call over ASGI is seen."""
+    app = App(
+        {"type": "http.response.start", "status": 200, "headers": [], "trailers": True},
+        {"type": "http.response.body", "body": b""},
+        {
+            "type": "http.response.trailers",
+            "headers": [(b"grpc-status", b"5"), (b"grpc-message", b"gone")],
+        },
+    )
+    asked = scope(headers=[(b"content-type", b"application/grpc+proto")], query_string=b"")
+    _, (report,) = serve(app, asked)
+    assert ("grpc", "5", "gone") == (
+        report["context.protocol"],
+        report["response.grpc_status"],
+        report["response.grpc_message"],
+    )
+    assert "request.query_params" not in report
+
+
+@pytest.mark.parametrize(("chain", "expected"), [(["PEM"], True), ([], False), (None, None)])
+def test_a_certificate_of_the_peer_is_told(serve, transport, chain, expected):
+    """As far as the server knows."""
+    extensions = {} if chain is None else {"tls": {"client_cert_chain": chain}}
+    serve(App(), scope(extensions=extensions, client=None))
+    assert expected is transport.bags[0].get("connection.mtls")
+    assert "origin.ip" not in transport.bags[0]
+
+
+def test_lifespan_passes(serve, transport):
+    """It is no request."""
+    app = App({"type": "lifespan.startup.complete"})
+    sent, reports = serve(app, {"type": "lifespan"}, {"type": "lifespan.startup"})
+    assert ([], [], 1) == (transport.requests, reports, len(sent))
+
+
+def test_a_websocket_is_checked_when_it_opens_and_reported_when_it_ends(serve):
+    """With the bytes of its messages."""
+    app = App(
+        {"type": "websocket.accept"},
+        {"type": "websocket.send", "text": "hé"},
+        {"type": "websocket.send", "bytes": b"12"},
+        {"type": "websocket.close"},
+    )
+    asked = scope(type="websocket", scheme="ws")
+    del asked["method"]
+    _, (report,) = serve(app, asked, {"type": "websocket.receive", "text": "abc"})
+    assert (101, 5, 3, "GET") == tuple(
+        report[name]
+        for name in ("response.code", "response.size", "request.size", "request.method")
+    )
+
+
+@pytest.mark.parametrize("can_answer", [True, False])
+def test_a_denied_websocket_is_refused(serve, transport, answer, can_answer):
+    """With a response of HTTP where the server can send one."""
+    transport.answer = answer(code=7)
+    extensions = {"websocket.http.response": {}} if can_answer else {}
+    asked = scope(type="websocket", extensions=extensions)
+    sent, (report,) = serve(App(), asked, {"type": "websocket.connect"})
+    kinds = [message["type"] for message in sent]
+    if can_answer:
+        assert ["websocket.http.response.start", "websocket.http.response.body"] == kinds
+    else:
+        assert [{"type": "websocket.close", "code": 1008}] == sent
+    assert 403 == report["response.code"]

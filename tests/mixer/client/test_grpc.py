@@ -1,0 +1,386 @@
+"""The transport over real gRPC: a Mixer server of the test's own, on the loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import socket
+from contextlib import asynccontextmanager
+
+import grpc
+import grpc.aio
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from meshregistry.errors import ConfigError
+from meshregistry.mixer import (
+    FORWARDED_HEADER,
+    AttributeBag,
+    CallFailed,
+    ClientOptions,
+    FailPolicy,
+    GrpcTransport,
+    MixerClient,
+    MixerTls,
+    decode_attributes,
+    decode_report,
+    read_forwarded,
+)
+from meshregistry.mixer.proto.mixer_v1_pb2 import (
+    CheckRequest,
+    CheckResponse,
+    ReportRequest,
+    ReportResponse,
+)
+
+BAG = AttributeBag({"request.path": "/a"})
+
+
+class Mixer:
+    """A server written from the tables: raw method names, messages as they are."""
+
+    def __init__(self):
+        self.checks, self.reports, self.metadata = [], [], []
+        self.status = None
+        self.hold = None
+
+    async def check(self, data, context):
+        self.metadata.append(dict(context.invocation_metadata()))
+        self.checks.append(CheckRequest.FromString(data))
+        await self._fail(context)
+        response = CheckResponse()
+        response.precondition.valid_use_count = 1
+        return response.SerializeToString()
+
+    async def report(self, data, context):
+        self.reports.append(ReportRequest.FromString(data))
+        await self._fail(context)
+        return ReportResponse().SerializeToString()
+
+    async def _fail(self, context):
+        if self.hold is not None:
+            await self.hold.wait()
+        if self.status is not None:
+            await context.abort(*self.status)
+
+    @asynccontextmanager
+    async def serving(self, address="127.0.0.1:0", credentials=None):
+        """Its address."""
+        server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+        methods = {
+            "Check": grpc.unary_unary_rpc_method_handler(self.check),
+            "Report": grpc.unary_unary_rpc_method_handler(self.report),
+        }
+        handler = grpc.method_handlers_generic_handler("istio.mixer.v1.Mixer", methods)
+        server.add_generic_rpc_handlers((handler,))
+        if credentials is None:
+            port = server.add_insecure_port(address)
+        else:
+            port = server.add_secure_port(address, credentials)
+        await server.start()
+        try:
+            yield f"{'127.0.0.1' if credentials is None else 'localhost'}:{port}"
+        finally:
+            await server.stop(None)
+
+
+@pytest.fixture
+def nobody():
+    """An address where nobody listens, and nobody else can while the test runs."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{held.getsockname()[1]}"
+
+
+@pytest.fixture
+def silent():
+    """An address where connections are accepted by the system and nobody ever answers."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        held.listen()
+        yield f"127.0.0.1:{held.getsockname()[1]}"
+
+
+def test_check_and_report_reach_a_server(run_async):
+    """Attributes, who asks, and under which authority, as the protocol has them."""
+    mixer = Mixer()
+
+    async def main():
+        identity = AttributeBag({"source.uid": "kubernetes://me.shop"})
+        async with (
+            mixer.serving() as address,
+            MixerClient(address, identity=identity) as client,
+        ):
+            result = await client.check(BAG)
+            client.report(BAG)
+            client.report(BAG.updated({"response.code": 200}))
+        return result
+
+    assert run_async(main()).is_allowed
+    (request,) = mixer.checks
+    assert BAG == decode_attributes(request.attributes).bag
+    (batch,) = mixer.reports
+    assert [BAG, BAG.updated({"response.code": 200})] == [each.bag for each in decode_report(batch)]
+    forwarded = read_forwarded(mixer.metadata[0][FORWARDED_HEADER])
+    assert {"source.uid": "kubernetes://me.shop"} == dict(forwarded)
+
+
+def test_the_next_server_is_asked_if_one_is_down(run_async, nobody):
+    """Under the same id, and the dead one is not asked first again soon."""
+    mixer = Mixer()
+
+    async def main():
+        async with (
+            mixer.serving() as address,
+            MixerClient([nobody, address], options=ClientOptions(check_cache_size=0)) as client,
+        ):
+            results = [await client.check(BAG) for _ in range(2)]
+            order = client._transport._failover.order(client._clock.now())
+            client.report(BAG)
+            return results, order
+
+    results, order = run_async(main())
+    assert [None, None] == [result.failure for result in results]
+    assert [1, 0] == order
+    assert (2, 1) == (len(mixer.checks), len(mixer.reports))
+
+
+def test_a_silent_server_costs_its_share_of_the_time_only(run_async, silent):
+    """Then the next one is asked."""
+    mixer = Mixer()
+
+    async def main():
+        async with mixer.serving() as address, MixerClient([silent, address]) as client:
+            return await client.check(BAG, timeout=1.0)
+
+    assert run_async(main()).failure is None
+
+
+def test_without_any_server_the_failure_says_that_nothing_was_sent(run_async, nobody, silent):
+    """Which is what lets a report be sent again; a name without a host is the same."""
+
+    async def failure(server, timeout):
+        transport = GrpcTransport([server])
+        try:
+            with pytest.raises(CallFailed) as caught:
+                await transport.report(ReportRequest(), timeout, again=False)
+        finally:
+            await transport.close()
+        return caught.value.code, caught.value.is_sent
+
+    async def main():
+        return await failure(nobody, 5.0), await failure(silent, 0.1)
+
+    assert ((14, False), (4, False)) == run_async(main())
+
+
+def test_a_report_that_may_have_arrived_goes_to_nobody_else(run_async):
+    """Unless that was asked for; a check always does, since it carries an id."""
+    first, second = Mixer(), Mixer()
+    first.status = (grpc.StatusCode.UNAVAILABLE, "overloaded")
+
+    async def main():
+        async with first.serving() as one, second.serving() as two:
+            transport = GrpcTransport([one, two])
+            with pytest.raises(CallFailed, match="overloaded") as caught:
+                await transport.report(ReportRequest(), 5.0, again=False)
+            counts = [len(second.reports)]
+            # The first one has a pause now; a new transport knows nothing of it.
+            other = GrpcTransport([one, two])
+            await other.report(ReportRequest(), 5.0, again=True)
+            counts.append(len(second.reports))
+            third = GrpcTransport([one, two])
+            await third.check(CheckRequest(deduplication_id="x"), 5.0)
+            for each in (transport, other, third):
+                await each.close()
+            return caught.value.is_sent, counts
+
+    assert (True, [0, 1]) == run_async(main())
+    assert ["x"] == [each.deduplication_id for each in second.checks]
+
+
+def test_an_error_that_is_an_answer_goes_to_nobody_else(run_async):
+    """Another server would say the same."""
+    first, second = Mixer(), Mixer()
+    first.status = (grpc.StatusCode.INTERNAL, "adapter failed")
+
+    async def main():
+        async with first.serving() as one, second.serving() as two:
+            transport = GrpcTransport([one, two])
+            with pytest.raises(CallFailed) as caught:
+                await transport.check(CheckRequest(), 5.0)
+            await transport.close()
+            return caught.value.code
+
+    assert (13, []) == (run_async(main()), second.checks)
+
+
+def test_the_deadline_reaches_the_call(run_async):
+    """A server that takes too long is a failure in time."""
+    mixer = Mixer()
+
+    async def main():
+        mixer.hold = asyncio.Event()
+        async with mixer.serving() as address, MixerClient(address) as client:
+            result = await client.check(BAG, timeout=0.1)
+            mixer.hold.set()
+            return result, client.statistics()["total_remote_call_timeouts"]
+
+    result, timeouts = run_async(main())
+    assert ("DEADLINE_EXCEEDED" in result.failure, 1) == (True, timeouts)
+
+
+def test_closing_ends_checks_under_way_by_their_policy(run_async):
+    """Whoever waits for one is not cancelled with it."""
+    mixer = Mixer()
+
+    async def main():
+        mixer.hold = asyncio.Event()
+        async with mixer.serving() as address:
+            async with MixerClient(address) as client:
+                asking = asyncio.create_task(client.check(BAG, fail_policy=FailPolicy.CLOSED))
+                while not mixer.checks:  # noqa: ASYNC110 - nothing tells
+                    await asyncio.sleep(0.01)
+            result = await asking
+            mixer.hold.set()
+            return result
+
+    result = run_async(main())
+    assert (1, "the client was closed") == (result.status.code, result.status.message)
+
+
+def test_reports_are_kept_until_a_server_is_there(run_async, nobody):
+    """And sent then, though nobody listened when they were made."""
+    mixer = Mixer()
+    options = ClientOptions(report_batch_age=0.0, drain_timeout=20.0)
+
+    async def main():
+        with socket.socket() as held:
+            held.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{held.getsockname()[1]}"
+        async with MixerClient(address, options=options) as client:
+            client.report(BAG)
+            while not client.statistics()["total_remote_report_send_errors"]:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.01)
+            async with mixer.serving(address):
+                await client.flush()
+            return client.statistics()
+
+    counted = run_async(main())
+    assert (1, 1) == (len(mixer.reports), counted["total_reports_sent"])
+
+
+def test_a_client_needs_a_server():
+    """It is told when it is made."""
+    with pytest.raises(ConfigError, match="there is no server; give one address or several"):
+        MixerClient([])
+
+
+class Authority:
+    """A certificate authority of the test's own."""
+
+    def __init__(self):
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test root")])
+        constraint = x509.BasicConstraints(ca=True, path_length=None)
+        builder = self._builder(self._name, self._key).add_extension(constraint, critical=True)
+        self.root = self._signed(builder)
+
+    def issue(self, name):
+        """A certificate for a DNS name and its key, as PEM."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        names = x509.SubjectAlternativeName([x509.DNSName(name)])
+        builder = self._builder(subject, key).add_extension(names, critical=False)
+        return self._signed(builder), key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+
+    def _builder(self, subject, key):
+        now = dt.datetime.now(dt.UTC)
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self._name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - dt.timedelta(hours=1))
+            .not_valid_after(now + dt.timedelta(hours=1))
+        )
+
+    def _signed(self, builder):
+        return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+@pytest.fixture(scope="module")
+def authority():
+    """One authority for all of these tests."""
+    return Authority()
+
+
+def test_both_sides_show_certificates(run_async, authority):
+    """The server's name may be another one than its address."""
+    mixer = Mixer()
+    certificate, key = authority.issue("mixer.shop")
+    own_certificate, own_key = authority.issue("client")
+    credentials = grpc.ssl_server_credentials(
+        [(key, certificate)], authority.root, require_client_auth=True
+    )
+    tls = MixerTls(
+        ca=authority.root, certificate=own_certificate, key=own_key, server_name="mixer.shop"
+    )
+    assert own_key.decode() not in repr(tls)
+
+    async def main():
+        async with (
+            mixer.serving("localhost:0", credentials) as address,
+            MixerClient(address, tls=tls) as client,
+        ):
+            return await client.check(BAG)
+
+    assert run_async(main()).failure is None
+
+
+def test_a_server_of_another_authority_is_not_believed(run_async, authority, tmp_path):
+    """Until the file of authorities has changed: it is read again after a failure."""
+    mixer = Mixer()
+    certificate, key = authority.issue("localhost")
+    credentials = grpc.ssl_server_credentials([(key, certificate)])
+
+    async def main(path):
+        async with mixer.serving("localhost:0", credentials) as address:
+            options = ClientOptions(timeout=10.0, check_cache_size=0)
+            async with MixerClient(address, tls=MixerTls(ca=path), options=options) as client:
+                first = await client.check(BAG)
+                path.write_bytes(authority.root)
+                failures = 0
+                while (await client.check(BAG)).failure is not None:
+                    failures += 1
+                    assert failures < 100
+                    await asyncio.sleep(0.01)
+                return first
+
+    path = tmp_path / "ca.pem"
+    path.write_bytes(Authority().root)
+    assert run_async(main(path)).failure is not None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"certificate": b"-----BEGIN "}, "tls.key: a certificate needs its key"),
+        ({"key": b"-----BEGIN "}, "tls.certificate: a certificate needs its key"),
+        ({"ca": b"nothing"}, "tls.ca: it is not PEM"),
+        ({"ca": "/does/not/exist"}, "/does/not/exist: tls.ca: it cannot be read"),
+    ],
+)
+def test_wrong_certificates_are_told_when_the_client_is_made(arguments, words):
+    """With the file, the field and the remedy."""
+    with pytest.raises(ConfigError) as caught:
+        MixerClient("localhost:1", tls=MixerTls(**arguments))
+    assert words in str(caught.value)

@@ -1,0 +1,234 @@
+"""The interceptor of grpc.aio: all four kinds of methods, over the loopback."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import grpc
+import grpc.aio
+import pytest
+
+from meshregistry.mixer import AttributeBag, MixerClient, MixerInterceptor, forwarded_header
+from meshregistry.mixer.client._interceptor import _address
+
+
+async def once(request, context):
+    """Doubles a message."""
+    return request * 2
+
+
+async def failing(request, context):
+    """Ends with a status."""
+    await context.abort(grpc.StatusCode.NOT_FOUND, "gone")
+
+
+async def many(request, context):
+    """Gives a message three times."""
+    for _ in range(3):
+        yield request
+
+
+async def written(request, context):
+    """Gives a message twice, by writing."""
+    for _ in range(2):
+        await context.write(request)
+
+
+async def collected(requests, context):
+    """Joins messages."""
+    return b"".join([each async for each in requests])
+
+
+async def mirrored(requests, context):
+    """Gives back each message."""
+    async for each in requests:
+        yield each
+
+
+def plain(request, context):
+    """A function that is no coroutine."""
+    return request
+
+
+METHODS = {
+    "Once": grpc.unary_unary_rpc_method_handler(once),
+    "Fail": grpc.unary_unary_rpc_method_handler(failing),
+    "Many": grpc.unary_stream_rpc_method_handler(many),
+    "Written": grpc.unary_stream_rpc_method_handler(written),
+    "Collected": grpc.stream_unary_rpc_method_handler(collected),
+    "Mirrored": grpc.stream_stream_rpc_method_handler(mirrored),
+    "Plain": grpc.unary_unary_rpc_method_handler(plain),
+    "Text": grpc.unary_unary_rpc_method_handler(
+        once, request_deserializer=bytes.decode, response_serializer=str.encode
+    ),
+}
+
+
+@pytest.fixture
+def serve(transport, run_async):
+    """Runs ``main(channel)`` against a server with the interceptor; its result and reports."""
+
+    def run(main, **arguments):
+        @asynccontextmanager
+        async def serving():
+            async with MixerClient(transport=transport) as client:
+                interceptor = MixerInterceptor(client, **arguments)
+                server = grpc.aio.server(interceptors=[interceptor])
+                handler = grpc.method_handlers_generic_handler("test.Service", METHODS)
+                server.add_generic_rpc_handlers((handler,))
+                port = server.add_insecure_port("127.0.0.1:0")
+                await server.start()
+                try:
+                    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+                        yield channel
+                finally:
+                    await server.stop(1.0)
+
+        async def all_of_it():
+            async with serving() as channel:
+                return await main(channel)
+
+        result = run_async(all_of_it())
+        return result, [bag for batch in transport.reports for bag in batch]
+
+    return run
+
+
+def test_a_call_is_checked_and_reported(serve, transport):
+    """With its method as the path, its metadata as headers, and who called."""
+
+    async def main(channel):
+        return await channel.unary_unary("/test.Service/Once")(b"abc", metadata=[("x-a", "1")])
+
+    result, (report,) = serve(main, attributes={"destination.service.host": "test.mesh"})
+    assert b"abcabc" == result
+    (checked,) = transport.bags
+    assert ("/test.Service/Once", "POST", "grpc", b"\x7f\0\0\x01", "test.mesh", False) == tuple(
+        checked[name]
+        for name in (
+            "request.path",
+            "request.method",
+            "context.protocol",
+            "origin.ip",
+            "destination.service.host",
+            "connection.mtls",
+        )
+    )
+    assert "1" == checked["request.headers"]["x-a"]
+    assert (200, "0", 3, 6, False) == tuple(
+        report[name]
+        for name in (
+            "response.code",
+            "response.grpc_status",
+            "request.size",
+            "response.size",
+            "check.cache_hit",
+        )
+    )
+    assert timedelta(0) <= report["response.duration"] < timedelta(minutes=1)
+
+
+def test_a_denied_call_ends_with_its_status(serve, transport, answer):
+    """The method is not called, and the report has the code."""
+    transport.answer = answer(code=7, message="not you")
+    transport.answer.precondition.route_directive.response_header_operations.add(
+        name="x-why", value="rule"
+    )
+
+    async def main(channel):
+        call = channel.unary_unary("/test.Service/Once")(b"abc")
+        metadata = dict(await call.initial_metadata())
+        return await call.code(), await call.details(), metadata["x-why"]
+
+    result, (report,) = serve(main)
+    assert (grpc.StatusCode.PERMISSION_DENIED, "not you", "rule") == result
+    assert ("7", "not you", 7) == (
+        report["response.grpc_status"],
+        report["response.grpc_message"],
+        report["check.error_code"],
+    )
+
+
+def test_a_call_that_fails_is_reported_with_its_status(serve):
+    """Whatever the method did to end so."""
+
+    async def main(channel):
+        return await channel.unary_unary("/test.Service/Fail")(b"").code()
+
+    result, (report,) = serve(main)
+    assert grpc.StatusCode.NOT_FOUND is result
+    assert ("5", "gone") == (report["response.grpc_status"], report["response.grpc_message"])
+
+
+def test_streams_are_measured(serve):
+    """Every message counts, and the report comes at the end."""
+
+    async def main(channel):
+        async def messages():
+            for each in (b"a", b"bc"):
+                yield each
+
+        many = [each async for each in channel.unary_stream("/test.Service/Many")(b"xy")]
+        written = [each async for each in channel.unary_stream("/test.Service/Written")(b"xy")]
+        collected = await channel.stream_unary("/test.Service/Collected")(messages())
+        mirrored = [
+            each async for each in channel.stream_stream("/test.Service/Mirrored")(messages())
+        ]
+        return many, written, collected, mirrored
+
+    result, reports = serve(main)
+    assert ([b"xy"] * 3, [b"xy"] * 2, b"abc", [b"a", b"bc"]) == result
+    assert [(2, 6), (2, 4), (3, 3), (3, 3)] == [
+        (report["request.size"], report["response.size"]) for report in reports
+    ]
+
+
+def test_messages_are_what_the_method_takes(serve):
+    """Its own serialisers stay in use."""
+
+    async def main(channel):
+        return await channel.unary_unary("/test.Service/Text")("é".encode())
+
+    result, (report,) = serve(main)
+    assert ("éé".encode(), 2, 4) == (result, report["request.size"], report["response.size"])
+
+
+def test_unknown_methods_and_plain_functions_are_not_served(serve, transport):
+    """The one is UNIMPLEMENTED as ever; the other says what to do."""
+
+    async def main(channel):
+        return [
+            await channel.unary_unary(f"/test.Service/{method}")(b"").code()
+            for method in ("Nothing", "Plain")
+        ]
+
+    result, reports = serve(main)
+    assert [grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.UNKNOWN] == result
+    assert ([], []) == (reports, transport.requests)
+
+
+def test_quotas_and_forwarded_attributes_go_with_the_check(serve, transport):
+    """As in the middleware."""
+    header = forwarded_header(AttributeBag({"source.uid": "kubernetes://a.b"}))
+
+    async def main(channel):
+        await channel.unary_unary("/test.Service/Once")(b"", metadata=[header])
+
+    serve(main, quotas={"q": 3}, trust_forwarded=True)
+    assert "kubernetes://a.b" == transport.bags[0]["source.uid"]
+    assert 3 == transport.requests[0].quotas["q"].amount
+
+
+@pytest.mark.parametrize(
+    ("peer", "address"),
+    [
+        ("ipv4:10.0.0.1:80", "10.0.0.1"),
+        ("ipv6:%5B::1%5D:80", "::1"),
+        ("ipv6:[::1]:80", "::1"),
+        ("unix:/tmp/x", ""),
+    ],
+)
+def test_the_address_of_a_peer_is_read(peer, address):
+    """As gRPC writes it, old and new."""
+    assert address == _address(peer)

@@ -1,0 +1,91 @@
+"""The client for threads."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from meshregistry.errors import ConfigError, MixerError
+from meshregistry.mixer import AttributeBag, ClientOptions, ThreadedMixerClient
+
+BAG = AttributeBag({"a": "1"})
+
+
+def test_checks_and_reports_come_from_any_thread(transport, answer):
+    """Each is counted once, and what is cached needs no call."""
+    transport.answer = answer("a", code=7)
+    codes = []
+
+    def work(client):
+        for _ in range(50):
+            codes.append(client.check(BAG).status.code)
+            client.report(BAG)
+
+    with ThreadedMixerClient(transport=transport) as client:
+        threads = [threading.Thread(target=work, args=(client,)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        client.flush()
+        counted = client.statistics()
+        assert any(metric.name.endswith("_checks") for metric in client.metrics())
+    assert [7] * 200 == codes
+    assert 200 == sum(len(batch) for batch in transport.reports)
+    assert (200, 200, 200) == (
+        counted["total_check_calls"],
+        counted["total_check_cache_hit_denies"] + counted["total_check_cache_misses"],
+        counted["total_reports_sent"],
+    )
+    assert transport.is_closed
+
+
+def test_quotas_are_asked_on_the_loop(transport, answer):
+    """A cached check does not answer for them."""
+    transport.answer = answer("a", quotas={"q": (0, 1, ())})
+    with ThreadedMixerClient(
+        transport=transport, options=ClientOptions(quota_cache_size=0)
+    ) as client:
+        assert client.check(BAG).is_allowed
+        assert 429 == client.check(BAG, quotas={"q": 1}, timeout=5.0).http_code
+
+
+def test_leaving_sends_what_waits(transport):
+    """The last reports are not lost."""
+    with ThreadedMixerClient(transport=transport) as client:
+        client.report({"request.path": "/"})
+    assert [[AttributeBag({"request.path": "/"})]] == transport.reports
+    client.report(BAG)
+    assert 1 == client.dropped_reports
+
+
+def test_reports_that_the_loop_does_not_fetch_are_bounded(transport):
+    """A loop that is late costs reports, not memory."""
+    with ThreadedMixerClient(
+        transport=transport, options=ClientOptions(report_queue_size=2)
+    ) as client:
+        held, going = threading.Event(), threading.Event()
+
+        def hold():
+            held.set()
+            going.wait()
+
+        client._loop.call_soon_threadsafe(hold)
+        held.wait()
+        for _ in range(5):
+            client.report(BAG)
+        going.set()
+        client.flush()
+        assert (3, 2) == (client.dropped_reports, client.statistics()["total_reports_sent"])
+
+
+def test_a_client_that_is_not_open_says_so():
+    """And one that cannot be opened leaves no thread behind."""
+    client = ThreadedMixerClient("127.0.0.1:1")
+    with pytest.raises(MixerError, match="use it within `with`"):
+        client.check(BAG)
+    before = threading.active_count()
+    with pytest.raises(ConfigError, match="there is no server"), ThreadedMixerClient([]):
+        pass
+    assert before == threading.active_count()
