@@ -7,7 +7,15 @@ from attrs import evolve
 
 from meshregistry.aggregate import Guard, GuardPolicy, PartId, Remove, Replace, SourceTable, Upsert
 from meshregistry.aggregate._updates import Fault
-from meshregistry.model import Endpoint, Health, RecordKey, ServiceRecord, SourceId
+from meshregistry.model import (
+    Endpoint,
+    Health,
+    Port,
+    RecordKey,
+    Service,
+    ServiceRecord,
+    SourceId,
+)
 
 DC = PartId(SourceId("dc"), "east")
 OTHER = PartId(SourceId("dc"), "west")
@@ -203,6 +211,62 @@ def test_a_key_that_names_another_service_is_a_change():
     moved = evolve(record("b", 1, first=60), key=record("a", 1).key)
     guarded.apply(Upsert(moved), 1.0)
     assert guarded.held == {moved}
+
+
+def ported(number, *addresses, name="http"):
+    """A service whose only port has this number."""
+    return ServiceRecord.parse("a.shop", port=number, port_name=name, endpoints=addresses)
+
+
+def test_what_is_kept_keeps_its_port():
+    """An endpoint of a port that is not there any more would be of no use."""
+    old = ServiceRecord(
+        Service("a.shop", ports=[Port("one", 81), Port("two", 82)]),
+        [
+            Endpoint(address=f"10.0.0.{n}", port=80, service_port=name)
+            for n, name in enumerate(["one"] * 10 + ["two"] * 10)
+        ],
+    )
+    guarded = Guarded()
+    guarded.apply(Replace((old,)), 0.0)
+    guarded.apply(Upsert(ported(83, "10.0.0.50:80", name="three")), 1.0)
+    (shown,) = guarded.held
+    assert [str(port) for port in shown.service.ports] == [
+        *("one:81/UnsupportedProtocol", "two:82/UnsupportedProtocol", "three:83/HTTP"),
+    ]
+    assert len(shown.endpoints) == 21
+    guarded.apply(Upsert(ported(82, "10.0.0.50:80", name="three")), 2.0)
+    (shown,) = guarded.held
+    assert {(port.name, port.number) for port in shown.service.ports} == {
+        ("one", 81),
+        ("three", 82),
+    }
+    assert len(shown.endpoints) == 21
+    guarded.apply(Upsert(ported(84, "10.0.0.50:80", name="one")), 3.0)
+    (shown,) = guarded.held
+    assert {(port.name, port.number) for port in shown.service.ports} == {
+        ("one", 84),
+        ("three", 82),
+    }
+    assert len(shown.endpoints) == 21
+
+
+def test_what_a_registry_calls_otherwise_now_is_not_lost():
+    """The same instance at a port of another name is there once, also if it is ill."""
+    many = [f"10.0.0.{n}:80" for n in range(20)]
+    guarded = Guarded()
+    guarded.apply(Replace((ported(80, *many),)), 0.0)
+    guarded.apply(Upsert(ported(80, *many, name="web")), 1.0)
+    assert guarded.held == {ported(80, *many, name="web")}
+    guarded.apply(Upsert(ported(80, many[0])), 2.0)
+    assert guarded.held == {ported(80, *many)}
+    guarded = Guarded()
+    guarded.apply(Replace((ported(80, *many),)), 0.0)
+    ill = [Endpoint.parse(one) for one in many]
+    ill = [evolve(one, health=Health.UNHEALTHY) for one in ill]
+    guarded.apply(Upsert(ported(80, *ill, name="web")), 1.0)
+    assert guarded.held == {ported(80, *many, name="web")}
+    assert guarded.loss().withheld == 20
 
 
 def test_what_is_gone_and_unknown_stays_gone(guarded):

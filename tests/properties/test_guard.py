@@ -33,8 +33,11 @@ endpoints = st.lists(
     unique_by=lambda one: one.key,
 )
 records = st.builds(
-    lambda name, ends: ServiceRecord.parse(f"{name}.shop", port=80, endpoints=ends),
+    lambda name, port, ends: ServiceRecord.parse(
+        f"{name}.shop", port=port[1], port_name=port[0], endpoints=ends
+    ),
     st.sampled_from(NAMES),
+    st.sampled_from([("http", 80), ("http", 80), ("http", 81), ("web", 80), ("web", 82)]),
     endpoints,
 )
 faults = st.lists(
@@ -92,7 +95,7 @@ class Pair:
 def healthy(table):
     """The healthy endpoints of a table, each with its service."""
     return {
-        (record.service.host, one.key)
+        (record.service.host, one.address)
         for record in table.values()
         for one in record.endpoints
         if one.health is Health.HEALTHY and one.weight > 0
@@ -110,7 +113,9 @@ def test_only_what_is_lost_differs(story, policy):
         assert healthy(pair.real) <= healthy(pair.shown)
         for key, record in pair.real.items():
             shown = {one.key: one for one in pair.shown[key].endpoints}
-            assert pair.shown[key].service == record.service
+            assert set(record.service.ports) <= set(pair.shown[key].service.ports)
+            named = {port.name for port in pair.shown[key].service.ports}
+            assert {one.service_port for one in pair.shown[key].endpoints} <= named
             for one in record.endpoints:
                 assert shown[one.key] == one or one.health is not Health.HEALTHY or not one.weight
         loss = pair.guard.loss(PART, pair.guarded.given(PART))

@@ -15,7 +15,7 @@ from attrs import Factory, define, evolve, field, frozen
 from attrs.validators import ge, gt, le
 
 from meshregistry.aggregate._updates import PartId, Remove, Replace, Update, Upsert, listed
-from meshregistry.model import Endpoint, EndpointKey, Health, RecordKey, ServiceRecord
+from meshregistry.model import Endpoint, Health, RecordKey, ServiceRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -268,26 +268,49 @@ def _healthy(record: ServiceRecord | None) -> int:
     return 0 if record is None else sum(map(_is_healthy, record.endpoints))
 
 
-def _healthy_keys(record: ServiceRecord | None) -> frozenset[EndpointKey]:
-    endpoints = () if record is None else record.endpoints
-    return frozenset(one.key for one in endpoints if _is_healthy(one))
+def _instance(endpoint: Endpoint) -> tuple[str, str, int]:
+    """What it is, whatever its registry calls the service's port now."""
+    return endpoint.network, endpoint.address, endpoint.port
 
 
 def _withheld(shown: ServiceRecord, said: ServiceRecord | None) -> int:
-    return len(_healthy_keys(shown) - _healthy_keys(said))
+    endpoints = () if said is None else said.endpoints
+    there = {_instance(one) for one in endpoints if _is_healthy(one)}
+    return sum(_is_healthy(one) and _instance(one) not in there for one in shown.endpoints)
 
 
 def _kept(shown: ServiceRecord | None, said: ServiceRecord | None) -> ServiceRecord | None:
-    """What a registry says of a record, with the healthy endpoints that were shown of it."""
+    """What a registry says of a record, with the healthy endpoints that were shown of it.
+
+    These stay at their port: at that of the same number, else of the same name; a port
+    that is gone is kept with them.
+    """
     if shown is None or said is None or shown == said:
         return said or shown
     if shown.service.key != said.service.key:
         return said  # the key names another service now, which never had those endpoints
+    there: dict[tuple[str, str, int], list[Endpoint]] = {}
+    for one in said.endpoints:
+        there.setdefault(_instance(one), []).append(one)
+    names = {port.name for port in said.service.ports}
+    by_number = {port.number: port for port in said.service.ports}
     endpoints = {one.key: one for one in said.endpoints}
     for old in filter(_is_healthy, shown.endpoints):
-        new = endpoints.get(old.key)
-        if new is None:
-            endpoints[old.key] = old
-        elif not _is_healthy(new):
-            endpoints[old.key] = evolve(new, health=old.health, weight=new.weight or old.weight)
-    return ServiceRecord(said.service, endpoints.values(), key=said.key)
+        now = there.get(_instance(old), [])
+        if any(map(_is_healthy, now)):
+            continue
+        for one in now:
+            endpoints[one.key] = evolve(one, health=old.health, weight=one.weight or old.weight)
+        port = shown.service.port(old.service_port)
+        if now or port is None:
+            continue
+        if port.number not in by_number and port.name not in names:
+            by_number[port.number] = port
+            names.add(port.name)
+        name = by_number[port.number].name if port.number in by_number else port.name
+        kept = old if name == old.service_port else evolve(old, service_port=name)
+        endpoints[kept.key] = kept
+    service = said.service
+    if len(by_number) > len(service.ports):
+        service = evolve(service, ports=by_number.values())
+    return ServiceRecord(service, endpoints.values(), key=said.key)
