@@ -261,14 +261,16 @@ def test_replicas_share_what_agents_register(run_async, tmp_path: Path, kind: st
                     await asyncio.sleep(TTL / 6)
                     assert await one.has(host, endpoint) < TTL / 4
 
+            await one.ask("POST", document={**machine, "address": "10.0.0.2", "ttl": "60s"})
+            await two.has(host, endpoint, "10.0.0.2:8080")
             status, _ = await two.ask("DELETE", f"/{key}")
             assert status == 204
-            await one.has(host)
-            await two.has(host)
+            await one.has(host, "10.0.0.2:8080")
+            await two.has(host, "10.0.0.2:8080")
 
             await two.ask("POST", document=machine)
-            await one.has(host, endpoint)
-            ended = await one.has(host)
+            await one.has(host, endpoint, "10.0.0.2:8080")
+            ended = await one.has(host, "10.0.0.2:8080")
             print(
                 f"{kind}: seen by the other replica after {seen * 1000:.0f} ms, "
                 f"gone {ended:.1f} s after the last renewal (ttl {TTL:g} s)"

@@ -45,6 +45,7 @@ class Asked:
         self.pilot = pilot
         self.session = session
         self.token = TOKEN
+        self.content_type = "application/json"
 
     async def post(self, document, *, status, **fields):
         """Register; the answer."""
@@ -54,6 +55,7 @@ class Asked:
     async def request(self, method, path, status, body=None):
         """Ask something; the answer, whose status is checked."""
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        headers["Content-Type"] = self.content_type
         url = f"http://{self.pilot.addresses()['registration']}{path}"
         async with self.session.request(method, url, data=body, headers=headers) as answer:
             text = await answer.text()
@@ -226,6 +228,17 @@ def test_what_is_no_document_is_400(asking, content):
     async def body(asked):
         told = await asked.post(content, status=400)
         assert told["errors"]
+
+    asking(body)
+
+
+def test_a_document_is_said_to_be_json(asking):
+    """Else a page in somebody's browser could register with their certificate."""
+
+    async def body(asked):
+        asked.content_type = "text/plain"
+        told = await asked.post(MACHINE, status=415)
+        assert "send Content-Type: application/json" == told["errors"][0]["remedy"]
 
     asking(body)
 
@@ -471,5 +484,61 @@ def test_a_source_that_was_opened_anew_is_written_to_anew(asking, make_settings)
         await asked.pilot.reload(make_settings(source, server={"registration": registration}))
         await asked.post(MACHINE, status=201)
         assert ["c"] == [one.cluster for one in (await asked.endpoints()).values()]
+
+    asking(body)
+
+
+def test_the_log_says_who_registered_what(asking, caplog):
+    """By the name of the token and never by itself; a renewal is no news."""
+
+    async def body(asked):
+        told = await asked.post(MACHINE, status=201)
+        await asked.post(MACHINE, status=200)
+        await asked.request("DELETE", f"/v1/register/{told['id']}", 204)
+        lines = [line for line in caplog.messages if line.startswith("agents of shop")]
+        assert [
+            f"agents of shop has registered shop/{HOST} at 10.0.0.1:8080",
+            f"agents of shop has ended the registration of shop/{HOST}",
+        ] == lines
+        assert TOKEN not in caplog.text
+
+    with caplog.at_level(logging.INFO):
+        asking(body, tokens=[{"token": TOKEN, "name": "agents of shop"}])
+
+
+class Unwritable(Backend):
+    """A kind whose options may rule out that anything is registered."""
+
+    def registrar(self, _config, _context):
+        """Object."""
+        raise ConfigError("is not ours to write to", field="layout", remedy="use another layout")
+
+
+def test_options_that_rule_it_out_are_faults_of_the_source(run_async, make_settings):
+    """Found before the pilot starts, without a backend."""
+    registration = {"source": "mine", "tokens": [{"token": TOKEN}]}
+    settings = make_settings(
+        {"id": "mine", "kind": "backend"}, server={"registration": registration}
+    )
+
+    async def main():
+        with pytest.raises(ConfigError) as caught:
+            async with Pilot(settings, plugins=[Unwritable()]):
+                pass
+        assert caught.value.reason == "layout: is not ours to write to; use another layout"
+        assert caught.value.field == "sources[0]"
+
+    run_async(main())
+
+
+def test_two_machines_are_two_endpoints(asking):
+    """And one of them may go."""
+
+    async def body(asked):
+        told = await asked.post(MACHINE, status=201)
+        await asked.post(MACHINE, address="10.0.0.2", status=201)
+        assert {"10.0.0.1:8080", "10.0.0.2:8080"} == set(await asked.endpoints())
+        await asked.request("DELETE", f"/v1/register/{told['id']}", 204)
+        assert {"10.0.0.2:8080"} == set(await asked.endpoints())
 
     asking(body)

@@ -58,8 +58,8 @@ def test_a_change_is_told_once_and_so_is_the_first_answer():
     one = target(failures=1)
     probing = followed(one)
     told = []
-    for answer in (BAD, BAD, GOOD, GOOD, BAD):
-        probing.due(1000)
+    for number, answer in enumerate((BAD, BAD, GOOD, GOOD, BAD)):
+        assert probing.due(100 * (number + 1))
         told.append(probing.answered(one, answer))
     assert [True, False, True, False, True] == told
 
@@ -168,3 +168,28 @@ def test_who_stays_keeps_its_state():
     asked(probing, one, GOOD)
     probing.follow(5, [other, one])
     assert [Health.HEALTHY, Health.UNHEALTHY] == [probing.health(one), probing.health(other)]
+
+
+def test_many_are_probed_at_little_cost():
+    """An answer costs the same among ten thousand as among ten: each is asked once a period."""
+    many = [target(f"10.{number // 250}.0.{number % 250}") for number in range(10_000)]
+    probing = followed(*many, is_start=True, limit=100)
+    answers = 0
+    while (due := probing.next_due()) is not None and due < 20:
+        for one in probing.due(due):
+            probing.answered(one, GOOD)
+            answers += 1
+    assert answers == 2 * len(many)
+    assert probing.is_settled
+
+
+def test_an_answer_to_a_question_of_before_is_no_answer_now():
+    """Who left and came back is asked anew."""
+    one = target()
+    probing = followed(one)
+    probing.due(1000)
+    probing.follow(1000, [])
+    probing.follow(1000, [one], is_start=True)
+    assert not probing.answered(one, GOOD)
+    assert probing.health(one) is Health.UNHEALTHY
+    assert [one] == probing.due(1002)

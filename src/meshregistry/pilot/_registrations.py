@@ -17,6 +17,7 @@ from meshregistry.model import ServiceRecord, SourceId
 from meshregistry.pilot._registration_ids import decode_id, encode_id
 from meshregistry.registries import read_machine
 from meshregistry.server import Caller, Refusal, registration_routes
+from meshregistry.settings import RegistrationClient
 from meshregistry.spi import Lease, Registrar
 
 if TYPE_CHECKING:
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
     from meshregistry.aggregate import Source
     from meshregistry.documents import Secret
     from meshregistry.registries import Groups, Machine
-    from meshregistry.settings import RegistrationGrant, RegistrationSettings, Settings
+    from meshregistry.settings import RegistrationSettings, RegistrationToken, Settings
+
+    Granted = RegistrationClient | RegistrationToken
 
 _log = logging.getLogger("meshregistry.pilot")
 _SHORTEST = 1.0
@@ -114,8 +117,8 @@ class Registrations:
         """
         await self._grants(caller)
 
-    async def _grants(self, caller: Caller) -> list[RegistrationGrant]:
-        grants: list[RegistrationGrant] = [
+    async def _grants(self, caller: Caller) -> list[Granted]:
+        grants: list[Granted] = [
             client for client in self._settings.clients if client.identity in caller.identities
         ]
         for one in self._settings.tokens:
@@ -153,6 +156,9 @@ class Registrations:
         is_new = not await self._renew(key, records, ttl, registrar)
         if is_new:
             await self._write(key, records, ttl, registrar)
+            for record in records:
+                ends = ", ".join(map(str, record.endpoints))
+                _log.info("%s has registered %s at %s", _who(grants), record.service, ends)
         answer = {
             "id": key,
             "ttl": ttl,
@@ -183,6 +189,7 @@ class Registrations:
         try:
             for service, endpoints in services:
                 await registrar.deregister(service, endpoints)
+                _log.info("%s has ended the registration of %s", _who(grants), service)
         except ValueError as error:
             raise _refusal(404, str(error), "", field="id") from None
         except RegistryError as error:
@@ -261,7 +268,7 @@ def _bare(record: ServiceRecord, source: Source) -> ServiceRecord:
     return ServiceRecord(service, endpoints)
 
 
-def _check(grants: Iterable[RegistrationGrant], namespace: str, host: str) -> None:
+def _check(grants: Iterable[Granted], namespace: str, host: str) -> None:
     if not any(grant.allows(namespace, host) for grant in grants):
         name = f"{host} of the namespace {namespace}" if namespace else host
         raise _refusal(
@@ -270,6 +277,13 @@ def _check(grants: Iterable[RegistrationGrant], namespace: str, host: str) -> No
             "have it added to namespaces: and hosts: of your token or certificate",
             field="host",
         )
+
+
+def _who(grants: Iterable[Granted]) -> str:
+    """For the log: a token's own name, or the identity of a certificate."""
+    one = next(iter(grants))
+    name = one.identity if isinstance(one, RegistrationClient) else one.name
+    return name or "a token without a name"
 
 
 def _refusal(status: int, reason: str, remedy: str, *, field: str = "") -> Refusal:

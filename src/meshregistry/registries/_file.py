@@ -13,9 +13,13 @@ from meshregistry.registries._group_book import GroupBook
 from meshregistry.registries._probe_calls import ask
 from meshregistry.registries._prober import Ask, Prober
 
+_TOGETHER = 0.05
+"""Seconds in which changes of health are gathered."""
+
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from meshregistry.registries._probe import Target
     from meshregistry.spi import RegistryContext, Sink
 
 
@@ -46,6 +50,7 @@ class FileRegistry:
         self._source = context.source_id
         self._sink: Sink | None = None
         self._listing: Listing | None = None
+        self._news: set[Target] = set()
 
     async def run(self, sink: Sink) -> None:
         """Follow until cancelled."""
@@ -73,10 +78,17 @@ class FileRegistry:
         elif done.deadline is None:
             sink.confirm()
 
-    def _found(self) -> None:
+    def _found(self, target: Target) -> None:
+        """Publish soon what a probe has found, together with what others find meanwhile."""
+        if not self._news:
+            asyncio.get_running_loop().call_later(_TOGETHER, self._tell)
+        self._news.add(target)
+
+    def _tell(self) -> None:
         """Publish what probes have found; the files say what they said before."""
+        news, self._news = self._news, set()
         if self._sink is not None and self._listing is not None:
-            for record in self._listing.probed_with_health(self._prober.health):
+            for record in self._listing.probed_with_health(self._prober.health, news):
                 self._sink.upsert(record)
 
 

@@ -27,7 +27,7 @@ from meshregistry.registries._file_units import (
 from meshregistry.registries._probe import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Container, Iterable, Iterator
 
     from meshregistry.documents import AnyNode
     from meshregistry.model import Health
@@ -99,9 +99,16 @@ class Listing:
         found = {record.key: record for record in self.probed_with_health(health)}
         return (found.get(record.key, record) for record in self.records)
 
-    def probed_with_health(self, health: Callable[[Target], Health]) -> Iterator[ServiceRecord]:
-        """The records with endpoints that are probed, with what probes have found."""
-        keys = {key for key, _ in self.probed}
+    def probed_with_health(
+        self, health: Callable[[Target], Health], news: Container[Target] | None = None
+    ) -> Iterator[ServiceRecord]:
+        """The records with endpoints that are probed, with what probes have found.
+
+        Args:
+            health: what is known of each.
+            news: only those with endpoints of these; None for all.
+        """
+        keys = {key for (key, _), target in self.probed.items() if news is None or target in news}
         for record in self.records:
             if record.key not in keys:
                 continue

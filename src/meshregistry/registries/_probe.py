@@ -6,6 +6,9 @@ WorkloadGroup took over: a workload counts as unhealthy until it has been found 
 
 from __future__ import annotations
 
+import heapq
+import itertools
+from collections.abc import Iterator
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -93,9 +96,8 @@ class Answer:
 @define
 class _State:
     due: float
-    health: Health = Health.UNHEALTHY
+    health: Health
     in_a_row: int = 0
-    has_answered: bool = False
     is_asked: bool = False
     # One success is enough for whoever was there before us: see `Probing.follow`.
     needed: int = field(kw_only=True)
@@ -113,6 +115,12 @@ class Probing:
     _random: Random
     _limit: int = 32
     _states: dict[Target, _State] = Factory(dict)
+    # When each is due, the earliest first, and who came first among equals. What was due at
+    # another time, or belongs to one that is asked or gone, is passed over when it comes up.
+    _queue: list[tuple[float, int, Target]] = Factory(list)
+    _numbers: Iterator[int] = Factory(itertools.count)
+    _asked: int = 0
+    _silent: set[Target] = Factory(set)
 
     def follow(
         self,
@@ -136,7 +144,8 @@ class Probing:
         wanted = dict.fromkeys(targets)
         before = {one.address: state.health for one, state in self._states.items()}
         for gone in self._states.keys() - wanted.keys():
-            del self._states[gone]
+            self._asked -= self._states.pop(gone).is_asked
+        self._silent &= wanted.keys()
         for target in wanted:
             if target in self._states:
                 continue
@@ -149,21 +158,20 @@ class Probing:
                 due = now + probe.initial_delay + spread * probe.period
             needed = 1 if is_start else probe.successes
             self._states[target] = _State(due, health, needed=needed)
+            self._silent.add(target)
+            self._enqueue(target, due)
 
     def due(self, now: float) -> list[Target]:
         """Whom to ask now, the longest overdue first; they count as being asked."""
-        free = self._limit - sum(state.is_asked for state in self._states.values())
-        waiting = [
-            (state.due, number, target)
-            for number, (target, state) in enumerate(self._states.items())
-            if state.due <= now and not state.is_asked
-        ]
-        chosen = [target for _, _, target in sorted(waiting, key=lambda one: one[:2])[:free]]
-        for target in chosen:
+        chosen: list[Target] = []
+        while (at := self.next_due()) is not None and at <= now:
+            target = heapq.heappop(self._queue)[2]
             state = self._states[target]
             state.is_asked = True
+            self._asked += 1
             # From one beginning to the next, so that slow answers do not thin out the probes.
             state.due = max(state.due + target.probe.period, now)
+            chosen.append(target)
         return chosen
 
     def next_due(self) -> float | None:
@@ -171,18 +179,26 @@ class Probing:
 
         While the limit is reached, an answer comes first.
         """
-        asked = sum(state.is_asked for state in self._states.values())
-        if asked >= self._limit:
+        if self._asked >= self._limit:
             return None
-        return min((one.due for one in self._states.values() if not one.is_asked), default=None)
+        while self._queue:
+            due, _, target = self._queue[0]
+            state = self._states.get(target)
+            if state is not None and not state.is_asked and state.due == due:
+                return due
+            heapq.heappop(self._queue)
+        return None
 
     def answered(self, target: Target, answer: Answer) -> bool:
         """Take an answer; whether the health has changed, or is known for the first time."""
         state = self._states.get(target)
-        if state is None:
-            return False  # followed no more
+        if state is None or not state.is_asked:
+            return False  # followed no more, or anew since
         state.is_asked = False
-        is_first, state.has_answered = not state.has_answered, True
+        self._asked -= 1
+        self._enqueue(target, state.due)
+        is_first = target in self._silent
+        self._silent.discard(target)
         if not answer.is_success:
             state.needed = target.probe.successes
         if answer.is_success == (state.health is Health.HEALTHY):
@@ -203,4 +219,7 @@ class Probing:
     @property
     def is_settled(self) -> bool:
         """Whether every target has answered, or failed to, at least once."""
-        return all(state.has_answered for state in self._states.values())
+        return not self._silent
+
+    def _enqueue(self, target: Target, due: float) -> None:
+        heapq.heappush(self._queue, (due, next(self._numbers), target))

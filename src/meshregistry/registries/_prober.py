@@ -38,7 +38,7 @@ class Prober:
     def __init__(
         self,
         context: RegistryContext,
-        changed: Callable[[], None],
+        changed: Callable[[Target], None],
         *,
         ask: Ask = ask,
     ) -> None:
@@ -112,4 +112,4 @@ class Prober:
         if self._probing.is_settled and not self._settled.is_set():
             self._settled.set()
         elif has_changed and self._settled.is_set():
-            self._changed()
+            self._changed(target)

@@ -22,6 +22,7 @@ PATIENCE = 10.0
 """Seconds in which the whole request must have arrived."""
 
 _BEARER = "bearer "
+_JSON = "application/json"
 _RETRY_AFTER = 2
 _UNAUTHORIZED, _TOO_LARGE, _UNAVAILABLE = 401, 413, 503
 
@@ -72,6 +73,10 @@ def registration_routes(
     async def post(request: web.Request) -> web.Response:
         caller = _caller(request)
         await admit(caller)
+        if request.content_type != _JSON:
+            # A page that somebody looks at could send anything else with their certificate.
+            remedy = f"send Content-Type: {_JSON}"
+            raise Refusal(415, [ConfigError("is not said to be JSON", remedy=remedy)])
         is_new, answer = await register(await _body(request), caller)
         return web.json_response(answer, status=201 if is_new else 200)
 
@@ -110,9 +115,7 @@ def _refused(refusal: Refusal) -> web.Response:
         for fault in refusal.faults
     ]
     text = json.dumps({"errors": errors}, ensure_ascii=False)
-    response = web.Response(
-        text=text, status=refusal.status, content_type="application/json", headers=headers
-    )
+    response = web.Response(text=text, status=refusal.status, content_type=_JSON, headers=headers)
     if refusal.status == _TOO_LARGE:
         response.force_close()  # the rest of the body is not read
     return response

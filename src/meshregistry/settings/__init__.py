@@ -3,7 +3,12 @@
 from meshregistry.settings._addresses import Address
 from meshregistry.settings._identity import IdentitySettings
 from meshregistry.settings._merge import Mention, MergeSettings
-from meshregistry.settings._registration import RegistrationGrant, RegistrationSettings
+from meshregistry.settings._registration import (
+    RegistrationClient,
+    RegistrationGrant,
+    RegistrationSettings,
+    RegistrationToken,
+)
 from meshregistry.settings._resilience import GuardSettings, SnapshotSettings
 from meshregistry.settings._server import ServerSettings, TlsSettings, WebhookSettings
 from meshregistry.settings._settings import Settings
@@ -15,8 +20,10 @@ __all__ = [
     "IdentitySettings",
     "Mention",
     "MergeSettings",
+    "RegistrationClient",
     "RegistrationGrant",
     "RegistrationSettings",
+    "RegistrationToken",
     "RuleSettings",
     "ServerSettings",
     "Settings",

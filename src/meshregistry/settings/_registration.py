@@ -47,7 +47,7 @@ class RegistrationGrant:
 
 
 @frozen(kw_only=True)
-class TokenSettings(RegistrationGrant):
+class RegistrationToken(RegistrationGrant):
     """A bearer token.
 
     Attributes:
@@ -60,7 +60,7 @@ class TokenSettings(RegistrationGrant):
 
 
 @frozen(kw_only=True)
-class ClientSettings(RegistrationGrant):
+class RegistrationClient(RegistrationGrant):
     """A client certificate.
 
     Attributes:
@@ -101,8 +101,8 @@ class RegistrationSettings:
     """
 
     source: str
-    tokens: tuple[TokenSettings, ...] = ()
-    clients: tuple[ClientSettings, ...] = ()
+    tokens: tuple[RegistrationToken, ...] = ()
+    clients: tuple[RegistrationClient, ...] = ()
     address: Address | None = None
     tls: RegistrationTls | None = None
     allow_plaintext: bool = False
