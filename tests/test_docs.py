@@ -213,7 +213,11 @@ def served():
         settings = Settings.from_dict(
             {
                 "sources": [{"id": "mine", "kind": "memory"}],
-                "server": {"xds": "127.0.0.1:0", "registration": registration},
+                "server": {
+                    "xds": "127.0.0.1:0",
+                    "registration": registration,
+                    "peers": ["http://127.0.0.1:1"],
+                },
             }
         )
         async with Pilot(settings) as pilot:

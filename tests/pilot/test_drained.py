@@ -158,7 +158,7 @@ def test_the_document_tells_who_holds_it(run_async, memory_settings, record, mak
             leave(pilot, record)
             await one.follow()
             await pilot.drained(GONE, 5)
-            _, after = await ask(pilot, "/v1/drained", **query)
+            _, after = await ask(pilot, "/debug/drained", **query)
             assert (after["is_drained"], after["services"], after["proxies"]) == (True, [], [])
             status, wrong = await ask(pilot, "/debug/drained", address="10.0.0.1", port="x")
             assert (status, "name an endpoint" in wrong["error"]) == (400, True)
@@ -170,7 +170,8 @@ def test_other_replicas_are_asked(run_async, make_settings, record, make_proxy):
     """Until they say the same; a silent one is named."""
 
     async def main():
-        async with serving(make_settings(MINE), record) as theirs:
+        peers = {"peers": ["http://127.0.0.1:1"]}
+        async with serving(make_settings(MINE, server=peers), record) as theirs:
             url = f"http://{theirs.http_address}"
             settings = make_settings(MINE, server={"peers": [url]})
             async with (
@@ -193,6 +194,20 @@ def test_other_replicas_are_asked(run_async, make_settings, record, make_proxy):
                 leave(pilot, record)
                 with pytest.raises(TimeoutError, match=f"{url} .it does not answer"):
                     await pilot.drained(GONE, 0.2)
+
+    run_async(main())
+
+
+def test_a_replica_without_peers_tells_nobody(run_async, make_settings, record):
+    """Names of proxies are nothing for strangers; whoever asks is told what to set."""
+
+    async def main():
+        async with serving(make_settings(MINE), record) as theirs:
+            peers = {"peers": [f"http://{theirs.http_address}"]}
+            async with serving(make_settings(MINE, server=peers), record) as pilot:
+                leave(pilot, record)
+                with pytest.raises(TimeoutError, match=r"names no replicas in its server\.peers"):
+                    await pilot.drained(GONE, 0.3)
 
     run_async(main())
 

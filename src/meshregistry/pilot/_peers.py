@@ -68,7 +68,9 @@ async def _ask(http: aiohttp.ClientSession, url: str, endpoint: Endpoint) -> Pee
     }
     try:
         async with http.get(f"{url}/v1/drained", params=query) as answer:
-            if answer.status != 200:  # noqa: PLR2004 - HTTP's own number
+            if answer.status == 404:  # noqa: PLR2004 - HTTP's own number
+                return PeerAnswer(url=url, error="it names no replicas in its server.peers")
+            if answer.status != 200:  # noqa: PLR2004 - the same
                 return PeerAnswer(url=url, error=f"it answers {answer.status} {answer.reason}")
             document = await answer.json()
             return PeerAnswer(

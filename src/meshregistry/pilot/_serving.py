@@ -216,7 +216,10 @@ class Serving:
 
     def _http_groups(self) -> Mapping[str, Any]:
         routes: dict[str, list[Any]] = {
-            "http": [document_route("/v1/drained", self._drained_here)],
+            # Names of proxies are for other replicas only, where there are any.
+            "http": [document_route("/v1/drained", self._drained_here)]
+            if self._settings.peers
+            else [],
             "admin": admin_routes(
                 {
                     "catalog": lambda _: catalog_document(self._pilot.catalog),
