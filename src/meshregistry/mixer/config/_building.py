@@ -17,7 +17,7 @@ from meshregistry.mixer import vocabulary
 from meshregistry.mixer._attributes import ValueType
 from meshregistry.mixer._manifest import Manifest
 from meshregistry.mixer.config._instances import Builder, builder, expression
-from meshregistry.mixer.config._nodes import renamed_for
+from meshregistry.mixer.config._nodes import renamed, renamed_for
 from meshregistry.mixer.config._reading import Known, read
 from meshregistry.mixer.config._snapshot import (
     Destination,
@@ -324,5 +324,5 @@ def _by_template(builders: list[Builder]) -> Iterable[tuple[Template, list[Build
 def _of_check(spec: HandlerSpec, said: str) -> ConfigError:
     """A fault that an adapter finds, at the field that it names if that is written."""
     name, colon, reason = said.partition(": ")
-    place: Position | None = spec.params.get(name) if colon else None
+    place: Position | None = renamed(spec.params).get(name) if colon else None
     return (place or spec.params).fault(reason if place else said)

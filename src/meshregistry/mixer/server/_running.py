@@ -63,6 +63,8 @@ class Surroundings:
     services: Mapping[str, object] = field(factory=dict)
     now: Callable[[], float] = field(default=lambda: asyncio.get_running_loop().time())
     wall_time: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+    shared: dict[str, Any] = field(factory=dict, init=False)
+    """What handlers have made for each other, by name."""
 
 
 @define(kw_only=True, eq=False)
@@ -103,6 +105,12 @@ class Context:
 
     def service(self, name: str) -> Any:
         return self._around.services.get(name)
+
+    def shared(self, name: str, make: Callable[[], T]) -> T:
+        if name not in self._around.shared:
+            self._around.shared[name] = make()
+        made: T = self._around.shared[name]
+        return made
 
 
 @define(kw_only=True, eq=False)

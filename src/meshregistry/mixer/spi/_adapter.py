@@ -90,7 +90,19 @@ class HandlerContext(Protocol):
     def service(self, name: str) -> Any:
         """Something that the program which runs the server offers to handlers; None without it.
 
-        The pilot offers its catalog under ``catalog``, as a callable.
+        The pilot offers its catalog under ``catalog``, as a callable. A program that serves
+        Prometheus metrics itself offers its registry under ``prometheus_registry``.
+        """
+
+    def shared(self, name: str, make: Callable[[], T]) -> T:
+        """Something that several handlers of a server use together: a listener, a pool.
+
+        The first that asks makes it; it lives as long as the server, so whoever puts
+        something into it takes that out when it is closed.
+
+        Args:
+            name: begins with the adapter's name.
+            make: makes it; no I/O.
         """
 
 
@@ -141,6 +153,14 @@ OpenHandler = Callable[[Any, HandlerContext], Handler]
 CheckConfig = Callable[[Any, Mapping[str, InstanceTypes]], Iterable[str]]
 
 
+def _templates(given: Iterable[Template]) -> tuple[Template, ...]:
+    return tuple(given)
+
+
+def _names(given: Iterable[str]) -> tuple[str, ...]:
+    return tuple(given)
+
+
 def _nothing_wrong(_config: Any, _instances: Mapping[str, InstanceTypes]) -> Iterable[str]:
     return ()
 
@@ -163,10 +183,10 @@ class MixerAdapter:
 
     name: str = field(validator=matches_re(r"[a-z][a-z0-9-]*"))
     config_class: type[Any] = field(validator=instance_of(type))
-    templates: tuple[Template, ...] = field(converter=tuple)
+    templates: tuple[Template, ...] = field(converter=_templates)
     open: OpenHandler = field(validator=is_callable())
     check: CheckConfig = field(default=_nothing_wrong, validator=is_callable())
-    aliases: tuple[str, ...] = field(default=(), converter=tuple)
+    aliases: tuple[str, ...] = field(default=(), converter=_names)
     summary: str = ""
 
     def takes(self, instance: type[Instance]) -> bool:
