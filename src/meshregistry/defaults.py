@@ -1,4 +1,4 @@
-"""The built-in plugins: memory and file, who a proxy is, how to merge, whom to admit.
+"""The built-in plugins: memory and file, who a proxy is, how to merge, whom to admit, Mixer.
 
 They use the same hooks as everybody else's; the decisions come last, so that any plugin
 can decide before them.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from attrs import field, frozen
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from meshregistry.errors import ConfigError
+    from meshregistry.mixer.spi import MixerAdapter
     from meshregistry.model import Node, Peer
 
 # The form that Istio gives to SPIFFE ids; scheme and trust domain know no case (SPIFFE-ID, sections 2.1 and 2.2).
@@ -56,6 +58,7 @@ def builtin_plugins(
         ("identify", IdentifyPlugin()),
         ("merge", MergePlugin(merge_policy or _as_contracted)),
         ("admit", AdmitPlugin()),
+        ("mixer", MixerPlugin()),
     )
 
 
@@ -158,6 +161,17 @@ class AdmitPlugin:
                     f"{match[2]!r} ({identity}); give it a certificate of its namespace"
                 )
         return None
+
+
+@frozen(eq=False)
+class MixerPlugin:
+    """Registers our adapters of Mixer."""
+
+    @hookimpl
+    def meshregistry_register_mixer_adapters(self) -> Iterable[MixerAdapter]:
+        """Offer all of them; they are imported only for those who ask."""
+        found: tuple[MixerAdapter, ...] = import_module("meshregistry.mixer.adapters").ADAPTERS
+        return found
 
 
 def _as_contracted(_key: ServiceKey) -> MergePolicy:

@@ -290,7 +290,7 @@ class TestPlugins:
             "error": "it raised",
             "traceback": "ZeroDivisionError: planted",
         }
-        document = {"plugins": [broken], "kinds": []}
+        document = {"plugins": [broken], "kinds": [], "mixer_adapters": []}
         monkeypatch.setattr(_inspect, "plugins_document", lambda _: document)
         assert "planted" not in run("plugins").err
         assert "bad:\nZeroDivisionError: planted" in run("plugins", "--traceback").err

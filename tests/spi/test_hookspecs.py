@@ -26,6 +26,7 @@ def test_the_first_release_has_these_hooks():
         "meshregistry_register_generators",
         "meshregistry_register_patches",
         "meshregistry_register_commands",
+        "meshregistry_register_mixer_adapters",
         "meshregistry_identify_proxy",
         "meshregistry_merge_policy",
         "meshregistry_admit_proxy",

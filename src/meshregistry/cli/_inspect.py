@@ -427,6 +427,8 @@ def plugins(config: str | None, output: str, with_traceback: bool) -> None:
     emit(document, output, columns, rows)
     if output == "table":
         table(("KIND", "WHAT IT READS"), ((k["name"], k["summary"]) for k in document["kinds"]))
+        adapters = ((one["name"], one["summary"]) for one in document["mixer_adapters"])
+        table(("MIXER ADAPTER", "WHAT IT DOES"), adapters)
     if with_traceback:
         for one in document["plugins"]:
             if one["traceback"]:

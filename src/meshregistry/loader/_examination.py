@@ -35,6 +35,7 @@ TRANSFORMS = "meshregistry_register_transforms"
 GENERATORS = "meshregistry_register_generators"
 PATCHES = "meshregistry_register_patches"
 COMMANDS = "meshregistry_register_commands"
+ADAPTERS = "meshregistry_register_mixer_adapters"
 
 
 @frozen(kw_only=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from attrs import evolve, frozen
 
-from meshregistry.errors import PluginConflictError, PluginError, PluginLoadError
+from meshregistry.errors import PluginError, PluginLoadError
 from meshregistry.loader._calls import HookCalls
 from meshregistry.loader._discovery import (
     Candidate,
@@ -16,8 +16,9 @@ from meshregistry.loader._discovery import (
     find_candidates,
     running_version,
 )
-from meshregistry.loader._examination import COMMANDS, Examined, collected, examine, new_manager
+from meshregistry.loader._examination import ADAPTERS, COMMANDS, Examined, examine, new_manager
 from meshregistry.loader._known import unknown_kind
+from meshregistry.loader._offers import Adapter, Owner, adapters, commands, conflict
 from meshregistry.loader._report import PluginReport, PluginStatus
 from meshregistry.spi import (
     PROJECT,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from meshregistry.spi import Condition
 
 K = TypeVar("K")
+A = TypeVar("A", bound=Adapter)
 
 
 @frozen(kw_only=True)
@@ -83,7 +85,7 @@ class Plugins:
 
     def __init__(self, loaded: Sequence[_Loaded], logger: logging.Logger) -> None:
         self._loaded = tuple(loaded)
-        self._command_faults: dict[str, PluginError] = {}
+        self._faults: dict[str, Mapping[str, PluginError]] = {}
         good: dict[int, _Loaded] = {}
         for one in self._loaded:
             if one.report.loaded:
@@ -169,7 +171,7 @@ class Plugins:
     ) -> K:
         claims = claimed.get(name, [])
         if len(claims) > 1:
-            raise _conflict(what, name, [one for one, _ in claims])
+            raise conflict(what, name, [_owner(one) for one, _ in claims])
         if claims:
             return claims[0][1]
         for broken in self._loaded:
@@ -224,38 +226,24 @@ class Plugins:
         Args:
             taken: names of our own commands.
         """
-        offered: dict[str, list[tuple[_Loaded, click.Command]]] = {}
-        self._command_faults.clear()
-        for one in self._good:
-            if COMMANDS in one.report.hooks:
-                for command in self._commands_of(one):
-                    offered.setdefault(command.name or "", []).append((one, command))
-        found = []
-        for name, offers in sorted(offered.items()):
-            owners = [one for one, _ in offers]
-            if name in taken:
-                for one in owners:
-                    msg = f"the plugin {one.title} adds the command {name!r}, which is ours; rename it"
-                    self._command_faults[one.title] = PluginConflictError(msg, plugin=one.title)
-            elif len(offers) > 1:
-                error = _conflict("command", name, owners)
-                self._command_faults.update((one.title, error) for one in owners)
-            else:
-                found.append(offers[0][1])
-        return tuple(found)
+        offers = commands(self._owners(COMMANDS), taken=taken)
+        self._faults["commands"] = offers.faults
+        return offers.found
 
-    def _commands_of(self, one: _Loaded) -> list[click.Command]:
-        try:
-            items = collected(one.report.name, one.plugin, COMMANDS)
-        except PluginLoadError as error:
-            self._command_faults[one.title] = error
-            return []
-        # click is an extra, so its commands are known by what they can do
-        good = [item for item in items if callable(item) and isinstance(_name_in(item), str)]
-        if len(good) < len(items):
-            msg = f"the hook {COMMANDS!r} of the plugin {one.title} returned what is no command; return click commands with names"
-            self._command_faults[one.title] = PluginLoadError(msg, plugin=one.report.name)
-        return good
+    def mixer_adapters(self, cls: type[A]) -> tuple[A, ...]:
+        """What handlers of Mixer can be, by name.
+
+        A plugin that fails here, and a name that two plugins claim, are left out and reported.
+
+        Args:
+            cls: `meshregistry.mixer.spi.MixerAdapter`, which is above the loader.
+        """
+        offers = adapters(self._owners(ADAPTERS), cls)
+        self._faults["adapters"] = offers.faults
+        return offers.found
+
+    def _owners(self, hook: str) -> list[Owner]:
+        return [_owner(one) for one in self._good if hook in one.report.hooks]
 
     def reports(self) -> tuple[PluginReport, ...]:
         """What became of each plugin, in order of precedence."""
@@ -266,9 +254,10 @@ class Plugins:
         for name in one.report.kinds:
             claims = self._claims[name]
             if len(claims) > 1:
-                faults.append(_conflict("registry kind", name, [owner for owner, _ in claims]))
-        if one.title in self._command_faults:
-            faults.append(self._command_faults[one.title])
+                faults.append(
+                    conflict("registry kind", name, [_owner(owner) for owner, _ in claims])
+                )
+        faults += [found[one.title] for found in self._faults.values() if one.title in found]
         if not faults:
             return one.report
         return evolve(
@@ -363,13 +352,8 @@ def _good(report: PluginReport, examined: Examined) -> _Loaded:
     )
 
 
-def _conflict(what: str, name: str, owners: Sequence[_Loaded]) -> PluginConflictError:
-    titles = " and ".join(one.title for one in owners)
-    msg = (
-        f"the {what} {name!r} is claimed by several plugins: {titles}; uninstall one, "
-        "or name it in MESHREGISTRY_DISABLE_PLUGINS"
-    )
-    return PluginConflictError(msg, plugin=owners[0].report.name)
+def _owner(one: _Loaded) -> Owner:
+    return Owner(one.title, one.report.name, one.plugin)
 
 
 def _traceback(error: BaseException) -> str:
@@ -379,7 +363,3 @@ def _traceback(error: BaseException) -> str:
 def _name_of(plugin: object) -> str:
     name = getattr(plugin, "__name__", None)
     return name if isinstance(name, str) else type(plugin).__name__
-
-
-def _name_in(command: object) -> object:
-    return getattr(command, "name", None)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import asdict
 
+from meshregistry.mixer.spi import MixerAdapter
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
@@ -295,7 +297,9 @@ def _steps(entry: CatalogEntry, number: str) -> Iterable[Json]:
 
 
 def plugins_document(plugins: Plugins) -> Json:
-    """What was found, from which distribution, loaded or why not."""
+    """What was found, from which distribution, loaded or why not; and what there is for use."""
+    # Before the reports, which say what was wrong with them.
+    adapters = plugins.mixer_adapters(MixerAdapter)
     return {
         "plugins": [
             {
@@ -314,4 +318,5 @@ def plugins_document(plugins: Plugins) -> Json:
             for report in plugins.reports()
         ],
         "kinds": [{"name": kind.name, "summary": kind.summary} for kind in plugins.kinds()],
+        "mixer_adapters": [{"name": one.name, "summary": one.summary} for one in adapters],
     }

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import click
 
     from meshregistry.errors import RegistryError
+    from meshregistry.mixer.spi import MixerAdapter
     from meshregistry.model import (
         MergePolicy,
         Node,
@@ -98,6 +99,16 @@ def meshregistry_register_commands() -> click.Command | Iterable[click.Command] 
     """Add commands to the command line.
 
     Called when the command line starts. A name of ours cannot be taken.
+    """
+
+
+@hookspec
+def meshregistry_register_mixer_adapters() -> MixerAdapter | Iterable[MixerAdapter] | None:
+    """Offer adapters of Mixer: what its handlers can be.
+
+    Called when a Mixer server starts, and by commands that look at its configuration. The
+    value is `meshregistry.mixer.spi.MixerAdapter`. Two plugins that claim one name or alias
+    are a conflict: neither of the two can be used.
     """
 
 
