@@ -23,7 +23,7 @@ from meshregistry.model import (
     Service,
     ServiceRecord,
 )
-from meshregistry.spi import Condition
+from meshregistry.spi import Condition, Secret
 from meshregistry.testing import RegistryConformance, TcpProxy
 from servers.mesos import Mesos, find_mesos
 from servers.mesos_framework import Framework
@@ -435,7 +435,7 @@ class RealBackend:
     """A real Mesos behind a proxy that breaks, slows and silences it."""
 
     def __init__(self, installed: Path, folder: Path) -> None:
-        self._mesos = Mesos(installed, folder)
+        self._mesos = Mesos(installed, folder, password="good")
         self._stack = AsyncExitStack()
         self._had: dict[str, dict[str, str]] = {}
         self._count = 0
@@ -486,8 +486,25 @@ class RealBackend:
     def slow(self, seconds: float) -> None:
         self.proxy.slow(seconds)
 
-    def heal(self) -> None:
+    async def refuse_credentials(self) -> None:
+        """A master takes other credentials when it is started, which ends its tasks."""
+        await self._restart("other")
+
+    async def heal(self) -> None:
+        if self._mesos.password != "good":
+            # Nobody looks before the tasks run again.
+            self.proxy.break_()
+            had, self._had = self._had, {}
+            await self._restart("good")
+            for name, tasks in had.items():
+                await self._set(name, dict.fromkeys(tasks, 8080))
         self.proxy.heal()
+
+    async def _restart(self, password: str) -> None:
+        await self._mesos.stop(signal.SIGKILL)
+        self._mesos.password = password
+        await self._mesos.start()
+        self._framework = await self._stack.enter_async_context(Framework(self._mesos))
 
     async def wipe(self) -> None:
         await self._mesos.stop(signal.SIGKILL)
@@ -501,11 +518,7 @@ class RealBackend:
 
 
 class TestConformance(RegistryConformance):
-    """The rules for adapters on the real master.
-
-    Real masters take new credentials when they are started, so that of refused ones
-    `TestOperators` and the double in the plugin's own tests tell.
-    """
+    """The rules for adapters on the real master."""
 
     kind = meshregistry_mesos.meshregistry_register_registries()[0]
     capabilities = (
@@ -515,6 +528,7 @@ class TestConformance(RegistryConformance):
         "truncate",
         "silence",
         "slow",
+        "credentials",
         "wipe",
         "attempts",
     )
@@ -530,5 +544,9 @@ class TestConformance(RegistryConformance):
     def config(self, backend: RealBackend) -> meshregistry_mesos.MesosConfig:
         """Impatient settings, so that tests take seconds."""
         return meshregistry_mesos.MesosConfig(
-            masters=(f"http://{backend.proxy.address}",), heartbeats=1, timeout=1.5
+            masters=(f"http://{backend.proxy.address}",),
+            username="mesh",
+            password=Secret("good"),
+            heartbeats=1,
+            timeout=1.5,
         )

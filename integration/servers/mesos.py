@@ -34,7 +34,7 @@ class Mesos:
         folder: for data and log.
         agents: how many; `count` is for the next start.
         attributes: of the agents, as ``name:value;name:value``.
-        password: basic credentials that readers need, of the user ``mesh``.
+        password: basic credentials that readers need, of the user ``mesh``; for the next start.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Mesos:
         self._folder = folder
         self.count = agents
         self._attributes = attributes
-        self._password = password
+        self.password = password
         self._process: ChildProcess | None = None
         self._session: aiohttp.ClientSession | None = None
 
@@ -96,8 +96,8 @@ class Mesos:
             "MESOS_ATTRIBUTES": self._attributes,
             "MESOS_ALLOCATION_INTERVAL": "50ms",
         }
-        if self._password:
-            pairs = [{"principal": "mesh", "secret": self._password}]
+        if self.password:
+            pairs = [{"principal": "mesh", "secret": self.password}]
             credentials = self._folder / "credentials.json"
             credentials.write_text(json.dumps({"credentials": pairs}), encoding="utf-8")
             environment |= {
@@ -111,8 +111,8 @@ class Mesos:
             command, log=self._folder / "mesos.log", environment=environment
         )
         await self._process.__aenter__()
-        pair = base64.b64encode(f"mesh:{self._password}".encode()).decode()
-        headers = {"Authorization": f"Basic {pair}"} if self._password else {}
+        pair = base64.b64encode(f"mesh:{self.password}".encode()).decode()
+        headers = {"Authorization": f"Basic {pair}"} if self.password else {}
         self._session = aiohttp.ClientSession(headers=headers)
         await self._process.until(self._is_ready, what="Mesos has its agents", timeout=30)
 

@@ -37,3 +37,11 @@ def run_async():
 def payload():
     """A payload by name: those of Mesos were recorded from 1.11.0."""
     return lambda name: json.loads((HERE / "payloads" / f"{name}.json").read_text("utf-8"))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say what was tested on what, so that nobody has to look it up."""
+    terminalreporter.write_line(
+        "marathon: tested on a double only, since no Marathon can be had; "
+        "mesos: on a double here, on a real master by `make integration`"
+    )

@@ -40,6 +40,18 @@ def task(id_, *, ip="10.0.0.1", host="10.9.0.1", ports=(), state="TASK_RUNNING",
     }
 
 
+def result(alive):
+    """What a health check says of a task; None: that it has not been made yet."""
+    return {
+        "alive": bool(alive),
+        "consecutiveFailures": 3 if alive is False else 0,
+        "firstSuccess": VERSION if alive else None,
+        "lastSuccess": VERSION if alive else None,
+        "lastFailure": VERSION if alive is False else None,
+        "lastFailureCause": None,
+    }
+
+
 def app(id_, *tasks, mappings=({"containerPort": 8080, "name": "http"},), **more):
     """An app with an address for each task."""
     return {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from fake_marathon import VERSION, app, published, task
+from fake_marathon import VERSION, app, published, result, task
 
 from meshregistry.errors import RecordError
 from meshregistry.model import Health, Locality, Protocol
@@ -136,8 +136,7 @@ class TestPlaces:
 
 def checked(*results, checks=1, **more):
     """An app with health checks, of whose one task these are the results."""
-    said = [None if one is None else {"alive": one} for one in results]
-    of_task = {"healthCheckResults": said} if results else {}
+    of_task = {"healthCheckResults": [result(one) for one in results]} if results else {}
     return app("/web", task("a", **of_task, **more), healthChecks=[{"protocol": "HTTP"}] * checks)
 
 
@@ -180,9 +179,10 @@ class TestHealth:
         """What a task's checks last said counts until they say something again."""
         spec = read(checked(True))
         assert {"a": True} == spec.health
-        forgotten = read(checked(), memory=spec.health)
-        assert [Health.HEALTHY] == [one.health for one in forgotten.instances]
-        assert {"a": True} == forgotten.health
+        for said in ((), (None,)):
+            forgotten = read(checked(*said), memory=spec.health)
+            assert [Health.HEALTHY] == [one.health for one in forgotten.instances]
+            assert {"a": True} == forgotten.health
         assert {"a": Health.UNHEALTHY} == health(checked(False), memory=spec.health)
         assert {} == read(app("/web"), memory=spec.health).health
 

@@ -7,7 +7,7 @@ import logging
 import pytest
 from aiohttp import web
 from attempts import Attempt
-from fake_marathon import FakeMarathon, app, pod, published, task
+from fake_marathon import FakeMarathon, app, pod, published, result, task
 
 import meshregistry_mesos
 from meshregistry.errors import RegistryAuthError, RegistryProtocolError, RegistryUnavailable
@@ -184,15 +184,15 @@ def test_health_outlives_a_leader(run_async):
 
     async def main():
         async with FakeMarathon() as marathon:
-            marathon.set(checked(healthCheckResults=[{"alive": True}]))
+            marathon.set(checked(healthCheckResults=[result(True)]))
             async with attempt(marathon) as run:
                 await run.shows(WEB)
-                marathon.apps["/web"] = checked()
+                marathon.apps["/web"] = checked(healthCheckResults=[result(None)])
                 marathon.close_streams()
                 await run.failure()
                 run.start()
                 await run.shows(WEB)
-                marathon.set(checked(healthCheckResults=[{"alive": False}]))
+                marathon.set(checked(healthCheckResults=[result(False)]))
                 await run.until(
                     lambda: "UNHEALTHY" == str(run.sink.records()["/web"].endpoints[0].health)
                 )

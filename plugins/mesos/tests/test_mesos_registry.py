@@ -12,6 +12,7 @@ from fake_mesos import FakeMaster, published, task
 import meshregistry_mesos
 from meshregistry.errors import RegistryAuthError, RegistryProtocolError, RegistryUnavailable
 from meshregistry.spi import Secret
+from meshregistry.testing import FakeContext
 from meshregistry_mesos import MesosConfig
 from meshregistry_mesos._master import MesosClient
 
@@ -37,6 +38,28 @@ def test_a_stream_that_comes_byte_by_byte_is_read(run_async):
                 await run.shows(WEB)
                 master.add(task("b", ip="10.0.0.2"))
                 await run.shows(published("web", "10.0.0.1", "10.0.0.2"))
+
+    run_async(main())
+
+
+def test_a_large_state_is_read_in_threads(run_async, monkeypatch):
+    """Its JSON, its tasks and its services, so that the loop turns meanwhile."""
+    called = []
+    in_thread = FakeContext.in_thread
+
+    def noted(self, call, *words):
+        called.append(call.__name__)
+        return in_thread(self, call, *words)
+
+    monkeypatch.setattr(FakeContext, "in_thread", noted)
+
+    async def main():
+        async with FakeMaster() as master:
+            places = [f"10.0.{n // 200}.{n % 200 + 1}" for n in range(400)]
+            master.add(*(task(f"t{n}", ip=ip) for n, ip in enumerate(places)))
+            async with attempt(master) as run:
+                await run.shows(published("web", *places))
+                assert ["loads", "listed", "services"] == called
 
     run_async(main())
 

@@ -216,12 +216,20 @@ def test_a_malformed_task_is_left_out_and_named():
 
 def test_a_message_that_nobody_can_read_is_a_fault_without_a_key():
     """In a listing nothing is removed for it; in the stream a listing is asked for."""
-    held = state(task("a"), {"name": "x"}, agents=[agent(), 7])
+    held = state(task("a"), {"name": "x"}, frameworks=[framework(), {}])
     assert [None, None] == [one.key for one in held.faults]
     assert [WEB] == list(held.services())
     news = held.apply({"type": "TASK_ADDED", "task_added": {"task": {"name": "x"}}})
     assert news.is_to_list
     assert "framework_id is missing" in str(news.faults[0])
+
+
+def test_an_agent_that_nobody_can_read_hides_nothing():
+    """So it keeps no removal back; tasks that need it are named."""
+    held = state(task("a", ip="10.0.0.1"), task("b", ip=""), agents=[7])
+    assert [] == held.faults
+    assert (published("web", "10.0.0.1"),) == held.service(WEB).records
+    assert "its agent 'S0': is not known" in held.service(WEB).notes[0]
 
 
 @pytest.mark.parametrize("what", [7, {"get_tasks": []}, {"get_agents": {"agents": 1}}])
@@ -289,6 +297,11 @@ class TestNewMaster:
         assert {"S5"} == held.awaited
         held.apply({"type": "AGENT_REMOVED", "agent_removed": {"agent_id": {"value": "S5"}}})
         assert set() == held.awaited
+
+    def test_names_of_frameworks_are_remembered(self):
+        """Agents come back before their frameworks do."""
+        held = self.kept(state(task("a", ip="10.0.0.1"), frameworks=[]))
+        assert ["10.0.0.1"] == addresses(held)
 
     def test_what_a_task_is_now_counts(self):
         """A task that the new master lists is not kept as it was."""

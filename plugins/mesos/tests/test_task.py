@@ -163,7 +163,7 @@ def test_an_endpoint_is_where_container_mapping_and_scope_say(port, container, o
 def test_a_task_on_an_unknown_agent_is_a_fault_only_without_an_address():
     """A container's own address is enough."""
     assert instance_of(read_task(task("a", ip="10.0.0.1")), None, CONFIG).ports
-    with pytest.raises(ValueError, match=f"its agent '{AGENT}' is not known"):
+    with pytest.raises(ValueError, match=f"its agent '{AGENT}': is not known"):
         instance_of(read_task(task("a", ip="")), None, CONFIG)
 
 
@@ -241,6 +241,17 @@ def test_attributes_of_every_type_are_texts():
         {"name": "d", "type": "TEXT", "text": {"value": "z"}},
     ]
     assert {"a": "1.5", "b": "1-2", "c": "x,y", "d": "z"} == read_agent(message).attributes
+
+
+def test_a_malformed_agent_is_a_fault_of_tasks_that_need_it():
+    """Those with an address of their own do without it."""
+    message = agent()
+    message["agent_info"]["attributes"] = [{"name": "a", "type": "SCALAR", "scalar": {}}]
+    found = read_agent(message)
+    assert AGENT == found.id
+    assert instance_of(read_task(task("a", ip="10.0.0.1")), found, CONFIG).ports
+    with pytest.raises(ValueError, match="the attribute 'a' is no number"):
+        instance_of(read_task(task("a", ip="")), found, CONFIG)
 
 
 @pytest.mark.parametrize("gone", ["framework_id", "task_id"])

@@ -21,6 +21,7 @@ class Agent:
         attributes: as texts.
         region: of its fault domain.
         zone: likewise.
+        fault: why something of it could not be read; None if all is well.
     """
 
     id: str
@@ -29,26 +30,31 @@ class Agent:
     attributes: Mapping[str, str] = field(factory=dict)
     region: str = ""
     zone: str = ""
+    fault: str | None = None
 
 
 def read_agent(message: Any) -> Agent:
-    """An agent.
+    """An agent; what is wrong with it beyond its identity is its fault.
 
     Raises:
-        ValueError: if it is malformed.
+        ValueError: if nobody can tell which agent it is.
     """
     info = an_object(message, "agent_info")
-    domain = an_object(an_object(info, "domain"), "fault_domain")
-    place = a_text(message, "pid").rpartition("@")[2]
-    host = place.rpartition(":")[0].strip("[]")
-    return Agent(
-        id=an_id(info, "id"),
-        place=place,
-        address=host or a_text(info, "hostname"),
-        attributes={a_text(one, "name"): _value(one) for one in a_list(info, "attributes")},
-        region=a_text(an_object(domain, "region"), "name"),
-        zone=a_text(an_object(domain, "zone"), "name"),
-    )
+    id_ = an_id(info, "id")
+    try:
+        domain = an_object(an_object(info, "domain"), "fault_domain")
+        place = a_text(message, "pid").rpartition("@")[2]
+        host = place.rpartition(":")[0].strip("[]")
+        return Agent(
+            id=id_,
+            place=place,
+            address=host or a_text(info, "hostname"),
+            attributes={a_text(one, "name"): _value(one) for one in a_list(info, "attributes")},
+            region=a_text(an_object(domain, "region"), "name"),
+            zone=a_text(an_object(domain, "zone"), "name"),
+        )
+    except ValueError as error:
+        return Agent(id=id_, fault=str(error))
 
 
 def _value(attribute: Any) -> str:

@@ -207,11 +207,20 @@ def _is_healthy(task: Any, checks: int) -> bool | None:
     """
     if not checks:
         return _is_checked(an_object(task, "checkResult"))
-    results = [one for one in a_list(task, "healthCheckResults") if one is not None]
-    alive = [a_flag(one, "alive") for one in results]
+    alive = [
+        a_flag(one, "alive")
+        for one in a_list(task, "healthCheckResults")
+        if one is not None and _says_something(one)
+    ]
     if False in alive:
         return False
     return True if alive.count(True) >= checks else None
+
+
+def _says_something(result: Any) -> bool:
+    """Whether a check has been made: before the first one, Marathon says that it is not alive."""
+    times = a_text(result, "lastSuccess") or a_text(result, "lastFailure")
+    return bool(a_flag(result, "alive") or times or a_number(result, "consecutiveFailures"))
 
 
 def _is_checked(result: Mapping[str, Any]) -> bool | None:

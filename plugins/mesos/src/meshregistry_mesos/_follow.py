@@ -5,23 +5,24 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+from attrs import define, field
+
 from meshregistry.errors import RecordError, RegistryAuthError, RegistryUnavailable
 from meshregistry.model import RecordKey
 from meshregistry_mesos._app import read_app
 from meshregistry_mesos._hints import hint
 from meshregistry_mesos._pod import read_pod
-from meshregistry_mesos._publisher import Publisher
+from meshregistry_mesos._publisher import Outcome, Publisher
 from meshregistry_mesos._reading import a_text, an_object
 from meshregistry_mesos._records import Converted
 from meshregistry_mesos._run_spec import is_selected, outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from meshregistry.spi import RegistryContext, Sink
     from meshregistry_mesos._marathon import EventStream, MarathonClient
     from meshregistry_mesos._marathon_config import MarathonConfig
-    from meshregistry_mesos._publisher import Outcome
     from meshregistry_mesos._run_spec import HealthMemory, RunSpec
     from meshregistry_mesos._sse import ServerEvent
 
@@ -148,34 +149,70 @@ class MarathonRegistry:
         """Read and publish everything."""
         self._dirty, self._is_all_dirty = set(), False
         apps, pods = await self._client.everything(server)
-        services: dict[RecordKey, Outcome] = {}
-        nameless: list[RecordError] = []
-        for read, listed in ((read_app, apps), (read_pod, pods)):
-            for one in listed:
-                try:
-                    id_ = a_text(one, "id")
-                    if not id_:
-                        raise ValueError("it has no id")  # noqa: TRY301 - a fault as any other
-                except ValueError as error:
-                    nameless.append(RecordError(f"an app or pod cannot be read: {error}"))
-                    continue
-                if is_selected(id_, self._config):
-                    services[RecordKey(id_)] = self._outcome(id_, one, read)
-        publisher.replace(services, nameless)
-        health = self._client.memory.health
-        for gone in health.keys() - services.keys():
-            del health[gone]
+        memory = self._client.memory
+        # In a thread: thousands of apps take their time.
+        listing = await self._context.in_thread(_listing, apps, pods, self._config, memory.health)
+        memory.health = listing.health
+        publisher.replace(listing.services, listing.nameless)
         self._list_at = self._now() + self._config.resync
         self._context.count("listings")
 
     def _outcome(self, id_: str, said: Any, read: Read) -> Outcome:
-        memory = self._client.memory.health
-        try:
-            spec = read(said, self._config, memory.get(id_, {}))
-        except ValueError as error:
-            return RecordError(f"{id_!r} is malformed: {error}", key=id_)
-        memory[id_] = dict(spec.health)
-        return outcome(spec, self._config)
+        return _outcome(id_, said, read, self._config, self._client.memory.health)
 
     def _now(self) -> float:
         return self._context.clock.now()
+
+
+@define
+class _Listing:
+    """What all apps and pods make.
+
+    Attributes:
+        services: what becomes of each.
+        nameless: faults of which nobody knows whose they are.
+        health: what is said, or was last said, of each task.
+    """
+
+    services: dict[RecordKey, Outcome] = field(factory=dict)
+    nameless: list[RecordError] = field(factory=list)
+    health: dict[str, dict[str, bool]] = field(factory=dict)
+
+
+def _listing(
+    apps: Sequence[Any],
+    pods: Sequence[Any],
+    config: MarathonConfig,
+    memory: Mapping[str, dict[str, bool]],
+) -> _Listing:
+    made = _Listing(health=dict(memory))
+    for read, listed in ((read_app, apps), (read_pod, pods)):
+        for one in listed:
+            try:
+                id_ = a_text(one, "id")
+                if not id_:
+                    raise ValueError("it has no id")  # noqa: TRY301 - a fault as any other
+            except ValueError as error:
+                made.nameless.append(RecordError(f"an app or pod cannot be read: {error}"))
+                continue
+            if is_selected(id_, config):
+                made.services[RecordKey(id_)] = _outcome(id_, one, read, config, made.health)
+    for gone in made.health.keys() - made.services.keys():
+        del made.health[gone]
+    return made
+
+
+def _outcome(
+    id_: str,
+    said: Any,
+    read: Read,
+    config: MarathonConfig,
+    memory: dict[str, dict[str, bool]],
+) -> Outcome:
+    """What becomes of an app or a pod; what is said of its tasks' health is remembered."""
+    try:
+        spec = read(said, config, memory.get(id_, {}))
+    except ValueError as error:
+        return RecordError(f"{id_!r} is malformed: {error}", key=id_)
+    memory[id_] = dict(spec.health)
+    return outcome(spec, config)

@@ -29,6 +29,7 @@ _T = TypeVar("_T")
 
 _AUTH = (401, 403)
 _BUSY = 429
+_LARGE = 100_000
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_REDIRECTS = 5
 _SERVER_FAULT = 500
@@ -227,10 +228,20 @@ class HttpClient:
             return {"Authorization": f"Basic {pair}"}
         return {}
 
+    async def decoded(self, data: bytes) -> Any:
+        """The JSON of some bytes; of many, read in a thread, since it takes its time.
+
+        Raises:
+            ValueError: if they are no JSON.
+        """
+        if len(data) < _LARGE:
+            return json.loads(data)
+        return await self._context.in_thread(json.loads, data)
+
     async def _json(self, response: aiohttp.ClientResponse) -> Any:
         body = await self._body(response)
         try:
-            return json.loads(body)
+            return await self.decoded(body)
         except ValueError as error:
             msg = f"{response.url} does not answer like {self._product}: {error}; check the address"
             raise RegistryProtocolError(msg) from error

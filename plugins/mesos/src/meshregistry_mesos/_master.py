@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import AsyncExitStack
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Self
@@ -183,7 +182,7 @@ class Subscription:
     async def _read(self, within: float) -> list[Any]:
         data = await self._client.read(self._response, within)
         try:
-            return [json.loads(record) for record in self._reader.feed(data)]
+            return [await self._client.decoded(record) for record in self._reader.feed(data)]
         except ValueError as error:
             msg = f"an event of {self.leader.address} is no JSON: {error}"
             raise RegistryProtocolError(msg) from error

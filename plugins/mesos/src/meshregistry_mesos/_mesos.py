@@ -56,7 +56,7 @@ class MesosRegistry:
             began = self._now()
             try:
                 async with subscription:
-                    self._begin(subscription, publisher, sink)
+                    await self._begin(subscription, publisher, sink)
                     subscription = await self._follow(subscription, publisher, sink)
             except RegistryUnavailable as error:
                 if self._now() - began < _STEADY:
@@ -65,10 +65,11 @@ class MesosRegistry:
                 self._context.logger.debug("subscribing again: %s", error)
                 subscription = await self._client.subscribe()
 
-    def _begin(self, subscription: Subscription, publisher: Publisher, sink: Sink) -> None:
+    async def _begin(self, subscription: Subscription, publisher: Publisher, sink: Sink) -> None:
         """Publish what a new subscription begins with, with what must be kept of the last."""
         memory, leader = self._client.memory, subscription.leader
-        state = MesosState.listed(self._config, subscription.state)
+        # In a thread: ten thousand tasks take half a second.
+        state = await self._context.in_thread(MesosState.listed, self._config, subscription.state)
         is_other_master = leader.id != memory.leader
         if is_other_master:
             memory.until = self._now() + max(0.0, self._config.recovery - leader.age)
@@ -80,13 +81,16 @@ class MesosRegistry:
         self._state = state
         self._list_at = self._now() + self._config.resync
         self._context.count("listings")
-        self._publish_all(publisher, sink, subscription)
+        await self._publish_all(publisher, sink, subscription)
 
-    def _publish_all(self, publisher: Publisher, sink: Sink, subscription: Subscription) -> None:
+    async def _publish_all(
+        self, publisher: Publisher, sink: Sink, subscription: Subscription
+    ) -> None:
         """Publish everything, unless nothing is known of what is still to come."""
         state = self._state
         if not state.awaited or self._client.memory.known:
-            publisher.replace(state.services(), state.faults)
+            services = await self._context.in_thread(state.services)
+            publisher.replace(services, state.faults)
             self._is_published = True
         if state.awaited:
             sink.degrade(self._waiting(subscription))
@@ -126,7 +130,7 @@ class MesosRegistry:
             if self._state.awaited and now >= self._client.memory.until:
                 self._publish(self._state.release(), publisher)
                 if not self._is_published:
-                    self._publish_all(publisher, sink, subscription)
+                    await self._publish_all(publisher, sink, subscription)
                 sink.confirm()
             if now >= self._list_at:
                 renewed = await self._renewed()

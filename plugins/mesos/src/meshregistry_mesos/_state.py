@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +79,9 @@ class MesosState:
         for one in frameworks:
             self._note(self._framework, one)
         for one in listed:
-            self._note(self._agent, one)
+            # One that nobody can name hides no service: its tasks say that it is not known.
+            with contextlib.suppress(ValueError):
+                self._agent(one)
         for one in recovered:
             self._note(lambda message: self.awaited.add(an_id(message, "id")), one)
         for one in running:
@@ -106,6 +109,10 @@ class MesosState:
                 continue
             self.awaited.add(id_)
             self._agents[id_] = agent
+        for id_ in {key.framework for key in self._tasks} - self._frameworks.keys():
+            # Tasks may be listed before their framework has registered again.
+            if id_ in former._frameworks:
+                self._name_framework(id_, former._frameworks[id_])
         for task in former._tasks.values():
             if task.agent in self.awaited and task.key not in self._tasks:
                 name = former._frameworks.get(task.key.framework)
@@ -242,7 +249,9 @@ class MesosState:
 
     def _framework(self, message: Any) -> frozenset[RecordKey]:
         info = an_object(message, "framework_info")
-        id_, name = an_id(info, "id"), a_text(info, "name")
+        return self._name_framework(an_id(info, "id"), a_text(info, "name"))
+
+    def _name_framework(self, id_: str, name: str) -> frozenset[RecordKey]:
         if self._frameworks.get(id_) == name:
             return frozenset()
         own = [task for key, task in self._tasks.items() if key.framework == id_]

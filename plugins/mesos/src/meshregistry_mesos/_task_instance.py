@@ -86,7 +86,8 @@ def _place(port: TaskPort, task: Task, agent: Agent | None, config: MesosConfig)
     if container and not (wants_host and (is_known or task.status.mapped)):
         return container, by_host.get(port.number, port.number) if is_of_host else port.number
     if agent is None or not is_known:
-        raise ValueError(f"its agent {task.agent!r} is not known, and so not where it runs")
+        reason = (agent and agent.fault) or "is not known, and so not where it runs"
+        raise ValueError(f"its agent {task.agent!r}: {reason}")
     return agent.address, port.number if is_of_host else by_container.get(port.number, port.number)
 
 
