@@ -133,6 +133,27 @@ class TestOperators:
 
         run_async(main(), timeout=60)
 
+    def test_internal_routes_are_followed_on_demand(
+        self, run_async, nats_folder: Path, tmp_path: Path
+    ):
+        """As the platform's service discovery hears of them: containers, at one port."""
+
+        async def main() -> None:
+            told = b'{"host": "10.255.0.1", "uris": ["cart.apps.internal"], "app": "app-1"}'
+            async with (
+                Nats(nats_folder, tmp_path) as server,
+                RouteEmitter(server) as emitter,
+                following(server, internal_port=8080) as seen,
+            ):
+                await emitter.raw("service-discovery.register", told)
+                await seen.until(
+                    lambda: {"10.255.0.1:8080"} == seen.places("cart.apps.internal"), "heard"
+                )
+                await emitter.raw("service-discovery.unregister", told)
+                await seen.until(lambda: seen.places("cart.apps.internal") is None, "gone")
+
+        run_async(main(), timeout=60)
+
     def test_nats_killed_and_back(self, run_async, nats_folder: Path, tmp_path: Path):
         """Routes with a name in a certificate stay, plaintext expires; then all is as it is."""
 

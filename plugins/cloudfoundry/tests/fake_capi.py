@@ -32,6 +32,7 @@ class FakeCapi:
         limit: how many requests are left; None for no limit.
         asked: every request: method and path with query.
         granted: every grant type that was asked for.
+        broken: whether instances cannot be told.
         on_page: is called with kind and number before a page is given.
         uaa_address, self_address: what it calls UAA and itself, if not by the address in use.
     """
@@ -46,6 +47,7 @@ class FakeCapi:
         self.asked, self.granted = [], []
         self.on_page = lambda path, page: None
         self.uaa_address = self.self_address = None
+        self.broken = False
         self.clear()
 
     def clear(self):
@@ -233,6 +235,8 @@ class FakeCapi:
         return web.json_response(body)
 
     async def _stats(self, request):
+        if self.broken:
+            return refused(503, 10001, "CF-ServiceUnavailable")
         found = self.stats.get(request.match_info["guid"])
         if found is None:
             return refused(404, 10010, "CF-ResourceNotFound")

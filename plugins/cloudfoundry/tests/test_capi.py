@@ -111,9 +111,7 @@ class TestRouter:
                 capi.route("cart", app, domain=INTERNAL)
                 capi.route("old", {"app": app, "port": 9000}, domain=INTERNAL)
                 records, _ = await listed(capi, router="10.9.9.9")
-                assert ["cart.apps.internal:8080 http-8080"] == endpoints(
-                    records["cart.apps.internal"]
-                )
+                assert ["cart.apps.internal:8080 http"] == endpoints(records["cart.apps.internal"])
                 assert ["old.apps.internal:9000 http-9000"] == endpoints(
                     records["old.apps.internal"]
                 )
@@ -235,7 +233,7 @@ class TestInstances:
                 records, faults = await listed(capi, endpoints="instances")
                 assert ["10.0.0.1:61001 http"] == endpoints(records["cart.apps.example"])
                 assert Protocol.HTTP2 is records["cart.apps.example"].service.port("http").protocol
-                assert ["10.255.0.1:8080 http-8080"] == endpoints(records["cart.apps.internal"])
+                assert ["10.255.0.1:8080 http"] == endpoints(records["cart.apps.internal"])
                 assert ["10.0.0.1:61001 tcp-1024"] == endpoints(records["tcp.example"])
                 assert "has no port 9999" in faults["nowhere.apps.example"]
                 records, _ = await listed(capi, endpoints="instances", instance_tls=True)
@@ -283,6 +281,9 @@ class TestInstances:
             {"options": ["a"]},
             {"metadata": "x"},
             {"host": "not a host"},
+            {"path": "/" + "x" * 64},
+            {"destinations": [{"app": {"guid": "app-cart"}, "port": "8080"}]},
+            {"relationships": {"domain": {"data": {"guid": "unknown"}}}},
         ],
     )
     def test_a_malformed_route_harms_no_other(self, run_async, garbage):

@@ -295,3 +295,98 @@ class TestTrouble:
                 assert capi.address in str(error)
 
         run_async(main())
+
+    def test_instances_that_cannot_be_told_fail_the_poll(self, run_async):
+        """One answer of many that is missing is no app without instances."""
+
+        async def main():
+            async with FakeCapi() as capi:
+                for number in range(3):
+                    capi.route(f"r{number}", capi.push(f"r{number}", "10.0.0.1"))
+                async with following(capi, endpoints="instances") as (sink, task):
+                    await sink.wait_for(lambda sink: sink.calls)
+                    capi.broken = True
+                    await sink.wait_for(lambda sink: "degrade" in sink.methods)
+                    capi.broken = False
+                    before = len(sink.calls)
+                    await sink.wait_for(lambda sink: "replace" in sink.methods[before:])
+                    assert not task.done()
+                    assert 3 == len(sink.records())
+                    error = next(one.value for one in sink.calls if one.method == "degrade")
+                    assert isinstance(error, RegistryUnavailable)
+                    assert "CF-ServiceUnavailable" in str(error)
+
+        run_async(main())
+
+    def test_a_token_refused_for_instances_ends_the_attempt(self, run_async):
+        """It is the token for everything."""
+
+        async def main():
+            async with FakeCapi() as capi:
+                capi.route("cart", capi.push("cart", "10.0.0.1"))
+
+                def revoke(kind, _page):
+                    if kind == "processes":
+                        capi.tokens.clear()
+                        capi.refresh_tokens.clear()
+                        capi.password = "other"
+
+                capi.on_page = revoke
+                async with following(capi, endpoints="instances") as (_, task):
+                    assert isinstance(await ended(task), RegistryAuthError)
+
+        run_async(main())
+
+    def test_what_is_no_cloud_controller_is_named(self, run_async):
+        """A login page, JSON that is none, silence, and a port that speaks no TLS."""
+
+        async def main():
+            answers = {
+                "text/html": b"<html>",
+                "application/json": b"{nonsense",
+                "silent": b"",
+            }
+            for kind, body in answers.items():
+
+                async def answer(reader, writer, kind=kind, body=body):
+                    await reader.readline()
+                    if kind != "silent":
+                        head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+                        writer.write(head.encode() + body)
+                    else:
+                        await reader.read()
+                    writer.close()
+
+                server = await asyncio.start_server(answer, "127.0.0.1", 0)
+                async with server:
+                    capi = FakeCapi()
+                    capi.address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+                    async with following(capi, timeout=0.2) as (_, task):
+                        error = await ended(task)
+                        assert isinstance(error, RegistryProtocolError | RegistryUnavailable)
+                        assert capi.address in str(error)
+                    if kind != "silent":
+                        capi.address = capi.address.replace("http:", "https:")
+                        async with following(capi, timeout=0.5) as (_, task):
+                            error = await ended(task)
+                            assert isinstance(error, RegistryUnavailable)
+                            assert "TLS with" in str(error)
+
+        run_async(main())
+
+    def test_files_that_cannot_be_read_are_named(self, run_async, tmp_path):
+        """Of a secret a refusal, of the authorities an outage."""
+
+        async def main():
+            async with FakeCapi() as capi:
+                absent = tmp_path / "absent"
+                async with following(capi, password=Secret(file=absent)) as (_, task):
+                    error = await ended(task)
+                    assert isinstance(error, RegistryAuthError)
+                    assert "check password_file" in str(error)
+                async with following(capi, ca_file=absent) as (_, task):
+                    error = await ended(task)
+                    assert isinstance(error, RegistryUnavailable)
+                    assert "check ca_file" in str(error)
+
+        run_async(main())

@@ -164,6 +164,30 @@ class TestFollowing:
 
         run_async(main())
 
+    def test_internal_routes_lead_to_containers(self, run_async):
+        """If the settings say at which port; as their service discovery registers them."""
+
+        async def main():
+            told = {"host": "10.255.0.1", "uris": ["cart.apps.internal", "0.cart.apps.internal"]}
+            async with FakeNats() as nats:
+                async with following(nats, internal_port=8080, backends="tls-only") as (sink, _):
+                    await sink.wait_for(lambda sink: sink.calls)
+                    nats.publish("service-discovery.register", told)
+                    await sink.wait_for(lambda sink: len(sink.records()) == 2)
+                    record = sink.records()["cart.apps.internal"]
+                    assert 8080 == record.service.ports[0].number
+                    assert ["10.255.0.1:8080"] == [str(one) for one in record.endpoints]
+                    nats.publish("service-discovery.unregister", told)
+                    await sink.wait_for(lambda sink: not sink.records())
+                async with following(nats) as (sink, _):
+                    await sink.wait_for(lambda sink: sink.calls)
+                    nats.publish("service-discovery.register", told)
+                    nats.publish("router.register", message("r.example", "10.0.0.1"))
+                    await sink.wait_for(lambda sink: "upsert" in sink.methods)
+                    assert {"r.example"} == set(sink.records())
+
+        run_async(main())
+
     def test_a_message_without_a_route_is_reported_and_the_report_ends(self, run_async):
         """By a new listing: there is no other way to take it back."""
 
@@ -274,11 +298,13 @@ class TestTrouble:
 
         async def main():
             async with FakeNats() as nats:
-                nats.denied = {"router.*"}
-                async with following(nats) as (_, task):
-                    error = await ended(task)
-                    assert isinstance(error, RegistryAuthError)
-                    assert "permissions in the README" in str(error)
+                for subject in ("router.*", "service-discovery.*"):
+                    nats.denied = {subject}
+                    async with following(nats, internal_port=8080) as (_, task):
+                        error = await ended(task)
+                        assert isinstance(error, RegistryAuthError)
+                        assert f"subscribe to {subject}" in str(error)
+                        assert "permissions in the README" in str(error)
 
         run_async(main())
 
@@ -297,7 +323,7 @@ class TestTrouble:
     def test_a_fault_of_ours_is_not_hidden_by_the_library(self, run_async, monkeypatch):
         """nats-py would log it, and the route would be missing for ever."""
 
-        def broken(_data, _config):
+        def broken(_data, _config, **_more):
             raise KeyError("ours")
 
         monkeypatch.setattr("meshregistry_cloudfoundry._gorouter.read_message", broken)

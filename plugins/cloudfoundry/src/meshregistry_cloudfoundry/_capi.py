@@ -99,6 +99,7 @@ class CapiRegistry:
                     # Deleted since the listing, for one: its routes stay as they were until the next.
                     stats[guid] = error
 
+        error: BaseException | None = None
         try:
             async with asyncio.TaskGroup() as group:
                 for guid in wanted:
@@ -106,7 +107,9 @@ class CapiRegistry:
         except* RegistryError as failed:
             # All ask the same server: the first is as good as any, except for a refusal.
             refused, _ = failed.split(RegistryAuthError)
-            raise _first(refused or failed) from None
+            error = _first(refused or failed)
+        if error is not None:  # raised above, it would be wrapped into a group again
+            raise error
         return stats
 
 

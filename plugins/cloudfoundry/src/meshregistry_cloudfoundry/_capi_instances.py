@@ -143,8 +143,9 @@ def port_name(destination: Destination, tcp_port: int, *, is_internal: bool) -> 
     """The name of the port of the service to which a destination belongs."""
     if tcp_port:
         return f"tcp-{tcp_port}"
-    kind = "tcp" if destination.protocol is Protocol.TCP else "http"
-    return f"{kind}-{destination.port or USUAL_PORT}" if is_internal else "http"
+    # As `gorouter` has it, which knows of one port only.
+    is_usual = destination.port in {0, USUAL_PORT}
+    return "http" if is_usual or not is_internal else f"http-{destination.port}"
 
 
 def _health(one: Mapping[str, Any]) -> Health:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from attrs import field, frozen
-from attrs.validators import and_, ge, gt, le
+from attrs.validators import and_, ge, gt, le, optional
 
 from meshregistry.errors import ConfigError
 from meshregistry.model import canonical_address
@@ -105,6 +105,8 @@ class GorouterConfig:
         backends: which port of an instance counts: ``tls-first`` as gorouter does.
         route_services: ``omit`` leaves out routes with a route service, since proxies go past it.
         service_port: the port of every service.
+        internal_port: the port of containers; with it, routes of internal domains are followed,
+            too, at the containers themselves.
         protocol: what backends speak that do not say so.
         region: the region of every instance; the availability zone is the zone.
         tags: whether tags become labels.
@@ -131,6 +133,7 @@ class GorouterConfig:
     backends: Literal["tls-first", "tls-only", "plain"] = "tls-first"
     route_services: Literal["note", "omit"] = "note"
     service_port: int = field(default=80, validator=_PORT)
+    internal_port: int | None = field(default=None, validator=optional(_PORT))
     protocol: Literal["HTTP", "HTTP2", "GRPC"] = "HTTP"
     region: str = ""
     tags: bool = True

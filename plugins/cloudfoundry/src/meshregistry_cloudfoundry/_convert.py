@@ -43,9 +43,11 @@ def gorouter_record(
     """
     every = tuple(backends)
     spoken = next((one.protocol for one in every if one.protocol is not None), None)
+    # Nobody stands between callers and containers who could change the port.
+    inner = next((one.port for one in every if one.is_internal), None)
     service = Service(
         route.service_host,
-        ports=[Port(PORT, config.service_port, spoken or Protocol(config.protocol))],
+        ports=[Port(PORT, inner or config.service_port, spoken or Protocol(config.protocol))],
         resolution=_resolution(one.address for one in every),
         labels={
             **route_labels(route),

@@ -130,15 +130,16 @@ class GorouterRegistry:
                 self._interval = interval
                 self._wake.set()
             return
-        if subject not in {"router.register", "router.unregister"}:
+        family, _, word = subject.partition(".")
+        if word not in {"register", "unregister"}:
             return
-        message = read_message(data, self._config)
+        message = read_message(data, self._config, is_internal=family != "router")
         for fault in message.faults:
             self._table.report(fault, now)
             self._context.count("malformed_messages")
             self._reported.append(fault)
         if message.registration is not None:
-            take = self._table.register if subject == "router.register" else self._table.unregister
+            take = self._table.register if word == "register" else self._table.unregister
             self._changed |= take(message.registration, now)
         if self._changed or self._reported:
             self._wake.set()

@@ -29,6 +29,7 @@ class Backend:
     Attributes:
         address: of the cell, or whatever else answers.
         port: the one that counts by the option ``backends``.
+        is_internal: whether it is a container itself, which callers reach without a router.
         is_tls: whether that is its TLS port.
         san: the name that its certificate has to have; empty if nobody says.
         protocol: what it speaks; None if nobody says.
@@ -44,6 +45,7 @@ class Backend:
 
     address: str
     port: int
+    is_internal: bool = False
     is_tls: bool = False
     san: str = ""
     protocol: Protocol | None = None
@@ -99,14 +101,21 @@ class Message:
     faults: tuple[RecordError, ...] = ()
 
 
-def read_message(data: bytes, config: GorouterConfig) -> Message:
-    """Read one message; what is wrong with it becomes faults of the routes that it names."""
+def read_message(data: bytes, config: GorouterConfig, *, is_internal: bool = False) -> Message:
+    """Read one message; what is wrong with it becomes faults of the routes that it names.
+
+    Args:
+        data: its content.
+        config: of the source.
+        is_internal: whether it is one of the service discovery, which names no port.
+    """
     try:
         body = json.loads(data)
         uris = _list(body["uris"])
     except (ValueError, KeyError, TypeError, RecursionError):
         text = data[:_SHOWN].decode("utf-8", "replace")
-        msg = f"a message names no routes: {text!r}; look for who publishes it on router.register"
+        subject = "service-discovery.register" if is_internal else "router.register"
+        msg = f"a message names no routes: {text!r}; look for who publishes it on {subject}"
         return Message(None, (RecordError(msg),))
     routes: dict[Route, None] = {}
     faults: list[RecordError] = []
@@ -117,7 +126,7 @@ def read_message(data: bytes, config: GorouterConfig) -> Message:
             key = str(uri).lower()
             faults.append(RecordError(f"the route {key!r} is left out: {error}", key=key))
     try:
-        registration = _registration(body, tuple(routes), config)
+        registration = _registration(body, tuple(routes), config, is_internal=is_internal)
     except ValueError as error:
         faults += [
             RecordError(
@@ -151,12 +160,18 @@ def _route(uri: Any) -> Route:
 
 
 def _registration(
-    body: Mapping[str, Any], routes: tuple[Route, ...], config: GorouterConfig
+    body: Mapping[str, Any],
+    routes: tuple[Route, ...],
+    config: GorouterConfig,
+    *,
+    is_internal: bool,
 ) -> Registration:
     plain, tls = _port(body, "port"), _port(body, "tls_port")
+    if is_internal:
+        plain, tls = config.internal_port or 0, 0
     is_tls = bool(tls) and config.backends != "plain"
     port = tls if is_tls else plain
-    is_wanted = is_tls or config.backends != "tls-only"
+    is_wanted = is_tls or is_internal or config.backends != "tls-only"
     if is_wanted and not port:
         what = "port" if config.backends == "plain" else "port or tls_port"
         msg = f"it has no {what}"
@@ -173,6 +188,7 @@ def _registration(
     backend = Backend(
         address=canonical_address(_text(body, "host")),
         port=port or plain,
+        is_internal=is_internal,
         is_tls=is_tls,
         san=_text(body, "server_cert_domain_san") if is_tls else "",
         protocol=_SPOKEN[spoken],

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 SUBJECTS = "router.*"
 """One subscription for all, as gorouter itself has it: two would not keep the order."""
 
+INTERNAL_SUBJECTS = "service-discovery.*"
+"""Where routes of internal domains are registered."""
+
 GREET = "router.greet"
 START = "router.start"
 
@@ -174,6 +177,8 @@ class Connection:
             )
             self._is_open = True
             await client.subscribe(SUBJECTS, cb=self._told)
+            if config.internal_port is not None:
+                await client.subscribe(INTERNAL_SUBJECTS, cb=self._told)
             inbox = client.new_inbox()
             await client.subscribe(inbox, cb=self._answered)
             await client.publish(GREET, b"", reply=inbox)
@@ -233,8 +238,9 @@ class Connection:
 
     async def _failed(self, error: Exception) -> None:
         text = str(error).lower()
-        if "permissions violation for subscription" in text and SUBJECTS in text:
-            msg = f"NATS does not allow to subscribe to {SUBJECTS}: {_text(error)}; see the permissions in the README"
+        needed = [one for one in (SUBJECTS, INTERNAL_SUBJECTS) if f'"{one}"' in text]
+        if "permissions violation for subscription" in text and needed:
+            msg = f"NATS does not allow to subscribe to {needed[0]}: {_text(error)}; see the permissions in the README"
             self._refusal = RegistryAuthError(msg)
             self._woken()
         elif isinstance(error, nats.errors.SlowConsumerError):
