@@ -12,9 +12,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from meshregistry import Pilot, Settings
+from meshregistry import Pilot, ServiceRecord, Settings
 from meshregistry.agent import bootstrap, node_id
+from meshregistry.errors import ConfigError
 from meshregistry.model import ProxyRole
+from meshregistry.pilot import registered
 from servers.backends import Backend, Traffic, first_answer
 from servers.consul import Consul, find_consul
 from servers.etcd import Etcd, find_built_etcd
@@ -304,3 +306,29 @@ def test_a_backend_that_is_away_loses_nothing(run_async, tmp_path: Path, kind: s
             await one.has(host, endpoint)
 
     run_async(main(), timeout=100)
+
+
+def test_a_program_keeps_itself_registered_in_consul(run_async, tmp_path: Path):
+    """As `meshregistry register` does, without any HTTP; when it ends, it is gone."""
+    host = "reviews.shop.mesh.local"
+    record = ServiceRecord.parse(host, port=8080, endpoints=["10.0.0.1:8080"])
+
+    async def main() -> None:
+        async with AsyncExitStack() as stack:
+            _, source = await stack.enter_async_context(SERVERS["consul"](tmp_path))
+            one = await stack.enter_async_context(replica(stack, source))
+            settings = Settings.from_dict({"sources": [{"id": "machines", **source}]})
+            async with registered(settings, "machines", record, ttl=1.0):
+                await one.has(host, "10.0.0.1:8080")
+                await asyncio.sleep(2.5)
+                assert await one.has(host, "10.0.0.1:8080") < 0.1
+            await one.has(host)
+            with pytest.raises(ConfigError, match=r"is no host of this source"):
+                async with registered(
+                    settings,
+                    "machines",
+                    ServiceRecord.parse("a.b", port=1, endpoints=["10.0.0.1:1"]),
+                ):
+                    pass
+
+    run_async(main())

@@ -10,7 +10,8 @@ import aiohttp
 import pytest
 
 from meshregistry import Pilot
-from meshregistry.errors import ConfigError, RegistryUnavailable
+from meshregistry.errors import ConfigError, RegistryProtocolError, RegistryUnavailable
+from meshregistry.pilot import check_settings
 from meshregistry.pilot._registration_ids import decode_id, encode_id
 from meshregistry.spi import RegistryKind, hookimpl
 
@@ -361,7 +362,7 @@ class Backend:
     """A kind that is written to, and whose backend goes away."""
 
     def __init__(self):
-        self.is_away = False
+        self.is_away = self.is_picky = False
         self.calls = []
 
     def open(self, _config, _context):
@@ -391,6 +392,8 @@ class Backend:
         self._answer("deregister", str(service), [one.address for one in endpoints])
 
     def _answer(self, *call):
+        if self.is_picky:
+            raise RegistryProtocolError("the backend does not like it")
         if self.is_away:
             raise RegistryUnavailable("the backend is away; it is asked again")
         self.calls.append(call)
@@ -462,6 +465,18 @@ def test_the_source_must_be_able_to_keep_them(run_async, make_settings, source, 
     run_async(main())
 
 
+def test_check_says_so_too(tmp_path):
+    """`meshregistry check` needs no pilot."""
+    path = tmp_path / "mesh.yaml"
+    path.write_text(
+        "sources: [{id: mine, kind: memory, shadow: true}]\n"
+        "server: {registration: {source: mine, tokens: [{token: s3cret}]}}\n"
+    )
+    (fault,) = check_settings(path)
+    assert "nothing of a shadow is served" in fault.reason
+    assert 1 == fault.line
+
+
 def test_memory_is_loudly_only_for_one(asking, caplog):
     """A warning at each start."""
 
@@ -504,6 +519,18 @@ def test_the_log_says_who_registered_what(asking, caplog):
 
     with caplog.at_level(logging.INFO):
         asking(body, tokens=[{"token": TOKEN, "name": "agents of shop"}])
+
+
+def test_what_the_backend_refuses_is_not_to_be_sent_again(asking):
+    """400, and not 503."""
+    backend = Backend()
+    backend.is_picky = True
+
+    async def body(asked):
+        told = await asked.post(MACHINE, status=400)
+        assert "the registry refuses it: the backend does not like it" == told["errors"][0]["error"]
+
+    asking(body, {"id": "mine", "kind": "backend"}, plugins=[backend])
 
 
 class Unwritable(Backend):

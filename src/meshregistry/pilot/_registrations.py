@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
 
-from meshregistry.errors import ConfigError, RegistryError
+from meshregistry.errors import ConfigError, RegistryError, RegistryProtocolError
 from meshregistry.model import ServiceRecord, SourceId
 from meshregistry.pilot._registration_ids import decode_id, encode_id
 from meshregistry.registries import read_machine
@@ -242,6 +242,9 @@ class Registrations:
         except ValueError as error:
             reason, colon, remedy = str(error).partition(": ")
             raise _refusal(400, reason, remedy if colon else "") from None
+        except RegistryProtocolError as error:
+            # The backend has looked at it: the same again would be refused again.
+            raise _refusal(400, f"the registry refuses it: {error}", "") from error
         except RegistryError as error:
             raise _away(error) from error
         self._held[key] = _Held(records, ttl, registrar, leases, self._now() + ttl)
