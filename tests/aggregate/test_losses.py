@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 import pytest
@@ -9,7 +10,7 @@ from attrs import evolve
 
 from meshregistry.aggregate import GuardPolicy
 from meshregistry.errors import RegistryUnavailable
-from meshregistry.model import ServiceRecord
+from meshregistry.model import RecordKey, ServiceRecord
 
 GUARD = GuardPolicy(at_least=2, confirm_after=60.0)
 MANY = ServiceRecord.parse("cart.shop", port=80, endpoints=[f"10.0.0.{n}:80" for n in range(1, 9)])
@@ -173,3 +174,80 @@ def test_data_that_is_dropped_as_stale_is_no_loss(run_async, kit):
             assert watched.status().withheld == 0
 
     run_async(main())
+
+
+def test_what_happened_while_nobody_looked_may_have_been_accepted_then(guarded):
+    """A replica that was cut off, and one that was down, follow the others."""
+    asked = []
+
+    def accepts(part, age):
+        asked.append(age)
+        return age >= 30.0
+
+    async def story(watched, one):
+        one.sink.degrade(RegistryUnavailable("gone"))
+        await watched.clock.advance(30.0)
+        one.sink.replace([FEW])
+        await watched.rest()
+        assert count(watched) == 1
+        assert asked == [30.0]
+
+    guarded(story, accepts=accepts)
+
+
+def parted(*names, **settings):
+    """A script that lists eight endpoints in each of these parts."""
+
+    async def script(sink, context):
+        context.parts(names)
+        for name in names:
+            sink.part(name).replace([evolve(MANY, key=RecordKey(name))])
+        if settings.get("fails"):
+            raise RegistryUnavailable("again")
+        await asyncio.Event().wait()
+
+    return script
+
+
+class TestParts:
+    """A part that the registry does not know any more."""
+
+    def story(self, run_async, kit, then):
+        """Two parts at first, and one of them in the second run."""
+        one = kit.Scripted(*("a", parted("east", "west", fails=True), parted("east")), guard=GUARD)
+
+        async def main():
+            watched = kit.Watched(one)
+            async with watched.supervisor:
+                await watched.rest()
+                await watched.clock.advance(2.0)
+                assert len(one.sinks) == 2
+                await then(watched, one)
+                assert watched.supervisor.fault is None
+
+        run_async(main())
+
+    def test_is_withheld_as_any_loss(self, run_async, kit):
+        """A list of datacenters that is cut short takes nothing away."""
+
+        async def then(watched, one):
+            east, west = watched.status().parts
+            assert (east.loss, west.loss.withheld, west.loss.after) == (None, 8, 0)
+            assert watched.status().is_synced
+            assert len(watched.supervisor.records("a")) == 2
+            await watched.clock.advance(61.0)
+            assert len(watched.supervisor.records("a")) == 1
+            assert watched.status().withheld == 0
+
+        self.story(run_async, kit, then)
+
+    def test_goes_at_once_if_the_settings_are_others(self, run_async, kit):
+        """Whoever takes a datacenter out of the settings means it."""
+
+        async def then(watched, one):
+            watched.supervisor.reconfigure([evolve(one.source, fingerprint="other")])
+            await watched.rest()
+            assert len(watched.supervisor.records("a")) == 1
+            assert watched.status().withheld == 0
+
+        self.story(run_async, kit, then)

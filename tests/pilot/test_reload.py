@@ -76,6 +76,19 @@ class TestReport:
 
         run_async(main())
 
+    def test_the_snapshot_stays_where_it_is_until_a_restart(
+        self, run_async, make_settings, tmp_path
+    ):
+        """It is read at the start only."""
+
+        async def main():
+            async with Pilot(make_settings(ONE), serve=False) as pilot:
+                for _ in range(2):
+                    report = await pilot.reload(make_settings(ONE, snapshot=str(tmp_path)))
+                    assert ((), ("snapshot",)) == (report.applied, report.needs_restart)
+
+        run_async(main())
+
     def test_adapters_were_told_the_domain(self, run_async, make_settings):
         """So it needs a restart, while the rest of the mesh's settings is applied."""
 

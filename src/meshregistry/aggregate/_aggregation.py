@@ -76,6 +76,7 @@ class Aggregation:
                     self._dirty |= {name for one in self.records(source.id) for name in one.names}
                 if source.guard is None:
                     self._unguard(followed, now)
+                followed.is_rearranged = True
                 with self._watching(followed, followed.parts):
                     followed.source = source
                     for part in followed.parts.values():
@@ -122,17 +123,10 @@ class Aggregation:
     def receive(self, part: PartId, message: Message, now: float) -> tuple[Fault, ...]:
         """A sink of the source's current run was called; the records that transforms fail at."""
         followed = self._sources[part.source]
-        state = followed.part(part.part)
-        with self._watching(followed, {part.part: state}):
-            updates = state.receive(message, now)
-        was_lost = self._guard.is_lost(part)
-        faults: list[Fault] = []
-        for update in updates:
-            faults += self._apply(followed, part, update, now)
-        followed.losses += self._guard.is_lost(part) and not was_lost
+        faults = self._heard(followed, part, message, now)
         if isinstance(message, Replace):
-            self._drop_former_parts(followed)
-        return tuple(faults)
+            self._drop_former_parts(followed, now)
+        return faults
 
     def fail(
         self, source: SourceId, condition: Condition, error: RegistryError, now: float
@@ -311,18 +305,42 @@ class Aggregation:
         ]
         self._dirty |= self._table.shared(turned)
 
-    def _drop_former_parts(self, followed: Followed) -> None:
+    def _heard(
+        self, followed: Followed, part: PartId, message: Message, now: float
+    ) -> tuple[Fault, ...]:
+        state = followed.part(part.part)
+        last_seen = now if state.left is None else state.left
+        with self._watching(followed, {part.part: state}):
+            updates = state.receive(message, now)
+        was_lost = self._guard.is_lost(part)
+        faults: list[Fault] = []
+        for update in updates:
+            faults += self._apply(followed, part, update, now)
+        if self._guard.is_lost(part) and not was_lost:
+            followed.losses += 1
+            self._guard.backdate(part, last_seen)
+        return tuple(faults)
+
+    def _drop_former_parts(self, followed: Followed, now: float) -> None:
         """Forget parts that only a former run knew, once this run is complete.
 
         Else a datacenter that was taken out of the settings would be served for ever. A
-        run knows a part if it declared it, asked for its sink or listed it.
+        run knows a part if it declared it, asked for its sink or listed it. Unless the
+        settings are others, too, a guarded part that is not known any more counts as one of
+        which nothing is listed.
         """
         if not all(followed.part(name).has_listed for name in followed.required):
             return
         for name, part in tuple(followed.parts.items()):
-            if not (part.has_listed or part.is_open or name in followed.required):
-                self._forget(PartId(followed.source.id, name))
+            if part.has_listed or part.is_open or name in followed.required:
+                continue
+            place = PartId(followed.source.id, name)
+            if followed.source.guard is not None and not followed.is_rearranged:
+                self._heard(followed, place, Replace(()), now)
+            if followed.is_rearranged or not self._guard.is_lost(place):
+                self._forget(place)
                 del followed.parts[name]
+        followed.is_rearranged = False
 
     def _apply(
         self, followed: Followed, part: PartId, update: Update, now: float

@@ -20,6 +20,7 @@ class Followed:
     declared: tuple[str, ...] = ()
     attempts: int = 0
     losses: int = 0
+    is_rearranged: bool = False
 
     def part(self, name: str) -> Part:
         return self.parts.setdefault(name, Part())

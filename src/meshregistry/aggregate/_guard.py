@@ -63,7 +63,8 @@ class Loss:
         before: the most healthy endpoints that the part had within the window.
         after: those that its registry says it has now.
         withheld: endpoints that are shown as healthy although the registry says otherwise.
-        since: when it began, by the clock of the core.
+        since: when it was noticed, by the clock of the core.
+        began: when it began at the earliest: nobody may have looked for a while.
         until: when it is believed if the registry upholds it; None: never.
     """
 
@@ -72,6 +73,7 @@ class Loss:
     after: int
     withheld: int
     since: float
+    began: float
     until: float | None
 
     def told(self, now: float) -> LossStatus:
@@ -113,6 +115,7 @@ class _Watched:
         past: what that figure was, and until when: falling figures, in order of time.
         before: the highest figure of the window when the loss was noticed.
         since: when that was; None: nothing is lost.
+        began: when the loss began at the earliest.
         truth: of the records that are shown otherwise, what the registry says; None: gone.
     """
 
@@ -120,6 +123,7 @@ class _Watched:
     past: deque[tuple[float, int]] = Factory(deque)
     before: int = 0
     since: float | None = None
+    began: float = 0.0
     truth: dict[RecordKey, ServiceRecord | None] = Factory(dict)
 
     def count(self, healthy: int, policy: GuardPolicy, now: float) -> bool:
@@ -137,7 +141,7 @@ class _Watched:
         if not is_lost:
             self.since = None
         elif self.since is None:
-            self.since = now
+            self.since = self.began = now
         return is_lost
 
     def real(self, held: Mapping[RecordKey, ServiceRecord]) -> dict[RecordKey, ServiceRecord]:
@@ -230,8 +234,14 @@ class Guard:
                 _withheld(held[key], record) for key, record in watched.truth.items() if key in held
             ),
             since=watched.since,
+            began=watched.began,
             until=self.deadline(part),
         )
+
+    def backdate(self, part: PartId, began: float) -> None:
+        """The loss of this part may have begun before it was noticed."""
+        watched = self._parts[part]
+        watched.began = min(watched.began, began)
 
     def is_lost(self, part: PartId) -> bool:
         """Whether a loss of this part is withheld."""

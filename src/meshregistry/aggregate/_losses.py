@@ -47,7 +47,7 @@ class Losses:
         if not losing and not self._told:
             return
         for loss in self._aggregation.losses(source):
-            if self._accepts(loss.part, now - loss.since):
+            if self._accepts(loss.part, now - loss.began):
                 self._began(loss)
                 self._log.warning(
                     "source %s: the loss of %d healthy endpoints is accepted; %d are left",
