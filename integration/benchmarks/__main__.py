@@ -19,6 +19,7 @@ from benchmarks.encoding import change_to_bytes, response_joins, sharing
 from benchmarks.envoy_change import envoy_change
 from benchmarks.fanout import fan_out
 from benchmarks.messages import WORKLOADS
+from benchmarks.mixer import cached_check, report_batches, round_trips
 from benchmarks.page import page
 from benchmarks.results import verdicts
 from benchmarks.routing import routing_cost
@@ -47,6 +48,11 @@ def run(only: str, rounds: int) -> Iterator[Benchmark]:
     ):
         if only in name:
             yield measure()
+    if only in "mixer":
+        yield cached_check()
+        yield report_batches(is_traced=False)
+        yield report_batches(is_traced=True)
+        yield round_trips()
     if only in "envoy":
         with tempfile.TemporaryDirectory() as folder:
             yield asyncio.run(envoy_change(Path(folder)))
@@ -66,7 +72,7 @@ def parse() -> argparse.Namespace:
     """The options that `make bench BENCH='...'` passes on."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "--only", default="", help="fanout, join, change, sharing, routing or envoy"
+        "--only", default="", help="fanout, join, change, sharing, routing, mixer or envoy"
     )
     parser.add_argument("--rounds", type=int, default=9, help="pushes of each server")
     parser.add_argument("--output", type=Path, default=Path("build/benchmarks.json"))

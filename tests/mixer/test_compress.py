@@ -112,6 +112,59 @@ def test_any_message_is_decoded_or_refused(data):
     assert repr(decoded.bag) == repr(again.bag)
 
 
+INDICES = st.integers(-4, len(GLOBAL_WORDS) - 1)
+
+
+@st.composite
+def messages(draw):
+    """Attributes as any client may encode them, with words and indices as it likes."""
+    message = CompressedAttributes(words=["a", "b", "source.ip", "a'"])
+    names = draw(st.lists(INDICES, max_size=8, unique_by=word_of))
+    for name in names:
+        kind = draw(st.sampled_from(list(KINDS)))
+        if kind == "strings":
+            message.strings[name] = draw(INDICES)
+        elif kind == "string_maps":
+            keys = draw(st.lists(INDICES, max_size=3, unique_by=word_of))
+            message.string_maps[name].entries.update({key: draw(INDICES) for key in keys})
+        elif kind in {"timestamps", "durations"}:
+            target = getattr(message, kind)[name]
+            target.seconds = draw(st.integers(0, 1 << 35))
+            target.nanos = draw(st.integers(0, 999_999)) * 1_000
+        else:
+            getattr(message, kind)[name] = draw(KINDS[kind])
+    return message
+
+
+def word_of(index):
+    """The word of an index in the messages above."""
+    return GLOBAL_WORDS[index] if index >= 0 else ["a", "b", "source.ip", "a'"][-index - 1]
+
+
+KINDS = {
+    "strings": None,
+    "string_maps": None,
+    "timestamps": None,
+    "durations": None,
+    "int64s": st.integers(-(1 << 63), (1 << 63) - 1),
+    "doubles": st.floats(allow_nan=False),
+    "bools": st.booleans(),
+    "bytes": st.binary(max_size=4),
+}
+
+
+@given(messages())
+def test_whatever_another_client_encodes_is_kept(message):
+    """Decoding loses nothing: encoded again, it is read as the same."""
+    decoded = decode_attributes(message)
+    assert () == decoded.faults
+    counts = [len(getattr(message, kind)) for kind in KINDS]
+    assert sum(counts) == len(decoded.bag)
+    again = Compressor(0).attributes(decoded.bag)
+    assert decoded == decode_attributes(again)
+    assert counts == [len(getattr(again, kind)) for kind in KINDS]
+
+
 @given(st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 230)), max_size=6))
 def test_indices_of_no_word_are_faults(pairs):
     """A text with an index that no list has reads as absent, and is told."""

@@ -19,6 +19,8 @@ from meshregistry.mixer import (
     RouteDirective,
 )
 from meshregistry.mixer.proto.mixer_v1_pb2 import CheckResponse
+from meshregistry.server import MetricsCollector
+from meshregistry.server._metrics import exposition
 from meshregistry.testing import ManualClock
 
 A1 = AttributeBag({"a": "1", "b": "x"})
@@ -615,3 +617,39 @@ def test_a_response_of_nothing_is_an_invalid_argument(with_client, transport):
 
     assert [400, 400] == with_client(main)
     assert 2 == len(transport.requests)
+
+
+def test_an_amount_of_quota_is_positive(with_client, transport):
+    """Zero and less would be granted by anybody."""
+
+    async def main(client):
+        with pytest.raises(ValueError, match="the amount of the quota 'q' is not positive"):
+            await client.check(A1, quotas={"q": 0})
+
+    with_client(main)
+    assert [] == transport.requests
+
+
+def test_prometheus_reads_the_figures(with_client):
+    """The collector of the server package takes them as they are."""
+
+    async def main(client):
+        await client.check(A1)
+        return exposition(MetricsCollector(client.metrics)).decode()
+
+    text = with_client(main)
+    assert 'meshregistry_mixer_client_checks_total{outcome="miss"} 1.0' in text
+    assert "meshregistry_mixer_client_reports_waiting 0.0" in text
+
+
+def test_a_bag_of_a_subclass_is_a_bag(with_client, transport):
+    """It is taken as it is, and not checked by the manifest."""
+
+    class Own(AttributeBag):
+        pass
+
+    async def main(client):
+        await client.check(Own({"anything": 1}))
+
+    with_client(main)
+    assert [AttributeBag({"anything": 1})] == transport.bags

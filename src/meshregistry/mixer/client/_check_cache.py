@@ -142,12 +142,15 @@ class CheckCache:
             return answer
         return None
 
-    def count(self, answer: Answer) -> None:
-        """Note that an answer has served a request without a call."""
+    def take(self, answer: Answer, entries: Mapping[str, Value], now: float) -> bool:
+        """Take one use of an answer that another request has got, if it is for this one, too."""
+        if not answer.serve(entries, now):
+            return False
         if answer.is_accept:
             self.accepts += 1
         else:
             self.denies += 1
+        return True
 
     def put(self, answer: Answer, entries: Mapping[str, Value], now: float) -> None:
         """Keep an answer to a request with these attributes, if others may use it."""
@@ -184,9 +187,9 @@ class SharedCheckCache(CheckCache):
         with self._lock:
             return super().get(entries, now)
 
-    def count(self, answer: Answer) -> None:
+    def take(self, answer: Answer, entries: Mapping[str, Value], now: float) -> bool:
         with self._lock:
-            super().count(answer)
+            return super().take(answer, entries, now)
 
     def put(self, answer: Answer, entries: Mapping[str, Value], now: float) -> None:
         with self._lock:

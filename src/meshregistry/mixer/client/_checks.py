@@ -166,8 +166,7 @@ class Questions:
                 self._statistics.total_check_shared_failures += 1
                 raise outcome
             if outcome is not None:
-                if outcome.serve(entries, self._clock.now()):
-                    self._cache.count(outcome)
+                if self._cache.take(outcome, entries, self._clock.now()):
                     return outcome, True
                 # It was not for us. Who waited once for nothing waits no more.
                 break

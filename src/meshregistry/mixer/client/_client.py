@@ -131,7 +131,8 @@ class MixerClient:
             timeout: seconds until the result; None: as the options say.
 
         Raises:
-            TypeError, ValueError: if an attribute is not as the manifest declares it.
+            TypeError, ValueError: if an attribute is not as the manifest declares it, or an amount
+                is not positive.
             MixerUnavailable: if no server can be asked, and the policy is `RAISE`.
             MixerError: if the client is not open.
         """
@@ -231,6 +232,9 @@ class MixerClient:
         deadline: float,
         policy: FailPolicy,
     ) -> CheckResult:
+        wrong = [name for name, amount in amounts.items() if amount <= 0]
+        if wrong:
+            raise ValueError(f"the amount of the quota {wrong[0]!r} is not positive")
         is_hit = answer is not None
         # Without a hit, amounts would be taken for a request that may be denied.
         is_local = is_hit and self._quota_cache.is_enabled
