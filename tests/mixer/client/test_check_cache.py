@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshregistry.mixer import AttributeBag
+from meshregistry.mixer._shapes import Reference, Shape, ShapeList
 from meshregistry.mixer.client._check_cache import CheckCache, SharedCheckCache, read_answer
-from meshregistry.mixer.client._shapes import Reference, Shape, ShapeList
 from meshregistry.mixer.proto.mixer_v1_pb2 import CheckResponse
 
 

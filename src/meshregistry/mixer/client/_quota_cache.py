@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from attrs import define, field, frozen
 
 from meshregistry.mixer._compress import read_duration
+from meshregistry.mixer._shapes import Shape, ShapeList, read_shape
 from meshregistry.mixer._status import Code
 from meshregistry.mixer.client._prefetch import LONGEST, Order, Prefetch
-from meshregistry.mixer.client._shapes import Shape, ShapeList, read_shape
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
