@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import socket
 from contextlib import asynccontextmanager
@@ -46,14 +47,14 @@ class Mixer:
         self.checks, self.reports, self.metadata = [], [], []
         self.status = None
         self.hold = None
+        self.answer = CheckResponse()
+        self.answer.precondition.valid_use_count = 1
 
     async def check(self, data, context):
         self.metadata.append(dict(context.invocation_metadata()))
         self.checks.append(CheckRequest.FromString(data))
         await self._fail(context)
-        response = CheckResponse()
-        response.precondition.valid_use_count = 1
-        return response.SerializeToString()
+        return self.answer.SerializeToString()
 
     async def report(self, data, context):
         self.reports.append(ReportRequest.FromString(data))
@@ -271,6 +272,58 @@ def test_reports_are_kept_until_a_server_is_there(run_async, nobody):
 
     counted = run_async(main())
     assert (1, 1) == (len(mixer.reports), counted["total_reports_sent"])
+
+
+def test_an_outage_is_survived(run_async, answer):
+    """Cached answers stay, denials too; the rest goes by the policy; reports are sent later."""
+    mixer = Mixer()
+    mixer.answer = answer("request.path", code=7)
+    options = ClientOptions(
+        fail_policy=FailPolicy.CLOSED, report_batch_age=0.0, report_queue_size=50, drain_timeout=20
+    )
+
+    async def settled(client, count):
+        while client.statistics()["total_reports_sent"] < count:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.01)
+
+    async def main():
+        async with contextlib.AsyncExitStack() as stack:
+            async with mixer.serving() as address:
+                client = await stack.enter_async_context(MixerClient(address, options=options))
+                await client.check(BAG)
+                client.report(BAG)
+                await settled(client, 1)
+            # The server is gone.
+            known = [await client.check(BAG) for _ in range(20)]
+            unknown = [
+                await client.check(BAG.updated({"request.path": f"/{number}"}))
+                for number in range(20)
+            ]
+            for _ in range(60):
+                client.report(BAG)
+            while not client.statistics()["total_remote_report_send_errors"]:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            lost = client.statistics()
+            async with mixer.serving(address):
+                await client.flush()
+                back = await client.check(BAG.updated({"request.path": "/new"}))
+                return known, unknown, lost, back, client.statistics()
+
+    known, unknown, lost, back, counted = run_async(main())
+    assert [(7, None)] * 20 == [(each.status.code, each.failure) for each in known]
+    assert [14] * 20 == [each.status.code for each in unknown]
+    assert (7, None) == (back.status.code, back.failure)
+    dropped = lost["total_reports_dropped_full"] + lost["total_reports_dropped_doubtful"]
+    # The queue holds 50; what was sent into the closing connection is doubtful at most.
+    assert 10 <= dropped
+    assert (
+        61
+        == counted["total_reports_sent"]
+        + counted["total_reports_dropped_full"]
+        + counted["total_reports_dropped_doubtful"]
+    )
+    assert counted["total_reports_sent"] == sum(len(batch.attributes) for batch in mixer.reports)
+    assert counted["total_reports_sent"] >= 50
 
 
 def test_a_client_needs_a_server():

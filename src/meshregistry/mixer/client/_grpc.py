@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING, Any
 
 from meshregistry.errors import ConfigError
@@ -36,6 +37,8 @@ _OPTIONS = (
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
 )
+# Seconds between two looks at the files of certificates.
+_RENEWAL_PAUSE = 1.0
 # What gRPC says if it had no connection to send on.
 _NOT_SENT = ("failed to connect to", "Failed to connect to", "DNS resolution failed", "DNS query")
 _DOWN = (grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnectivity.SHUTDOWN)
@@ -125,6 +128,7 @@ class _Connection:
         # Read now, so that a wrong file is told to whoever makes the client.
         self._material: Material | None = material(tls) if tls else None
         self._channel: grpc.aio.Channel | None = None
+        self._renewed = -math.inf
         self._watch: asyncio.Future[None] | None = None
         self._check: Any = None
         self._report: Any = None
@@ -221,8 +225,11 @@ class _Connection:
 
     async def _renew(self) -> None:
         """Read the certificates again; with others the next call has another channel."""
-        if self._tls is None:
+        now = asyncio.get_running_loop().time()
+        # Not for every check of an outage: files are read on the loop.
+        if self._tls is None or now < self._renewed + _RENEWAL_PAUSE:
             return
+        self._renewed = now
         try:
             found = material(self._tls)
         except ConfigError:
