@@ -8,7 +8,7 @@ import logging
 import pytest
 from attrs import evolve
 
-from meshregistry.aggregate import GuardPolicy
+from meshregistry.aggregate import Guard, GuardPolicy
 from meshregistry.errors import RegistryUnavailable
 from meshregistry.model import RecordKey, ServiceRecord
 
@@ -207,6 +207,33 @@ def parted(*names, **settings):
         await asyncio.Event().wait()
 
     return script
+
+
+def test_messages_during_a_loss_cost_no_count_of_it(run_async, kit, monkeypatch):
+    """What is withheld is counted when somebody asks, and when a loss begins."""
+    counted = []
+    count_it = Guard.loss
+
+    def counting(self, part, held):
+        counted.append(part)
+        return count_it(self, part, held)
+
+    monkeypatch.setattr(Guard, "loss", counting)
+    one = kit.Scripted("a", kit.listing(MANY), guard=GUARD)
+
+    async def main():
+        watched = kit.Watched(one)
+        async with watched.supervisor:
+            await watched.rest()
+            one.sink.replace([])
+            for _ in range(20):
+                one.sink.upsert(FEW)
+                await watched.rest()
+            assert len(counted) == 1
+            assert watched.status().withheld == 7
+            assert len(counted) == 2
+
+    run_async(main())
 
 
 class TestParts:

@@ -239,15 +239,18 @@ class Aggregation:
         due = (*self._expiries(source), *self._confirmations(source))
         return min((deadline for _, deadline in due), default=None)
 
-    def losses(self, source: SourceId) -> tuple[Loss, ...]:
-        """What parts of a source have lost and the guard withholds, in order of parts."""
-        found = (self._guard.loss(part, self._table.given(part)) for part in self.losing(source))
-        return tuple(loss for loss in found if loss is not None)
+    def loss(self, part: PartId) -> Loss | None:
+        """What a part has lost and the guard withholds; the cost follows what that is."""
+        return self._guard.loss(part, self._table.given(part))
 
-    def losing(self, source: SourceId) -> tuple[PartId, ...]:
-        """The parts of a source of which something is withheld; costs next to nothing."""
+    def losing(self, source: SourceId) -> Mapping[PartId, tuple[float, float]]:
+        """The parts of which something is withheld; costs next to nothing.
+
+        With when that was noticed, and when it began at the earliest.
+        """
         parts = (PartId(source, name) for name in sorted(self._sources[source].parts))
-        return tuple(part for part in parts if self._guard.is_lost(part))
+        found = ((part, self._guard.times(part)) for part in parts)
+        return {part: times for part, times in found if times is not None}
 
     def status(self, source: SourceId, now: float) -> SourceStatus:
         """All that is known of a source, but for the counters of its adapter."""
@@ -257,7 +260,8 @@ class Aggregation:
             for name in sorted(followed.parts, key=lambda name: self._rank_of(PartId(source, name)))
             if name in followed.counted or followed.parts[name].has_synced
         ]
-        return source_status(followed, shown, self._table, self.losses(source), now)
+        found = [loss for part in self.losing(source) if (loss := self.loss(part)) is not None]
+        return source_status(followed, shown, self._table, found, now)
 
     # --- How ------------------------------------------------------------------------
 

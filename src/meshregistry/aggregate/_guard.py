@@ -247,6 +247,11 @@ class Guard:
         """Whether a loss of this part is withheld."""
         return part in self._parts and self._parts[part].since is not None
 
+    def times(self, part: PartId) -> tuple[float, float] | None:
+        """When the loss of this part was noticed, and when it began at the earliest."""
+        watched = self._parts.get(part)
+        return None if watched is None or watched.since is None else (watched.since, watched.began)
+
     def deadline(self, part: PartId) -> float | None:
         """When the loss of this part is to be believed; None: never, or nothing is lost."""
         watched, policy = self._parts.get(part), self._policy(part.source)

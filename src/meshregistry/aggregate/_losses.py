@@ -46,18 +46,14 @@ class Losses:
         losing = self._aggregation.losing(source)
         if not losing and not self._told:
             return
-        for loss in self._aggregation.losses(source):
-            if self._accepts(loss.part, now - loss.began):
-                self._began(loss)
-                self._log.warning(
-                    "source %s: the loss of %d healthy endpoints is accepted; %d are left",
-                    *(loss.part, loss.before - loss.after, loss.after),
-                )
-                self._aggregation.release(loss.part, now)
-                del self._told[loss.part]
-            else:
-                self._began(loss)
-        still = frozenset(self._aggregation.losing(source))
+        for part, (since, began) in losing.items():
+            told = self._told.get(part)
+            if told is None or told.since != since:
+                self._began(part)
+            if self._accepts(part, now - began):
+                self._accepted(part)
+                self._aggregation.release(part, now)
+        still = self._aggregation.losing(source)
         for part in [one for one in self._told if one.source == source and one not in still]:
             loss = self._told.pop(part)
             if loss.until is not None and loss.until <= now:
@@ -66,14 +62,23 @@ class Losses:
             else:
                 self._log.info("source %s: nothing is withheld any more", part)
 
-    def _began(self, loss: Loss) -> None:
-        told = self._told.get(loss.part)
-        self._told[loss.part] = loss
-        if told is None or told.since != loss.since:
+    def _began(self, part: PartId) -> None:
+        loss = self._aggregation.loss(part)
+        if loss is not None:
+            self._told[part] = loss
             when = "" if loss.until is None else f", after {loss.until - loss.since:g} s"
             self._log.warning(
                 "source %s: of %d healthy endpoints %d are left; those that are missing are "
                 "served until they are back%s, or until somebody accepts the loss "
                 "(meshregistry sources accept %s)",
-                *(loss.part, loss.before, loss.after, when, loss.part.source),
+                *(part, loss.before, loss.after, when, part.source),
+            )
+
+    def _accepted(self, part: PartId) -> None:
+        loss = self._aggregation.loss(part)
+        del self._told[part]
+        if loss is not None:
+            self._log.warning(
+                "source %s: the loss of %d healthy endpoints is accepted; %d are left",
+                *(part, loss.before - loss.after, loss.after),
             )
