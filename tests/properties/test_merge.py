@@ -271,8 +271,13 @@ contributions = st.lists(
 
 
 def of_one_service(said):
-    """The same contributions, made to speak of one service."""
+    """The same contributions, made to speak of one service; those of one source together.
+
+    So the aggregation hands them over: by the order of sources, then of parts and records.
+    """
     service_name = said[0].record.service.host
+    sources = list(dict.fromkeys(one.source for one in said))
+    said = sorted(said, key=lambda one: sources.index(one.source))
     return [
         evolve(
             one,
