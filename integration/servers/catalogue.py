@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from servers import programs, recipes
+from servers.eureka import RECIPE as EUREKA
 from servers.mesos_recipe import MESOS
 from servers.nats import NATS
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from servers.recipes import Recipe
 
-RECIPES: tuple[Recipe, ...] = (MESOS, NATS)
+RECIPES: tuple[Recipe, ...] = (EUREKA, MESOS, NATS)
 """Those that are not built from Go."""
 
 
