@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 
 import pytest
 from attrs import evolve
 from fake_eureka import FakeEureka
 from py_eureka_client import eureka_basic, http_client
 
-from meshregistry.errors import ConfigError, RegistryProtocolError, RegistryUnavailable
+from meshregistry.errors import RegistryProtocolError, RegistryUnavailable
 from meshregistry.model import (
     Endpoint,
     Health,
@@ -19,23 +20,25 @@ from meshregistry.model import (
     Protocol,
     RecordKey,
     Service,
+    ServiceKey,
     ServiceRecord,
 )
 from meshregistry.spi import Secret
 from meshregistry.testing import context
-from meshregistry_eureka import EurekaConfig, connect, open_registrar
+from meshregistry_eureka import EurekaConfig, HealthConfig, connect, open_registrar
 from meshregistry_eureka._convert import service_record
 from meshregistry_eureka._instance import instance_of
 from meshregistry_eureka._registrar import EurekaRegistrar
 
 HTTP = Port("http", 80, Protocol.HTTP)
-PLAIN = ServiceRecord(Service("web", ports=[HTTP]), [Endpoint(address="10.0.0.1", port=8080)])
+END = Endpoint(address="10.0.0.1", port=8080)
+PLAIN = ServiceRecord(Service("web", ports=[HTTP]), [END])
 ID = "10.0.0.1:web:8080"
 
 
-def record(*endpoints, host="web", ports=(HTTP,)):
+def record(*endpoints, host="web", ports=(HTTP,), **service):
     """A service, as somebody would register it."""
-    return ServiceRecord(Service(host, ports=ports), endpoints, key=RecordKey(host))
+    return ServiceRecord(Service(host, ports=ports, **service), endpoints, key=RecordKey(host))
 
 
 @pytest.fixture
@@ -82,6 +85,7 @@ def register(run_async):
         (
             record(
                 Endpoint(address="10.0.0.1", port=8080),
+                Endpoint(address="10.0.0.2", port=8080),
                 Endpoint(address="10.0.0.1", port=8443, service_port="https"),
                 ports=[HTTP, Port("https", 443, Protocol.HTTPS)],
             ),
@@ -103,10 +107,10 @@ def test_what_is_registered_is_read_back(register, given, options):
 
     async def body(registrar, eureka):
         await registrar.register(given, 10.0)
-        (one,) = eureka.instances.values()
         config = EurekaConfig(**options)
         host = str(given.service.host)
-        read = service_record(host, [instance_of(one)], config).record
+        written = [instance_of(one) for one in eureka.instances.values()]
+        read = service_record(host, written, config).record
         assert given.service == read.service
         for wanted, found in zip(given.endpoints, read.endpoints, strict=True):
             assert wanted.labels.items() <= found.labels.items()
@@ -171,30 +175,48 @@ def test_the_next_server_is_told_when_one_fails(register):
 @pytest.mark.parametrize(
     ("given", "options", "word"),
     [
-        (record(host="web"), {}, "no endpoint"),
-        (PLAIN, {"hostname": "{name}.shop"}, "does not match"),
-        (
-            record(Endpoint(address="10.0.0.1", port=1), Endpoint(address="10.0.0.2", port=1)),
-            {},
-            "one address",
-        ),
-        (
-            record(Endpoint(address="10.0.0.1", port=1), Endpoint(address="10.0.0.1", port=2)),
-            {},
-            "one address",
-        ),
-        (record(Endpoint(address="10.0.0.1", port=1, service_port="x")), {}, "no port 'x'"),
+        (record(), {}, "give endpoints"),
+        (PLAIN, {"hostname": "{name}.shop"}, "is no host of this source: write {name}.shop"),
+        (PLAIN, {"service_port": 8081}, "the ports http:80/HTTP back as http:8081/HTTP"),
+        (PLAIN, {"names": ("secure_vip",)}, "give endpoints"),
+        (PLAIN, {"health": HealthConfig(up="DRAINING")}, "the health HEALTHY back as DRAINING"),
+        (record(END, ports=[HTTP, Port("b", 81)]), {}, "the ports"),
+        (record(evolve(END, service_port="x")), {}, "the port 'x'"),
+        (record(evolve(END, network="n")), {}, "the network n"),
+        (record(evolve(END, cluster="c")), {}, "the cluster c"),
+        (record(evolve(END, workload_identity="spiffe://a/b")), {}, "the workload_identity"),
+        (record(evolve(END, labels={"weight": "7"})), {}, "the weight 1 back as 7"),
+        (record(evolve(END, labels={"a": "b"})), {"metadata": False}, "the labels a=b"),
+        (record(evolve(END, address="vm7")), {}, "the resolution EDS back as DNS"),
+        (record(END, labels={"a": "b"}), {}, "the labels a=b"),
+        (record(END, addresses=["10.1.1.1"]), {}, "the addresses 10.1.1.1"),
+        (record(END, namespace="shop"), {}, "no namespaces"),
     ],
 )
-def test_what_an_instance_cannot_say_is_refused(register, given, options, word):
+def test_what_would_be_read_otherwise_is_refused(register, given, options, word):
     """Before anybody is asked."""
 
     async def body(registrar, eureka):
-        with pytest.raises(ConfigError, match=word):
+        with pytest.raises(ValueError, match=re.escape(word)):
             await registrar.register(given, 10.0)
         assert not eureka.requests
 
     register(body, **options)
+
+
+def test_another_process_may_end_it(register):
+    """It is known by its service and its endpoint; what is not there is no error."""
+
+    async def body(registrar, eureka):
+        await registrar.register(PLAIN, 10.0)
+        endpoints = [one.key for one in PLAIN.endpoints]
+        await registrar.deregister(PLAIN.service.key, endpoints)
+        assert {} == eureka.instances
+        await registrar.deregister(PLAIN.service.key, endpoints)
+        with pytest.raises(ValueError, match="no namespaces"):
+            await registrar.deregister(ServiceKey("shop", "web"), endpoints)
+
+    register(body)
 
 
 class Own(http_client.HttpClient):
