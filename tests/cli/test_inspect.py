@@ -272,10 +272,13 @@ class TestPlugins:
         assert {"memory", "file"} <= {one["name"] for one in document["kinds"]}
         assert "records set from Python code" in run("plugins").out
 
-    def test_settings_say_which_must_be_there(self, folder, run):
+    def test_settings_say_which_must_be_there(self, folder, run, monkeypatch):
         """A kind that is missing is an error with the line to type, after the list."""
+        from meshregistry.loader import _known  # noqa: PLC0415 - to add a kind that is not here
+
+        monkeypatch.setitem(_known.EXTRAS, "elsewhere", "elsewhere")
         assert 0 == run("plugins", "-c", "mesh.yaml").code
-        (folder / "mesh.yaml").write_text("sources: [{id: dc1, kind: eureka}]")
+        (folder / "mesh.yaml").write_text("sources: [{id: dc1, kind: elsewhere}]")
         ran = run("plugins", "-c", "mesh.yaml")
         assert (1, True, True) == (ran.code, "memory" in ran.out, "pip install" in ran.err)
 

@@ -128,7 +128,7 @@ class TestServing:
 
         async def steps(server, running):
             await until(some(lines, "ready: "))
-            (tmp_path / "mesh.yaml").write_text(MEMORY.replace("memory", "eureka"))
+            (tmp_path / "mesh.yaml").write_text(MEMORY.replace("memory", "elsewhere"))
             await until(some(lines, "settings not reloaded"))
             (tmp_path / "mesh.yaml").write_text(MEMORY.replace("id: mine", "id: other"))
             await until(some(lines, "settings reloaded"))
