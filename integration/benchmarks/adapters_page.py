@@ -66,6 +66,10 @@ Their READMEs say what was measured on the servers that there are.
 - [Cloud Foundry](../../plugins/cloudfoundry/README.md): `gorouter` has no requests to count, and
   its first complete catalog takes two register intervals by its nature; the API behind `capi` cannot
   be had as a server.
+- [Eureka](../../plugins/eureka/README.md): it is polled, so that times are the interval that is set,
+  5 s unless it is shorter, and what the server's own cache adds.
+- [Mesos and Marathon](../../plugins/mesos/README.md): tasks are started by a framework of ours,
+  one at a time, on a real master; no Marathon can be had as a server.
 """
 
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 HERE = Path(__file__).parent
 # The doubles are modules beside the tests; they are not a package.
 sys.path.append(str(HERE))
+# A busy machine is slow, not wrong.
+settings.register_profile("meshregistry-mesos", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("meshregistry-mesos")
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ class MesosBackend:
     """The double behind a proxy that breaks, slows and silences it."""
 
     async def __aenter__(self):
-        self.master = await fake_mesos.FakeMaster().__aenter__()
+        self.master = await fake_mesos.FakeMaster(heartbeat=0.4).__aenter__()
         self.proxy = await TcpProxy("127.0.0.1", self.master.port).__aenter__()
         self.master.password = "mesh:good"
         return self

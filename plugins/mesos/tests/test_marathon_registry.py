@@ -168,7 +168,7 @@ def test_a_stream_that_does_not_begin_is_unavailable(run_async):
     async def main():
         async with FakeMarathon() as marathon:
             marathon.greets = False
-            async with attempt(marathon, timeout=0.1) as run:
+            async with attempt(marathon, timeout=0.5) as run:
                 error = await run.failure()
                 assert isinstance(error, RegistryUnavailable)
                 assert "does not begin to tell events" in str(error)

@@ -279,3 +279,11 @@ def test_a_task_that_is_malformed_is_read_with_its_fault(more):
     assert ("a", "web") == (found.key.id, found.name)
     with pytest.raises(ValueError, match="it is malformed: "):
         found.check()
+
+
+def test_only_the_newest_status_can_be_a_fault():
+    """As in the stream, where the next one mends it."""
+    bad, good = status("a", healthy="yes"), status("a", ip="10.0.0.1")
+    read_task(task("a", statuses=[bad, good])).check()
+    with pytest.raises(ValueError, match="its status is malformed"):
+        read_task(task("a", statuses=[good, bad])).check()

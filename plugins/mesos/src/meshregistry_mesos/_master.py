@@ -112,7 +112,6 @@ class Subscription:
 
     Attributes:
         leader: whose they are.
-        state: of the first event.
         heartbeat: seconds between two heartbeats.
         closing: what ends the connection.
     """
@@ -121,7 +120,7 @@ class Subscription:
         self, client: HttpClient, response: aiohttp.ClientResponse, leader: Leader
     ) -> None:
         self.leader = leader
-        self.state: Mapping[str, Any] = {}
+        self._state: Mapping[str, Any] = {}
         self.heartbeat = _HEARTBEAT
         self.closing = AsyncExitStack()
         self._client = client
@@ -157,7 +156,7 @@ class Subscription:
         try:
             kind = a_text(first, "type")
             said = an_object(first, "subscribed")
-            self.state = an_object(said, "get_state")
+            self._state = an_object(said, "get_state")
         except ValueError as error:
             msg = f"the stream of {self.leader.address} is not that of Mesos: {error}"
             raise RegistryProtocolError(msg) from error
@@ -167,6 +166,11 @@ class Subscription:
         interval = said.get("heartbeat_interval_seconds")
         if isinstance(interval, int | float) and interval > 0:
             self.heartbeat = float(interval)
+
+    def take_state(self) -> Mapping[str, Any]:
+        """The state of the first event, to be had once: that of a large cluster is large."""
+        state, self._state = self._state, {}
+        return state
 
     async def news(self, within: float) -> list[Any]:
         """The events that have come, at least one piece of the stream later; may be none.

@@ -69,7 +69,9 @@ class MesosRegistry:
         """Publish what a new subscription begins with, with what must be kept of the last."""
         memory, leader = self._client.memory, subscription.leader
         # In a thread: ten thousand tasks take half a second.
-        state = await self._context.in_thread(MesosState.listed, self._config, subscription.state)
+        state = await self._context.in_thread(
+            MesosState.listed, self._config, subscription.take_state()
+        )
         is_other_master = leader.id != memory.leader
         if is_other_master:
             memory.until = self._now() + max(0.0, self._config.recovery - leader.age)

@@ -217,20 +217,20 @@ def read_task(message: Any) -> Task:
         version = a_text(discovery, "version")
         if version:
             labels.setdefault("version", version)
-        status = Status()
-        for one in a_list(message, "statuses"):
-            status = status.after(one)
-        return evolve(
+        statuses = a_list(message, "statuses")
+        task = evolve(
             task,
             ports=ports,
             allocated=frozenset(allocated),
             labels=labels,
             visibility=a_text(discovery, "visibility"),
             location=a_text(discovery, "location"),
-            status=status,
         )
     except ValueError as error:
         return evolve(task, fault=f"it is malformed: {error}")
+    for one in statuses:
+        task = task.after(task.state, one)
+    return task
 
 
 def _port(message: Any) -> TaskPort:
