@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 
+import aiohttp
 import grpc
 import pytest
 
@@ -252,5 +253,36 @@ class TestConfig:
                 with pytest.raises(OSError, match=first.address):
                     async with MixerServer(first.address):
                         pass
+
+        run_async(main())
+
+
+class TestMonitoring:
+    """Those who watch the server."""
+
+    def test_metrics_health_and_configuration(self, run_async, bench, served, documents):
+        """At an address of its own."""
+
+        async def main():
+            bench.answers["a", "check"] = CheckAnswer(valid_duration=9.0, valid_use_count=9)
+            async with (
+                served(*documents, monitoring="127.0.0.1:0") as (server, client),
+                aiohttp.ClientSession(f"http://{server.monitoring_address}") as http,
+            ):
+                for _ in range(2):
+                    await client.check({"request.path": "/"})
+                async with http.get("/metrics") as answer:
+                    text = await answer.text()
+                assert "mixer_checkcache_cache_hits_total 1.0" in text
+                assert 'mixer_runtime_dispatches_total{handler="a.istio-system"} 1.0' in text
+                async with http.get("/readyz") as answer:
+                    assert answer.status == 200
+                async with http.get("/debug/config") as answer:
+                    document = await answer.json()
+                assert document == {
+                    "faults": [],
+                    "kept": [],
+                    "handlers": [{"name": "a.istio-system", "fault": ""}],
+                }
 
         run_async(main())

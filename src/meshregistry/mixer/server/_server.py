@@ -16,8 +16,10 @@ from meshregistry.mixer.config import Accepted, ConfigFiles, Configurator, Known
 from meshregistry.mixer.server._engine import DEADLINE, Engine
 from meshregistry.mixer.server._grpc import MAX_MESSAGE, MixerServicer
 from meshregistry.mixer.server._mixer import Mixer
+from meshregistry.mixer.server._monitoring import Monitoring
 from meshregistry.mixer.server._outcomes import SIZE
 from meshregistry.mixer.server._running import Surroundings
+from meshregistry.mixer.server._statistics import server_metrics
 from meshregistry.mixer.server._tls import MixerServerTls, credentials
 from meshregistry.mixer.spi import TEMPLATES
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from meshregistry.documents import RuleDocument
     from meshregistry.mixer.server._shedding import SheddingConfig
     from meshregistry.mixer.spi import MixerAdapter, Template
+    from meshregistry.model import Metric
 
 _log = logging.getLogger("meshregistry.mixer")
 _RESCAN_MS = 1_000
@@ -74,6 +77,8 @@ class MixerServer:
         templates: what instances can be.
         fronts: further services of the same port: each is given the `Mixer` and the server.
         services: what the program offers to handlers, by name.
+        monitoring: ``host:port`` for health, metrics and the configuration's faults; None: no
+            such port.
         default_namespace: whose rules are for every request.
         deadline: seconds that one call of a handler may take.
         cache_size: outcomes that are kept; 0: none.
@@ -92,6 +97,7 @@ class MixerServer:
         templates: Iterable[Template] = TEMPLATES,
         fronts: Iterable[Callable[[Mixer, grpc.aio.Server], None]] = (),
         services: Mapping[str, object] | None = None,
+        monitoring: str | None = None,
         default_namespace: str = "istio-system",
         deadline: float = DEADLINE,
         cache_size: int = SIZE,
@@ -124,6 +130,7 @@ class MixerServer:
         self._following: asyncio.Task[None] | None = None
         self._accepted: Accepted | None = None
         self._address = ""
+        self._monitoring = None if monitoring is None else Monitoring(self, monitoring)
 
     @property
     def address(self) -> str:
@@ -138,6 +145,16 @@ class MixerServer:
         if self._mixer is None:
             raise RuntimeError("the server is not running: use it inside 'async with'")
         return self._mixer
+
+    @property
+    def monitoring_address(self) -> str:
+        """Where it is watched, with the real port; empty if nowhere."""
+        return "" if self._monitoring is None else self._monitoring.address
+
+    def metrics(self) -> tuple[Metric, ...]:
+        """What it counts."""
+        faults = 0 if self._accepted is None else len(self._accepted.faults)
+        return server_metrics(self._engine, self.mixer, faults)
 
     def status(self) -> ConfigStatus:
         """How the configuration is doing."""
@@ -190,6 +207,8 @@ class MixerServer:
         self._address = _bind(server, self._wanted, self._tls)
         await server.start()
         self._server = server
+        if self._monitoring is not None:
+            await self._monitoring.start()
         if self._paths:
             self._following = asyncio.create_task(
                 self._follow(files), name="meshregistry-mixer-config"
@@ -203,6 +222,8 @@ class MixerServer:
         server, self._server = self._server, None
         if server is not None:
             await server.stop(self._drain)
+        if self._monitoring is not None:
+            await self._monitoring.close()
         await self._engine.close()
 
     async def _follow(self, files: ConfigFiles) -> None:

@@ -1,0 +1,108 @@
+"""A port for those who watch the server: health, readiness, metrics, configuration."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from meshregistry.errors import MissingExtraError
+
+try:
+    from aiohttp import web
+    from prometheus_client import CollectorRegistry, generate_latest
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+    from prometheus_client.registry import Collector
+except ModuleNotFoundError as error:
+    raise MissingExtraError("mixer-server", error.name or "aiohttp") from error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from prometheus_client.core import Metric as PrometheusMetric
+
+    from meshregistry.mixer.server._server import MixerServer
+    from meshregistry.model import Metric
+
+_SHUTDOWN = 1.0
+
+
+class Monitoring:
+    """Serves what a server says of itself; an async context manager.
+
+    Args:
+        server: whom to ask.
+        address: ``host:port``; port 0 lets the system choose.
+    """
+
+    def __init__(self, server: MixerServer, address: str) -> None:
+        self._server = server
+        self._wanted = address
+        self._runner: web.AppRunner | None = None
+        self.address = ""
+
+    async def start(self) -> None:
+        """Bind the address.
+
+        Raises:
+            OSError: if it cannot be; names it.
+        """
+        app = web.Application()
+        app.add_routes(
+            [
+                web.get("/metrics", self._metrics),
+                web.get("/healthz", self._healthy),
+                web.get("/readyz", self._healthy),
+                web.get("/debug/config", self._config),
+            ]
+        )
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN)
+        await runner.setup()
+        self._runner = runner
+        host, _, port = self._wanted.rpartition(":")
+        try:
+            await web.TCPSite(runner, host.strip("[]"), int(port)).start()
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise OSError(
+                error.errno,
+                f"cannot listen for HTTP on {self._wanted}: {reason}; choose a free address or port 0",
+            ) from error
+        self.address = f"{host}:{runner.addresses[0][1]}"
+
+    async def close(self) -> None:
+        """Stop listening."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(_Figures(self._server.metrics))
+        return web.Response(body=generate_latest(registry), content_type="text/plain")
+
+    async def _healthy(self, _request: web.Request) -> web.Response:
+        return web.json_response({"reasons": []})
+
+    async def _config(self, _request: web.Request) -> web.Response:
+        status = self._server.status()
+        document: dict[str, Any] = {
+            "faults": [str(fault) for fault in status.faults],
+            "kept": list(status.kept),
+            "handlers": [{"name": name, "fault": fault} for name, fault in status.handlers],
+        }
+        return web.json_response(document)
+
+
+class _Figures(Collector):
+    """Reads the figures at every scrape; keeps none itself."""
+
+    def __init__(self, read: Callable[[], Iterable[Metric]]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterable[PrometheusMetric]:
+        for metric in self._read():
+            keys = sorted({key for labels, _ in metric.samples for key in labels})
+            family_class = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
+            family = family_class(metric.name, metric.description, labels=keys)
+            for labels, value in metric.samples:
+                family.add_metric([labels.get(key, "") for key in keys], value)
+            yield family
