@@ -7,6 +7,8 @@ import json
 import pytest
 import yaml
 
+from meshregistry.cli._inspect import _condition, _lost
+
 LISTS = {
     "services": (["services"], "reviews.shop"),
     "endpoints": (["endpoints", "reviews.shop"], "10.0.0.1"),
@@ -297,3 +299,34 @@ class TestPlugins:
         monkeypatch.setattr(_inspect, "plugins_document", lambda _: document)
         assert "planted" not in run("plugins").err
         assert "bad:\nZeroDivisionError: planted" in run("plugins", "--traceback").err
+
+
+class TestLosses:
+    """What `sources` says of a source that is not as it should be."""
+
+    @pytest.mark.parametrize(
+        ("words", "expected"),
+        [
+            ({}, "SYNCED"),
+            ({"is_shadow": True}, "SYNCED, shadow"),
+            ({"condition": "STALE", "is_restored": True}, "STALE, snapshot"),
+            ({"withheld": 30, "losses": [{}]}, "SYNCED, 30 withheld"),
+        ],
+    )
+    def test_the_condition_has_it(self, words, expected):
+        """In the table, so that nobody overlooks it."""
+        source = {"condition": "SYNCED", "is_shadow": False, "is_restored": False}
+        assert _condition({**source, "losses": [], "withheld": 0, **words}) == expected
+
+    @pytest.mark.parametrize(
+        ("part", "remaining", "who", "end"),
+        [("", None, "dc1", ""), ("east", 539.4, "dc1 east", ", in 539 s")],
+    )
+    def test_a_note_says_how_it_ends(self, part, remaining, who, end):
+        """With the command that ends it."""
+        loss = {"before": 30, "after": 2, "withheld": 28, "age": 61.2}
+        assert _lost("dc1", {**loss, "part": part, "remaining": remaining}) == (
+            f"warning: {who}: 2 of 30 healthy endpoints are left since 61 s; 28 are served all "
+            f"the same until they are back{end}, or until the loss is accepted: "
+            "meshregistry sources accept dc1"
+        )

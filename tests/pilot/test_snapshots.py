@@ -13,6 +13,7 @@ from meshregistry import Pilot, ServiceRecord, Settings
 from meshregistry.errors import RegistryUnavailable
 from meshregistry.pilot import sources_document
 from meshregistry.pilot._documents import rules_document
+from meshregistry.pilot._snapshot_folder import SnapshotFolder
 from meshregistry.rules import RuleSet
 from meshregistry.spi import Condition, RegistryKind, Secret, hookimpl
 
@@ -302,6 +303,16 @@ def test_memory_and_objects_are_not_kept(mesh):
 
     mesh.run(Backend(), story, mesh.settings(kind="memory"), registries={"mine": Backend(PAY)})
     assert mesh.files == []
+
+
+def test_a_disk_that_hangs_does_not_hold_up_the_end(mesh, caplog, monkeypatch):
+    """Leaving waits a while, and says so."""
+    monkeypatch.setattr("meshregistry.pilot._snapshots._PATIENCE", 0.05)
+    answers = threading.Event()
+    monkeypatch.setattr(SnapshotFolder, "write", lambda *_: answers.wait(30))
+    mesh.run(Backend(CART), synced, mesh.settings({"interval": "1h"}))
+    answers.set()
+    assert "the snapshot was not written within 0.05 s" in caplog.text
 
 
 def test_it_leaves_no_thread(mesh):
