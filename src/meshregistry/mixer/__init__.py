@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     )
     from meshregistry.mixer.client import (
         FORWARDED_HEADER,
+        Api,
+        ApiKey,
+        ApiPattern,
         CallFailed,
         CheckResult,
         Clause,
@@ -52,6 +55,9 @@ __all__ = [
     "BASE_WORD_COUNT",
     "FORWARDED_HEADER",
     "GLOBAL_WORDS",
+    "Api",
+    "ApiKey",
+    "ApiPattern",
     "Attribute",
     "AttributeBag",
     "BagBuilder",
@@ -91,6 +97,9 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Api": "client",
+    "ApiKey": "client",
+    "ApiPattern": "client",
     "Compressor": "_compress",
     "Decoded": "_compress",
     "Repeated": "_compress",

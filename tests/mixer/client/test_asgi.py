@@ -7,12 +7,17 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from meshregistry.mixer import (
+    Api,
+    ApiKey,
+    ApiPattern,
     AttributeBag,
     ClientOptions,
     MixerClient,
     MixerMiddleware,
+    ValueType,
     forwarded_header,
 )
+from meshregistry.mixer.vocabulary import STANDARD
 
 ARRIVED = datetime(2024, 5, 1, 12, tzinfo=UTC)
 
@@ -319,3 +324,38 @@ def test_a_denied_websocket_is_refused(serve, transport, answer, can_answer):
     else:
         assert [{"type": "websocket.close", "code": 1008}] == sent
     assert 403 == report["response.code"]
+
+
+def test_the_api_of_a_request_is_told(serve, transport):
+    """Its operation by the path without the query, and the key in the query."""
+    api = Api(
+        attributes={"api.service": "shop"},
+        patterns=[ApiPattern({"api.operation": "read"}, "/a%20b", method="POST")],
+        keys=[ApiKey(query="x")],
+    )
+    serve(App(), scope(), api=api)
+    (bag,) = transport.bags
+    assert ("shop", "read", "1") == tuple(
+        bag[name] for name in ("api.service", "api.operation", "request.api_key")
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"attributes": {"destination.servce.host": "shop"}},
+        {"api": Api(attributes={"api.servce": "shop"})},
+        {"api": Api(patterns=[ApiPattern({"api.operatin": "read"}, "/")])},
+    ],
+)
+def test_a_misspelt_attribute_is_told_when_the_middleware_is_made(transport, arguments):
+    """Not with the first request."""
+    with pytest.raises(ValueError, match="did you mean"):
+        MixerMiddleware(App(), MixerClient(transport=transport), **arguments)
+
+
+def test_the_manifest_of_the_client_holds(transport):
+    """Attributes of one's own are declared there."""
+    manifest = STANDARD.extended({"my.tenant": ValueType.STRING})
+    client = MixerClient(transport=transport, manifest=manifest)
+    MixerMiddleware(App(), client, attributes={"my.tenant": "blue"})

@@ -1,5 +1,6 @@
 """The client of Mixer: caches, batches, and what asks before and reports after by itself."""
 
+from meshregistry.mixer.client._api import Api, ApiKey, ApiPattern
 from meshregistry.mixer.client._asgi import MixerMiddleware
 from meshregistry.mixer.client._client import MixerClient
 from meshregistry.mixer.client._forwarded import (
@@ -19,6 +20,9 @@ from meshregistry.mixer.client._transport import CallFailed, MixerTransport
 
 __all__ = [
     "FORWARDED_HEADER",
+    "Api",
+    "ApiKey",
+    "ApiPattern",
     "CallFailed",
     "CheckResult",
     "Clause",

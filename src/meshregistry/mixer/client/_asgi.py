@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from meshregistry.mixer._attributes import AttributeBag
+    from meshregistry.mixer.client._api import Api
     from meshregistry.mixer.client._client import MixerClient
     from meshregistry.mixer.client._request import QuotasOf
     from meshregistry.mixer.client._result import CheckResult, FailPolicy
@@ -54,8 +55,12 @@ class MixerMiddleware:
         fail_policy: what happens if no server can be asked; None: as the client's options say.
         trust_forwarded: believe callers what they forward in ``x-istio-attributes``. The
             header never reaches the application.
+        api: which API requests are for, by their paths, and where its keys are.
         wall_clock: the time of day.
         timer: seconds on a clock that never goes back.
+
+    Raises:
+        TypeError, ValueError: if an attribute is not as the client's manifest declares it.
     """
 
     def __init__(
@@ -67,12 +72,18 @@ class MixerMiddleware:
         quotas: QuotasOf | None = None,
         fail_policy: FailPolicy | None = None,
         trust_forwarded: bool = False,
+        api: Api | None = None,
         wall_clock: Callable[[], datetime] = _utc_now,
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
         self._app = app
         self._client = client
-        self._describer = Describer(static=attributes or {}, is_trusting=trust_forwarded)
+        self._describer = Describer(
+            static=attributes or {},
+            is_trusting=trust_forwarded,
+            manifest=client.manifest,
+            api=api,
+        )
         self._quotas = quotas or {}
         self._fail_policy = fail_policy
         self._wall_clock = wall_clock

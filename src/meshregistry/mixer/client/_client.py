@@ -103,6 +103,11 @@ class MixerClient:
         self._sender: asyncio.Task[None] | None = None
         self._is_open = False
 
+    @property
+    def manifest(self) -> Manifest:
+        """What attributes there are, for those who give plain mappings."""
+        return self._manifest
+
     async def __aenter__(self) -> Self:
         self._reporter = Reporter(
             self._transport, self._options, self._statistics, self._clock, self._random

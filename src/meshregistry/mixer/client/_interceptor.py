@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from meshregistry.mixer._attributes import AttributeBag
+    from meshregistry.mixer.client._api import Api
     from meshregistry.mixer.client._client import MixerClient
     from meshregistry.mixer.client._request import QuotasOf
     from meshregistry.mixer.client._result import CheckResult, FailPolicy
@@ -53,8 +54,12 @@ class MixerInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # 
         quotas: amounts by the names of quotas, or what gives them for a bag (`QuotaRules`).
         fail_policy: what happens if no server can be asked; None: as the client's options say.
         trust_forwarded: believe callers what they forward in ``x-istio-attributes``.
+        api: which API requests are for, by their paths, and where its keys are.
         wall_clock: the time of day.
         timer: seconds on a clock that never goes back.
+
+    Raises:
+        TypeError, ValueError: if an attribute is not as the client's manifest declares it.
     """
 
     def __init__(
@@ -65,11 +70,17 @@ class MixerInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # 
         quotas: QuotasOf | None = None,
         fail_policy: FailPolicy | None = None,
         trust_forwarded: bool = False,
+        api: Api | None = None,
         wall_clock: Callable[[], datetime] = _utc_now,
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
         self.client = client
-        self.describer = Describer(static=attributes or {}, is_trusting=trust_forwarded)
+        self.describer = Describer(
+            static=attributes or {},
+            is_trusting=trust_forwarded,
+            manifest=client.manifest,
+            api=api,
+        )
         self.quotas = quotas or {}
         self.fail_policy = fail_policy
         self.wall_clock = wall_clock

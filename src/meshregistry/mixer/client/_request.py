@@ -7,11 +7,12 @@ from datetime import datetime, timedelta
 from ipaddress import ip_address
 from urllib.parse import parse_qsl
 
-from attrs import frozen
+from attrs import field, frozen
 
 from meshregistry.mixer import vocabulary as v
 from meshregistry.mixer._attributes import AttributeBag, BagBuilder
 from meshregistry.mixer._manifest import Manifest
+from meshregistry.mixer.client._api import Api
 from meshregistry.mixer.client._forwarded import FORWARDED_HEADER, read_forwarded
 from meshregistry.mixer.vocabulary import STANDARD
 
@@ -79,17 +80,33 @@ class Describer:
         is_trusting: whether callers are believed what they forward. Anybody can write a
             header, so this is for callers that have been authenticated.
         manifest: types of the static attributes.
+        api: which API requests are for; None: none that is known.
+
+    Raises:
+        TypeError, ValueError: if an attribute is not as the manifest declares it.
     """
 
     static: Mapping[str, object]
     is_trusting: bool = False
     manifest: Manifest = STANDARD
+    api: Api | None = None
+    _base: AttributeBag = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        # Told now, not with the first request.
+        object.__setattr__(self, "_base", self.manifest.bag(self.static))
+        if self.api is not None:
+            for attributes in (
+                self.api.attributes,
+                *(each.attributes for each in self.api.patterns),
+            ):
+                self.manifest.bag(attributes)
 
     def request(self, facts: RequestFacts) -> AttributeBag:
         """The attributes before a request is handled."""
         headers = joined(facts.headers)
         forwarded = headers.pop(FORWARDED_HEADER, "")
-        builder = BagBuilder(self.manifest.bag(self.static))
+        builder = BagBuilder(self._base)
         if self.is_trusting and forwarded:
             for name, value in read_forwarded(forwarded).entries.items():
                 builder.set(name, value)
@@ -119,6 +136,9 @@ class Describer:
             v.ORIGIN_IP: packed(facts.peer),
             v.CONNECTION_MTLS: facts.is_mutual_tls,
         }
+        if self.api is not None:
+            more = self.api.describe(facts.method, url_path, parameters, headers)
+            said.update(self.manifest.bag(more).entries)
         for name, each in said.items():
             builder.set(name, each)
         return builder.build()
