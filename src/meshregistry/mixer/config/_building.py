@@ -325,4 +325,6 @@ def _of_check(spec: HandlerSpec, said: str) -> ConfigError:
     """A fault that an adapter finds, at the field that it names if that is written."""
     name, colon, reason = said.partition(": ")
     place: Position | None = renamed(spec.params).get(name) if colon else None
-    return (place or spec.params).fault(reason if place else said)
+    if place is None:
+        return spec.params.fault(said)
+    return place.fault(reason)
