@@ -5,19 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from meshregistry.mixer.adapters._dogstatsd import DOGSTATSD
+from meshregistry.mixer.adapters._fluentd import FLUENTD
 from meshregistry.mixer.adapters._noop import NOOP
+from meshregistry.mixer.adapters._opentelemetry import OPENTELEMETRY
 from meshregistry.mixer.adapters._prometheus import PROMETHEUS
 from meshregistry.mixer.adapters._statsd import STATSD
 from meshregistry.mixer.adapters._stdio import STDIO
+from meshregistry.mixer.adapters._zipkin import ZIPKIN
 
 if TYPE_CHECKING:
     from meshregistry.mixer.spi import MixerAdapter
 
 ADAPTERS: Final[tuple[MixerAdapter, ...]] = (
     DOGSTATSD,
+    FLUENTD,
     NOOP,
+    OPENTELEMETRY,
     PROMETHEUS,
     STATSD,
     STDIO,
+    ZIPKIN,
 )
 """All of them, by name. Importing them loads no package that only one of them needs."""

@@ -1,0 +1,203 @@
+"""``fluentd`` pushes records by the forward protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import msgpack
+import pytest
+
+from meshregistry.errors import MissingExtraError
+from meshregistry.mixer import StringMap
+from meshregistry.mixer.spi import LogEntry
+
+NAME = "x.instance.ns"
+WHEN = datetime(2026, 3, 4, 5, 6, 7, 900_000, tzinfo=UTC)
+
+
+class Receiver:
+    """Reads messages of the forward protocol."""
+
+    def __init__(self):
+        self.messages = asyncio.Queue()
+        self.writers = []
+        self.server = None
+        self.port = 0
+
+    async def listen(self):
+        self.server = await asyncio.start_server(self._read, "127.0.0.1", self.port)
+        self.port = self.server.sockets[0].getsockname()[1]
+
+    async def stop(self):
+        self.server.close()
+        for writer in self.writers:
+            writer.close()
+        self.writers.clear()
+        await self.server.wait_closed()
+
+    async def _read(self, reader, writer):
+        self.writers.append(writer)
+        unpacker = msgpack.Unpacker()
+        while data := await reader.read(65536):
+            unpacker.feed(data)
+            for message in unpacker:
+                self.messages.put_nowait(message)
+        writer.close()
+
+    def all(self):
+        """What has come."""
+        return [self.messages.get_nowait() for _ in range(self.messages.qsize())]
+
+
+@asynccontextmanager
+async def receiver():
+    """One that listens."""
+    made = Receiver()
+    await made.listen()
+    try:
+        yield made
+    finally:
+        await made.stop()
+
+
+def entry(severity="info", **variables):
+    """A log entry."""
+    return LogEntry(name=NAME, timestamp=WHEN, severity=severity, variables=variables)
+
+
+def params(got, more=""):
+    """Parameters for this receiver."""
+    return f"{{address: '127.0.0.1:{got.port}'{more}}}"
+
+
+async def eventually(is_so):
+    """Wait until something is so."""
+    while not is_so():  # noqa: ASYNC110 - what is awaited happens in the other end's task
+        await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize(("more", "took"), [("", "1.5s"), (", integerDuration: true", 1500)])
+def test_a_record_has_variables_and_severity(adapters, run_async, more, took):
+    """In message mode: tag, whole seconds, record, option; closing pushes."""
+
+    async def main():
+        async with receiver() as got:
+            async with adapters.running("fluentd", params(got, more)) as (handler, context):
+                values = {
+                    "code": 200,
+                    "share": 0.5,
+                    "ok": True,
+                    "ip": b"\x0a\x00\x00\x01",
+                    "took": timedelta(seconds=1.5),
+                    "at": WHEN,
+                    "labels": StringMap({"a": "1"}),
+                    "url": "/ü",
+                }
+                await handler.report([entry(**values)])
+            await eventually(got.messages.qsize)
+            plain = {
+                "ip": "10.0.0.1",
+                "took": took,
+                "at": "2026-03-04T05:06:07.900000Z",
+                "labels": {"a": "1"},
+            }
+            seconds = int(WHEN.timestamp())
+            record = {**values, **plain, "severity": "info"}
+            assert [[NAME, seconds, record, {}]] == got.all()
+            assert {"sent": 1} == context.counts
+
+    run_async(main())
+
+
+def test_the_variable_tag_is_the_tag(adapters, run_async):
+    """Then the record says which instance it is of."""
+
+    async def main():
+        async with receiver() as got:
+            async with adapters.running("fluentd", params(got)) as (handler, _):
+                await handler.report([entry(tag="access", code=1)])
+            await eventually(got.messages.qsize)
+            ((tag, _, record, _),) = got.all()
+            assert ("access", {"code": 1, "name": NAME, "severity": "info"}) == (tag, record)
+
+    run_async(main())
+
+
+def test_an_interval_gathers_records(adapters, run_async):
+    """And half a buffer is pushed before it is over."""
+
+    async def main():
+        async with receiver() as got:
+            more = ", pushIntervalDuration: 10s, instanceBufferSize: 8"
+            async with adapters.running("fluentd", params(got, more)) as (handler, context):
+                await handler.report([entry(n=1)])
+                await context.clock.advance(9.0)
+                assert 0 == context.counts["sent"]
+                await context.clock.advance(1.0)
+                await eventually(lambda: got.messages.qsize() == 1)
+                await handler.report([entry(n=n) for n in range(4)])
+                await eventually(lambda: got.messages.qsize() == 5)
+                await handler.report([entry(n=n) for n in range(10)])
+                assert 2 == context.counts["dropped"]
+
+    run_async(main())
+
+
+def test_a_lost_connection_is_opened_again(adapters, run_async):
+    """Records wait for the receiver, and none is written into the void."""
+
+    async def main():
+        async with receiver() as got:
+            more = ", instanceBufferSize: 2"
+            async with adapters.running("fluentd", params(got, more)) as (handler, context):
+                await handler.report([entry(n=1)])
+                await eventually(lambda: got.messages.qsize() == 1)
+                await got.stop()
+                await eventually(handler._reader.at_eof)
+                await handler.report([entry(n=2)])
+                await eventually(lambda: context.counts["send_errors"] == 1)
+                await got.listen()
+                await context.clock.advance(1.0)
+                await eventually(lambda: got.messages.qsize() == 2)
+                assert [1, 2] == [record["n"] for _, _, record, _ in got.all()]
+
+    run_async(main())
+
+
+def test_a_record_that_is_too_large_is_dropped(adapters, run_async):
+    """The others are pushed."""
+
+    async def main():
+        async with receiver() as got:
+            more = ", maxBatchSizeBytes: 100"
+            async with adapters.running("fluentd", params(got, more)) as (handler, context):
+                await handler.report([entry(text="x" * 100), entry(n=1)])
+            await eventually(lambda: got.messages.qsize() == 1)
+            assert {"dropped": 1, "sent": 1} == context.counts
+
+    run_async(main())
+
+
+def test_without_the_extra_it_says_what_to_install(adapters, monkeypatch):
+    """The package msgpack has an extra of its own."""
+    monkeypatch.setitem(sys.modules, "msgpack", None)
+    with pytest.raises(MissingExtraError, match=r"meshregistry\[mixer-fluentd\]"):
+        adapters.open("fluentd")
+
+
+@pytest.mark.parametrize(
+    ("more", "fault"),
+    [
+        ("address: fluentd", "is no address"),
+        ("instanceBufferSize: 0", "must be at least 1"),
+        ("pushIntervalDuration: 0s", "must be more than 0"),
+    ],
+)
+def test_faults_of_the_configuration(adapters, more, fault):
+    """Found before anything is opened."""
+    plan, faults = adapters.plan("fluentd", f"{{{more}}}")
+    assert plan is None
+    assert fault in "; ".join(faults)
