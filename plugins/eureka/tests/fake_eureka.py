@@ -66,6 +66,8 @@ class FakeEureka:
         deltas: what the delta holds; grows for ever unless it is cleared.
         broken: applications that stand in the answers as they are.
         text: an answer to every question, instead of the true ones.
+        redirect: the URL of a server that answers instead.
+        authorizations: what was sent with each question as ``Authorization``.
         renewals: ids whose lease was renewed, with the parameters.
     """
 
@@ -81,6 +83,8 @@ class FakeEureka:
         self.deltas: list[dict[str, Any]] = []
         self.broken: list[Any] = []
         self.text = ""
+        self.redirect = ""
+        self.authorizations: list[str] = []
         self.renewals: list[tuple[str, dict[str, str]]] = []
         self.time = 1_700_000_000_000
 
@@ -153,12 +157,15 @@ class FakeEureka:
             path = request.path.removeprefix("/eureka")
             self.requests[path] += 1
             self.queries[path] = dict(request.query)
+            self.authorizations.append(request.headers.get("Authorization", ""))
             if self.credentials:
                 wanted = base64.b64encode(self.credentials.encode()).decode()
                 if request.headers.get("Authorization") != f"Basic {wanted}":
                     return web.Response(status=401, text="who are you")
             if status := self.refusals.get(path):
                 return web.Response(status=status, text="told to")
+            if self.redirect:
+                raise web.HTTPFound(self.redirect + path)
             if self.text:
                 return web.Response(text=self.text)
             # XML is what a server answers to those who do not ask for JSON.

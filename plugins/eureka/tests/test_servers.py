@@ -165,6 +165,22 @@ class TestServers:
 
         run_async(main())
 
+    def test_credentials_are_for_the_server_that_they_are_given_for(self, run_async):
+        """One to which it redirects is asked without them."""
+
+        async def main():
+            async with FakeEureka() as first, FakeEureka() as second:
+                first.credentials = "me:hidden"
+                first.redirect = second.url
+                second.set("web", instance("web"))
+                url = first.url.replace("://", "://me:hidden@")
+                async with following(url) as seen:
+                    assert {"web"} == set(seen.records)
+                    assert ["Basic bWU6aGlkZGVu"] == first.authorizations
+                    assert [""] == second.authorizations
+
+        run_async(main())
+
     def test_credentials_may_be_apart(self, run_async, tmp_path: Path):
         """For servers whose URL has none; a file is read anew for each question."""
         file = tmp_path / "password"
