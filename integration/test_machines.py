@@ -20,6 +20,8 @@ from meshregistry.pilot import registered
 from servers.backends import Backend, Traffic, first_answer
 from servers.consul import Consul, find_consul
 from servers.etcd import Etcd, find_built_etcd
+from servers.eureka import RECIPE as EUREKA
+from servers.eureka import Eureka
 from servers.ports import free_port
 
 if TYPE_CHECKING:
@@ -196,7 +198,28 @@ async def consul_server(folder: Path) -> AsyncIterator[tuple[Any, dict[str, Any]
         )
 
 
-SERVERS = {"etcd": etcd_server, "consul": consul_server}
+@asynccontextmanager
+async def eureka_server(folder: Path) -> AsyncIterator[tuple[Any, dict[str, Any]]]:
+    """A real Eureka, and the source of it."""
+    pytest.importorskip("meshregistry_eureka", reason="the plugin is not installed")
+    installed = EUREKA.find()
+    if installed is None:
+        pytest.skip(EUREKA.reason())
+    async with Eureka(installed, folder) as eureka:
+        yield (
+            eureka,
+            {
+                "kind": "eureka",
+                "eureka_server": eureka.url,
+                "registry_fetch_interval": "100ms",
+                "hostname": "{name}.shop.mesh.local",
+                "service_port": None,
+                "namespace": "shop",
+            },
+        )
+
+
+SERVERS = {"etcd": etcd_server, "consul": consul_server, "eureka": eureka_server}
 
 
 @asynccontextmanager

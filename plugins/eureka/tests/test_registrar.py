@@ -120,7 +120,10 @@ def test_what_is_registered_is_read_back(register, given, options):
 
 
 def test_a_lease_is_half_as_long(register):
-    """Since servers wait twice as long; by its time a newer registration is told."""
+    """Since, once renewed, servers wait twice as long; so it is renewed at once.
+
+    By its time a newer registration is told.
+    """
 
     async def body(registrar, eureka):
         await registrar.register(PLAIN, 10.0)
@@ -136,9 +139,10 @@ def test_a_lease_is_renewed_and_ended(register):
 
     async def body(registrar, eureka):
         lease = await registrar.register(PLAIN, 10.0)
-        await lease.renew()
         wanted = {"status": "UP", "lastDirtyTimestamp": "1700000000500"}
         assert [(ID, wanted)] == eureka.renewals
+        await lease.renew()
+        assert [(ID, wanted)] * 2 == eureka.renewals
         await lease.deregister()
         assert {} == eureka.instances
         await lease.deregister()

@@ -18,6 +18,7 @@ from fake_eureka import FakeEureka, instance, published
 
 from meshregistry.errors import RegistryAuthError, RegistryUnavailable
 from meshregistry.spi import Secret
+from meshregistry_eureka import EurekaConfig, open_registrar
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -123,6 +124,41 @@ class TestServers:
                     assert 1 == seen.counts["failovers"]
                     assert (1, 1) == (second.requests["/apps"], second.requests["/apps/delta"])
                     assert "degrade" not in seen.sink.methods
+
+        run_async(main())
+
+    def test_servers_may_be_exchanged(self, run_async, tmp_path: Path):
+        """In a file; one that is not in it any more is left at once."""
+        file = tmp_path / "servers"
+
+        async def main():
+            async with FakeEureka() as first, FakeEureka() as second:
+                second.set("web", instance("web"))
+                file.write_text(first.url)
+                async with following(eureka_server=Secret(file=file)) as seen:
+                    file.write_text(second.url)
+                    await seen.poll()
+                    assert {"web"} == set(seen.records)
+                    assert 0 == first.requests["/apps/delta"]
+
+        run_async(main())
+
+    def test_a_delta_is_asked_of_the_server_that_is_followed(self, run_async):
+        """Also when a registration, by the same client, has found another one."""
+
+        async def main():
+            async with (
+                FakeEureka() as first,
+                FakeEureka() as second,
+                following(first, second) as seen,
+            ):
+                first.refusals["/apps/WEB"] = 503
+                config = EurekaConfig(eureka_server=Secret(f"{first.url},{second.url}"))
+                registrar = open_registrar(config, seen.sink.context)
+                await registrar.register(published("web", "10.0.0.1"), 10.0)
+                await seen.poll()
+                assert 1 == first.requests["/apps/delta"]
+                assert 0 == second.requests["/apps/delta"]
 
         run_async(main())
 

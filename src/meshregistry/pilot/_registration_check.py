@@ -34,7 +34,7 @@ def registration_faults(
     if kind.registrar is None:
         yield source.kind_place.fault(
             f"server.registration names this source, and nothing can be written to the kind {kind.name}",
-            "name a source of the kind etcd or consul there, or of memory if this pilot is alone",
+            "name a source of the kind etcd, consul or eureka there, or of memory if this pilot is alone",
         )
     elif source.shadow:
         yield source.place.fault(

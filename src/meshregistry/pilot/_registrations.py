@@ -52,7 +52,7 @@ def registrations(
     if any(one.id == own.source and one.kind == "memory" for one in settings.sources):
         _log.warning(
             "registrations are kept in the memory of this process alone: other replicas do not "
-            "see them and a restart forgets them; name a source of the kind etcd or consul in "
+            "see them and a restart forgets them; name a source of the kind etcd, consul or eureka in "
             "server.registration.source"
         )
     return Registrations(

@@ -147,15 +147,18 @@ class EurekaClient:
             return answer
         raise _together(errors)
 
-    async def delta(self) -> Listing:
-        """What has changed at the server that answered last, in the minutes that it remembers.
+    async def delta(self, url: str) -> Listing:
+        """What has changed at this server, in the minutes that it remembers.
 
         Raises:
             NoDeltas: if it does not serve them.
-            RegistryError: if this one fails; ask for everything then.
+            RegistryError: if it fails, or is not among the servers any more; ask for
+                everything then.
         """
-        servers = await self.servers()
-        return await self._ask(servers[self._current % len(servers)], "/apps/delta", NoDeltas)
+        for server in await self.servers():
+            if server.url == url:
+                return await self._ask(server, "/apps/delta", NoDeltas)
+        raise RegistryUnavailable(f"{url} is not among the servers any more; see eureka_server")
 
     async def servers(self) -> tuple[Server, ...]:
         """Those of the settings, with their credentials, as they are now.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from typing import TYPE_CHECKING, Any
@@ -100,12 +101,8 @@ class EurekaLease:
             RegistryError: if no server answers; try again before the time is over.
         """
         for one in self.instances:
-            about = (one.app, one.instanceId, one.lastDirtyTimestamp, one.status)
             try:
-                await _ask(
-                    self._client,
-                    lambda url, about=about: eureka_basic.send_heartbeat(url, *about),  # type: ignore[misc]
-                )
+                await self._heartbeat(one)
             except NotThere:
                 await self._register(one)
 
@@ -120,6 +117,13 @@ class EurekaLease:
 
     async def _register(self, one: Any) -> None:
         await _ask(self._client, lambda url: eureka_basic.register(url, one))
+        # A lease lasts as long as it says at first, and twice as long once it is renewed.
+        with contextlib.suppress(NotThere):
+            await self._heartbeat(one)
+
+    async def _heartbeat(self, one: Any) -> None:
+        about = (one.app, one.instanceId, one.lastDirtyTimestamp, one.status)
+        await _ask(self._client, lambda url: eureka_basic.send_heartbeat(url, *about))
 
 
 async def _cancel(client: EurekaClient, app: str, id_: str) -> None:
@@ -174,7 +178,7 @@ def instances(record: ServiceRecord, config: EurekaConfig, ttl: float, now: int)
     """
     name = service_name(record.service.key, config)
     made = [_instance(name, one, record.service, config) for one in record.endpoints]
-    # Renewed once, a lease lasts twice as long as it says (com.netflix.eureka.lease.Lease).
+    # Renewed, a lease lasts twice as long as it says (com.netflix.eureka.lease.Lease).
     duration = max(1, math.ceil(ttl / 2))
     for one in made:
         one.lastDirtyTimestamp = now

@@ -71,7 +71,7 @@ class EurekaRegistry:
     async def _follow(self, publisher: Publisher) -> bool:
         """Ask for a delta; whether it tells all that the server knows."""
         try:
-            delta = await self._client.delta()
+            delta = await self._client.delta(self._full.server)
         except RegistryError as error:
             self._full.refuses_deltas = isinstance(error, NoDeltas)
             self._context.logger.info("asking for everything, since there is no delta: %s", error)
