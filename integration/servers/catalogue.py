@@ -8,13 +8,16 @@ from servers import programs, recipes
 from servers.eureka import RECIPE as EUREKA
 from servers.mesos_recipe import MESOS
 from servers.nats import NATS
+from servers.prometheus import PROMETHEUS
+from servers.statsd import STATSD
+from servers.zipkin import ZIPKIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from servers.recipes import Recipe
 
-RECIPES: tuple[Recipe, ...] = (EUREKA, MESOS, NATS)
+RECIPES: tuple[Recipe, ...] = (EUREKA, MESOS, NATS, PROMETHEUS, STATSD, ZIPKIN)
 """Those that are not built from Go."""
 
 
