@@ -86,16 +86,19 @@ class Prometheus:
         await self._session.close()
         await self._process.stop()
 
-    async def query(self, expression: str) -> dict[str, float]:
+    async def query(self, expression: str, *, at: float | None = None) -> dict[str, float]:
         """The value of each series of an instant query, by its labels as text.
+
+        Args:
+            expression: the query.
+            at: seconds since the epoch; default: now.
 
         Raises:
             ValueError: if Prometheus does not understand it, with what it says.
         """
         assert self._session is not None
-        async with self._session.get(
-            f"{self._url}/api/v1/query", params={"query": expression}
-        ) as response:
+        asked = {"query": expression} if at is None else {"query": expression, "time": str(at)}
+        async with self._session.get(f"{self._url}/api/v1/query", params=asked) as response:
             answer: dict[str, Any] = await response.json()
         if answer["status"] != "success":
             raise ValueError(f"{expression}: {answer['error']}")

@@ -12,6 +12,7 @@ from servers.process import ChildProcess
 from servers.recipes import Recipe, command
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 VERSION = "0.9.0"
@@ -71,21 +72,20 @@ class Statsd:
     async def __aexit__(self, *_: object) -> None:
         await self._process.stop()
 
-    async def values(self, kind: str, name: str) -> Any:
-        """What it has under a name, as soon as there is something.
+    async def until(self, kind: str, name: str, holds: Callable[[Any], bool]) -> None:
+        """Wait until what it has under a name is as it should be.
 
         Args:
             kind: ``counters``, ``gauges`` or ``timers``.
             name: of the metric.
+            holds: whether a value is.
         """
-        found: dict[str, Any] = {}
 
-        async def is_there() -> bool:
-            found.update(_object(await self._ask(kind)))
-            return name in found
+        async def is_so() -> bool:
+            found = _object(await self._ask(kind))
+            return name in found and holds(found[name])
 
-        await self._process.until(is_there, what=f"statsd has {name} among its {kind}")
-        return found[name]
+        await self._process.until(is_so, what=f"{name} is right among statsd's {kind}")
 
     async def _ask(self, question: str) -> str:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._management)

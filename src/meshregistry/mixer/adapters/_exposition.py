@@ -19,7 +19,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.utils import floatToGoString
 
 from meshregistry.mixer.adapters._prometheus import PORT, PrometheusConfig
-from meshregistry.mixer.adapters._series import Full, Series
+from meshregistry.mixer.adapters._series import Recorder, Series
 from meshregistry.mixer.spi import Handler, HandlerContext
 
 if TYPE_CHECKING:
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
     from meshregistry.mixer.adapters._prometheus import PrometheusMetric
     from meshregistry.mixer.spi import Metric
+
+
+_SHUTDOWN = 2.0
+"""Seconds that a scrape may still take when the page is closed."""
 
 
 @frozen
@@ -121,7 +125,9 @@ class Exposition:
             if listener is None:
                 app = web.Application()
                 app.router.add_get("/metrics", _Page(self, context).get)
-                listener = _Listener(web.AppRunner(app, access_log=None))
+                listener = _Listener(
+                    web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN)
+                )
                 await listener.runner.setup()
                 try:
                     await web.TCPSite(listener.runner, host or None, port).start()
@@ -208,11 +214,13 @@ class PrometheusHandler(Handler):
     port: int = field(default=0, init=False)
     _page: Exposition = field(init=False)
     _series: dict[str, Series] = field(factory=dict, init=False)
+    _recorder: Recorder = field(init=False)
     _expiring: asyncio.Task[None] | None = field(default=None, init=False)
     _registry: CollectorRegistry | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._page = self._context.shared("prometheus.exposition", Exposition)
+        self._recorder = Recorder(self._context, self._series)
 
     async def start(self) -> None:
         config = self._config
@@ -250,19 +258,7 @@ class PrometheusHandler(Handler):
         return PORT if self._config.port is None else self._config.port
 
     async def report(self, instances: Sequence[Metric]) -> None:
-        now = self._context.now()
-        failed: Exception | None = None
-        for instance in instances:
-            try:
-                self._series[instance.name].observe(instance, now)
-            except Full as error:
-                self._context.count("refused_series")
-                failed = error
-            except ValueError as error:
-                self._context.count("bad_values")
-                failed = error
-        if failed is not None:  # after the others have been taken
-            raise failed
+        self._recorder.record(instances, self._context.now())
 
     async def _expire(self) -> None:
         policy = self._config.metrics_expiration_policy

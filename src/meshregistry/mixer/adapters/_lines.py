@@ -78,7 +78,7 @@ class Lines:
 
     def put(self, line: str) -> None:
         """Send a line soon; never waits."""
-        data = line.encode("utf-8")
+        data = line.encode("utf-8", "replace")
         if self._lines and self._size + 1 + len(data) > self._max_bytes:
             self.flush()
         self._lines.append(data)

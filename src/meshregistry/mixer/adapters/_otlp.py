@@ -14,7 +14,7 @@ from meshregistry.mixer.adapters import _otlp_messages as messages
 from meshregistry.mixer.adapters._extra import imported
 from meshregistry.mixer.adapters._opentelemetry import OpenTelemetryConfig
 from meshregistry.mixer.adapters._outbox import Outbox, Refused, Unavailable, said
-from meshregistry.mixer.adapters._series import Full, Series
+from meshregistry.mixer.adapters._series import Recorder, Series
 from meshregistry.mixer.adapters._spans import ids_of, is_sampled
 from meshregistry.mixer.proto import otlp_pb2
 from meshregistry.mixer.spi import Handler, HandlerContext, LogEntry, Metric, TraceSpan
@@ -83,10 +83,12 @@ class OtlpHandler(Handler):
     _spans: Outbox[Any] = field(init=False)
     _records: Outbox[Any] = field(init=False)
     _series: dict[str, Series] = field(factory=dict, init=False)
+    _recorder: Recorder = field(init=False)
     _exporting: asyncio.Task[None] | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._sender = sender(self._config)
+        self._recorder = Recorder(self._context, self._series)
         self._spans = self._outbox(self._send_spans)
         self._records = self._outbox(self._send_records)
         for name, metric in self._config.metrics.items():
@@ -125,7 +127,7 @@ class OtlpHandler(Handler):
 
     async def report(self, instances: Sequence[Metric | LogEntry | TraceSpan]) -> None:
         now = self._context.wall_time()
-        failed: Exception | None = None
+        metrics: list[Metric] = []
         for instance in instances:
             match instance:
                 case LogEntry():
@@ -133,16 +135,8 @@ class OtlpHandler(Handler):
                 case TraceSpan():
                     self._span(instance)
                 case Metric():
-                    try:
-                        self._series[instance.name].observe(instance, now.timestamp())
-                    except Full as error:
-                        self._context.count("refused_series")
-                        failed = error
-                    except ValueError as error:
-                        self._context.count("bad_values")
-                        failed = error
-        if failed is not None:  # after the others have been taken
-            raise failed
+                    metrics.append(instance)
+        self._recorder.record(metrics, now.timestamp())
 
     def _span(self, instance: TraceSpan) -> None:
         ids = ids_of(instance)

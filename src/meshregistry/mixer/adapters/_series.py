@@ -13,7 +13,7 @@ from meshregistry.mixer.spi import Metric, Value, ValueType, text_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from meshregistry.mixer.spi import InstanceTypes
+    from meshregistry.mixer.spi import HandlerContext, InstanceTypes
 
 Kind = Literal["UNSPECIFIED", "GAUGE", "COUNTER", "DISTRIBUTION"]
 """What is done with values; a metric has to say which."""
@@ -185,6 +185,43 @@ class Series:
         for labels in old:
             del self._points[labels]
         return len(old)
+
+
+class Recorder:
+    """Takes the observations of a handler.
+
+    Counters of the handler: ``bad_values`` and ``refused_series``.
+
+    Args:
+        context: of the handler.
+        series: by the names of instances.
+    """
+
+    def __init__(self, context: HandlerContext, series: Mapping[str, Series]) -> None:
+        self._context = context
+        self._series = series
+        self._told: set[str] = set()
+
+    def record(self, instances: Iterable[Metric], now: float) -> None:
+        """Take all that can be taken.
+
+        Raises:
+            ValueError: if any value is none that its metric can take; the others are taken.
+        """
+        failed: ValueError | None = None
+        for instance in instances:
+            try:
+                self._series[instance.name].observe(instance, now)
+            except Full as error:
+                self._context.count("refused_series")
+                if instance.name not in self._told:  # it is full for every call from now on
+                    self._told.add(instance.name)
+                    self._context.logger.warning("%s; new ones are left out", error)
+            except ValueError as error:
+                self._context.count("bad_values")
+                failed = error
+        if failed is not None:
+            raise failed
 
 
 def number_of(value: Value | None) -> float:
