@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import enum
 import inspect
+import json
 import os
 import re
+import typing
 from pathlib import Path
 
 import attrs
 import pytest
 
+from meshregistry.documents import Seconds, Secret, format_seconds
+from meshregistry.documents._classes import config_fields, unwrap_optional
 from meshregistry.mixer import ClientOptions, MixerClient
+from meshregistry.mixer.adapters import ADAPTERS
 from meshregistry.mixer.client._statistics import Statistics
+from meshregistry.mixer.spi import TEMPLATES, Form
 from meshregistry.mixer.vocabulary import STANDARD
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "mixer.md"
@@ -78,7 +85,106 @@ def attributes():
     return table(("Name", "Type", "Comes", "Means"), rows)
 
 
+def templates():
+    """Every template, with its fields by the names of documents."""
+    rows = [
+        (
+            f"`{one.name}`",
+            one.variety.name,
+            "; ".join(fields(one.fields)) or "none",
+            ", ".join(f"`{name}`" for name in one.output),
+        )
+        for one in TEMPLATES
+    ]
+    return table(("Name", "Variety", "Fields", "Output"), rows)
+
+
+def fields(listed, start=""):
+    """Each field of a template with the type of its value."""
+    for one in listed:
+        name = f"{start}{one.camel_name}"
+        if one.form is Form.NESTED:
+            yield from fields(one.nested, f"{name}.")
+        else:
+            kind = one.value_type.name if one.form is Form.TYPED else one.form.value
+            yield f"`{name}`: {kind}"
+
+
+def adapters():
+    """Every adapter with its templates and its parameters."""
+    return "\n".join(
+        f"### `{one.name}`\n\n{adapter_text(one)}\n{parameter_table(one.config_class)}"
+        for one in sorted(ADAPTERS, key=lambda one: one.name)
+    )
+
+
+def adapter_text(adapter):
+    """What an adapter does, what it takes, and what else it is called."""
+    taken = ", ".join(f"`{one.name}`" for one in adapter.templates)
+    also = "".join(f" Also called `{name}`." for name in adapter.aliases)
+    return f"{adapter.summary[:1].upper()}{adapter.summary[1:]}. Takes {taken}.{also}\n"
+
+
+def parameter_table(config_class):
+    """The parameters of an adapter; no table if it has none."""
+    rows = list(parameters(config_class))
+    return table(("Parameter", "Default", "Means"), rows) if rows else "It has no parameters.\n"
+
+
+def parameters(config_class, start=""):
+    """Each parameter by its path, with its default and meaning."""
+    meanings = described(config_class)
+    for one in config_fields(config_class):
+        name = f"{start}{camel(one.key)}"
+        hint, _ = unwrap_optional(one.hint)
+        words = meanings.pop(one.attribute.name, "")
+        if not words:
+            assert attrs.has(hint), f"{config_class.__name__}.{one.attribute.name} is not explained"
+            words = inspect.getdoc(hint).partition("\n")[0]
+        yield f"`{name}`", default_text(one), words + choices(hint)
+        inner = [hint, *typing.get_args(hint)]
+        below = next((kind for kind in inner if attrs.has(kind) and kind is not Secret), None)
+        if below is not None:
+            marks = {dict: ".*", tuple: "[]", list: "[]"}
+            yield from parameters(below, f"{name}{marks.get(typing.get_origin(hint), '')}.")
+    assert {} == meanings
+
+
+def choices(hint):
+    """The values of a parameter that has only some."""
+    if isinstance(hint, type) and issubclass(hint, enum.Enum):
+        values = [one.value for one in hint]
+    elif typing.get_origin(hint) is typing.Literal:
+        values = typing.get_args(hint)
+    else:
+        return ""
+    return f" One of {', '.join(f'`{value}`' for value in values)}."
+
+
+def camel(name):
+    """A name as documents mostly write it."""
+    return re.sub(r"_([a-z])", lambda found: found[1].upper(), name)
+
+
+def default_text(one):
+    """The default as a document would write it; empty for nothing."""
+    default = one.attribute.default
+    if one.is_required:
+        return "required"
+    if isinstance(default, attrs.Factory):
+        made = default.factory()
+        return f"`{json.dumps(made)}`" if isinstance(made, dict) and made else ""
+    if one.hint is Seconds:
+        return f"`{format_seconds(default)}`"
+    default = getattr(default, "value", default)
+    if default in (None, "", ()):
+        return ""
+    return f"`{default}`" if isinstance(default, str) else f"`{json.dumps(default)}`"
+
+
 TABLES = {
+    "templates": templates,
+    "adapters": adapters,
     "options": options,
     "statistics": statistics,
     "metrics": metrics,

@@ -167,6 +167,29 @@ def test_a_lost_connection_is_opened_again(adapters, run_async):
     run_async(main())
 
 
+def test_a_receiver_that_does_not_read_is_left(adapters, run_async):
+    """After the timeout; half a record would spoil the connection, so it is given up."""
+
+    async def main():
+        accepted = []
+        server = await asyncio.start_server(
+            lambda reader, writer: accepted.append((reader, writer)), "127.0.0.1", 0, limit=1
+        )
+        port = server.sockets[0].getsockname()[1]
+        params = f"{{address: '127.0.0.1:{port}', pushTimeoutDuration: 100ms}}"
+        async with adapters.running("fluentd", params) as (handler, context):
+            await handler.report([entry(text="x" * 4_000_000) for _ in range(4)])
+            await eventually(lambda: context.counts["send_errors"])
+            assert handler._writer is None
+        assert 4 == context.counts["dropped"]
+        server.close()
+        for _, writer in accepted:
+            writer.transport.abort()
+        await server.wait_closed()
+
+    run_async(main())
+
+
 def test_a_record_that_is_too_large_is_dropped(adapters, run_async):
     """The others are pushed."""
 

@@ -327,6 +327,61 @@ def test_a_busy_collector_is_asked_again(adapters, run_async, listening):
     run_async(main())
 
 
+@COLLECTORS
+def test_metrics_that_cannot_be_sent_are_in_the_next_ones(adapters, run_async, listening):
+    """They are sums, so none is kept for another attempt."""
+
+    async def main():
+        async with listening() as (collector, params):
+            collector.status = 503
+            async with adapters.running("opentelemetry", f"{{{params}, {METRICS}}}", MEASURED) as (
+                handler,
+                context,
+            ):
+                for _ in range(2):
+                    await handler.report(
+                        [Metric(name="hits.instance.ns", value=1, dimensions={"to": "web"})]
+                    )
+                await context.clock.advance(30)
+                while not context.counts["metric_errors"]:  # noqa: ASYNC110 - as above
+                    await asyncio.sleep(0.001)
+                collector.status = 200
+            while collector.got.qsize():
+                request, _ = await collector.next("metrics")
+            metrics = request.resource_metrics[0].instrumentation_library_metrics[0].metrics
+            assert [2.0] == [one.sum.data_points[0].as_double for one in metrics]
+
+    run_async(main())
+
+
+def test_a_refusal_over_grpc_is_final(adapters, run_async):
+    """Such as by a server that does not know the method."""
+
+    async def main():
+        server = grpc.aio.server()
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        params = f"{{protocol: grpc, endpoint: 'http://127.0.0.1:{port}'}}"
+        async with adapters.running("opentelemetry", params, INSTANCES) as (handler, context):
+            await handler.report([span()])
+        await server.stop(None)
+        assert {"refused": 1} == context.counts
+
+    run_async(main())
+
+
+def test_what_cannot_be_sent_as_a_span(adapters, run_async):
+    """Is skipped without ids or times, and left out by sampling; both are counted."""
+
+    async def main():
+        params = "{sampleProbability: 0}"
+        async with adapters.running("opentelemetry", params, INSTANCES) as (handler, context):
+            await handler.report([span(trace_id=""), span(start_time=None), span()])
+        assert {"skipped": 2, "unsampled": 1} == context.counts
+
+    run_async(main())
+
+
 def test_series_without_observations_expire(adapters, run_async):
     """Those that have not changed for that long are not sent again."""
 

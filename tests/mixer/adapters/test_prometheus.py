@@ -226,6 +226,23 @@ def test_faults_of_the_configuration(adapters, metric, fault):
     assert all(one.startswith("spec.params.metrics: ") for one in faults)
 
 
+@pytest.mark.parametrize(
+    ("more", "fault"),
+    [
+        (", port: 70000", "port: must be from 0 to 65535"),
+        (", maxSeries: 0", "maxSeries: must be at least 1"),
+        (
+            ", metricsExpirationPolicy: {metricsExpiryDuration: 0s}",
+            "metricsExpirationPolicy: metricsExpiryDuration must be more than 0, such as 10m",
+        ),
+    ],
+)
+def test_faults_beside_the_metrics(adapters, more, fault):
+    """At their fields."""
+    _, faults = adapters.plan("prometheus", params(COUNT, more=more), (HITS,))
+    assert [f"spec.params.{fault}"] == faults
+
+
 def test_a_value_that_is_no_number_is_a_fault(adapters):
     """The type of the expression tells."""
     instance = HITS.replace("value: '1'", "value: request.time | context.time")

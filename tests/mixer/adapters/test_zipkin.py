@@ -180,6 +180,20 @@ def test_a_server_in_trouble_is_asked_again(adapters, run_async):
     run_async(main())
 
 
+def test_a_server_that_is_away_is_asked_again(adapters, run_async):
+    """No call fails; what is left when the handler closes is counted."""
+
+    async def main():
+        async with zipkin() as (_, url):
+            pass
+        params = f"{{url: '{url}', sampleProbability: 1}}"
+        async with adapters.running("zipkin", params, SPAN) as (handler, context):
+            await handler.report([span()])
+        assert {"send_errors": 1, "dropped": 1} == context.counts
+
+    run_async(main())
+
+
 def test_upper_case_ids_are_the_same():
     """Ids are written in lower case, as Zipkin wants them."""
     ids = ids_of(span(trace_id=TRACE.upper(), span_id=ID.upper()))
