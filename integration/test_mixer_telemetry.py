@@ -21,9 +21,10 @@ from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
 from meshregistry.documents import RuleUnit
-from meshregistry.mixer import vocabulary
+from meshregistry.mixer import MixerClient, vocabulary
 from meshregistry.mixer.adapters import ADAPTERS
 from meshregistry.mixer.config import Known, snapshot
+from meshregistry.mixer.server import MixerServer
 from meshregistry.mixer.server._engine import Engine
 from meshregistry.mixer.server._running import Surroundings
 from meshregistry.mixer.spi import TEMPLATES
@@ -339,6 +340,39 @@ def test_open_connections_of_a_service(run_async, tmp_path):
             assert 2.0 == only(panels["Open TCP connections"])
 
     run_async(main())
+
+
+def test_reports_of_a_client_reach_prometheus(run_async, tmp_path):
+    """Over gRPC, in batches, through a server that follows its folder."""
+    folder = installed(PROMETHEUS)
+    port = free_port()
+    config = tmp_path / "mixer"
+    config.mkdir()
+    (config / "standard.yaml").write_text(
+        standard_text()
+        .replace("  params:\n    metricsExp", f"  params:\n    port: {port}\n    metricsExp")
+        .replace("{logStream: STDOUT,", "{logStream: FILE, outputPath: access.log,"),
+        encoding="utf-8",
+    )
+
+    async def main():
+        async with (
+            MixerServer("127.0.0.1:0", config=config, adapters=ADAPTERS) as server,
+            Prometheus(folder, tmp_path, [f"127.0.0.1:{port}"]) as prometheus,
+        ):
+            assert () == server.status().faults
+            async with MixerClient([server.address]) as client:
+                for one in ROUND * 10:
+                    client.report(one)
+            await prometheus.until(f"sum({INBOUND}) == 200")
+            by_code = await prometheus.query(f"sum by (response_code) ({INBOUND})")
+            assert {"response_code=200": 160, "response_code=404": 20, "response_code=503": 20} == (
+                by_code
+            )
+
+    run_async(main())
+    lines = (config / "access.log").read_text(encoding="utf-8").splitlines()
+    assert len(ROUND) * 10 == len(lines)
 
 
 SPAN = (

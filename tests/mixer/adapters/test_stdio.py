@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from datetime import UTC, datetime, timedelta
@@ -144,6 +145,28 @@ def test_files_rotate_by_size_and_are_deleted_by_number_and_age(adapters, run_as
     run_async(main(1))
     assert ["r.log", "r.log.1"] == sorted(one.name for one in tmp_path.iterdir())
     assert 7 - 1 == json.loads((tmp_path / "r.log.1").read_text(encoding="utf-8"))["number"]
+
+
+def test_a_file_that_others_rotate_is_opened_anew(adapters, run_async, tmp_path):
+    """Lines go to the file of the name, not to the one that was moved away."""
+    path = tmp_path / "out.log"
+
+    async def main():
+        async with adapters.running("stdio", "{logStream: FILE, outputPath: out.log}") as (
+            handler,
+            _,
+        ):
+            await handler.report([entry(n=1)])
+            while not path.stat().st_size:  # noqa: ASYNC110 - a thread writes it
+                await asyncio.sleep(0.001)
+            path.rename(tmp_path / "old.log")
+            await handler.report([entry(n=2)])
+
+    run_async(main())
+    assert ['"n":1}', '"n":2}'] == [
+        (tmp_path / name).read_text(encoding="utf-8").strip()[-6:]
+        for name in ("old.log", "out.log")
+    ]
 
 
 def test_a_file_that_cannot_be_written_fails_the_start(adapters, run_async):

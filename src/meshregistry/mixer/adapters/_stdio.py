@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from datetime import UTC, datetime
-from logging.handlers import RotatingFileHandler
+from logging.handlers import RotatingFileHandler, WatchedFileHandler
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -182,7 +182,8 @@ class StdioHandler(Handler):
         with path.open("a", encoding="utf-8"):  # to know at once whether it can be written
             pass
         if self._config.log_stream == "FILE":
-            return logging.FileHandler(path, encoding="utf-8", delay=True)
+            # Opens the file anew when somebody else has rotated it.
+            return WatchedFileHandler(path, encoding="utf-8", delay=True)
         return _RotatedFile(
             path,
             size=self._config.max_megabytes_before_rotation * _MEGABYTE,
