@@ -7,6 +7,7 @@ same numbers.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -51,8 +52,8 @@ class Collector:
 
 
 @asynccontextmanager
-async def http_collector():
-    """A collector, and the parameters to reach it."""
+async def http_collector(tls=None):
+    """A collector, and the parameters to reach it; with TLS if certificate and key are given."""
     collector = Collector()
 
     async def take(request):
@@ -64,15 +65,20 @@ async def http_collector():
     app.router.add_post("/base/v1/{signal}", take)
     runner = web.AppRunner(app)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    context = None
+    if tls is not None:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(*tls)
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+    where = f"localhost:{runner.addresses[0][1]}/base/"
     try:
-        yield collector, f"endpoint: 'http://127.0.0.1:{runner.addresses[0][1]}/base/'"
+        yield collector, f"endpoint: '{'https' if tls else 'http'}://{where}'"
     finally:
         await runner.cleanup()
 
 
 @asynccontextmanager
-async def grpc_collector():
+async def grpc_collector(tls=None):
     """The same over gRPC."""
     collector = Collector()
 
@@ -91,10 +97,15 @@ async def grpc_collector():
 
     server = grpc.aio.server()
     server.add_generic_rpc_handlers((Service(),))
-    port = server.add_insecure_port("127.0.0.1:0")
+    if tls is None:
+        port = server.add_insecure_port("127.0.0.1:0")
+    else:
+        pair = tls[1].read_bytes(), tls[0].read_bytes()
+        port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([pair]))
     await server.start()
+    where = f"{'https' if tls else 'http'}://localhost:{port}"
     try:
-        yield collector, f"protocol: grpc, endpoint: 'http://127.0.0.1:{port}'"
+        yield collector, f"protocol: grpc, endpoint: '{where}'"
     finally:
         await server.stop(None)
 
@@ -284,6 +295,26 @@ def test_headers_and_the_credential(adapters, run_async, listening, tmp_path):
                     await handler.report([span()])
                     _, headers = await collector.next("traces")
                     assert (secret, "shop") == (headers["authorization"], headers["x-tenant"])
+
+    run_async(main())
+
+
+@COLLECTORS
+def test_a_collector_with_a_certificate_of_ones_own(adapters, run_async, listening, certificate):
+    """It is believed with the file of who vouches for it, and not without."""
+
+    async def main():
+        async with listening(certificate) as (collector, params):
+            for more, count in (
+                (", caFile: collector.pem", {"sent": 1}),
+                (", caFile: none.pem", {"send_errors": 1, "dropped": 1}),
+                ("", {"send_errors": 1, "dropped": 1}),
+            ):
+                text = f"{{{params}{more}, timeout: 2s}}"
+                async with adapters.running("opentelemetry", text, INSTANCES) as (handler, context):
+                    await handler.report([span()])
+                assert count == context.counts
+            assert 1 == collector.got.qsize()
 
     run_async(main())
 

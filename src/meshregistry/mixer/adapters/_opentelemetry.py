@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from attrs import field, frozen
@@ -58,6 +59,7 @@ class OpenTelemetryConfig:
         batch_interval: how long a span or a record may wait for others.
         max_queue: spans, and records, that may wait; more are dropped and counted.
         timeout: of one request, and of the last ones when the handler is closed.
+        ca_file: certificates of those who may vouch for the collector; default: the system's.
     """
 
     endpoint: str = "http://localhost:4318"
@@ -74,6 +76,7 @@ class OpenTelemetryConfig:
     batch_interval: Seconds = Seconds(1.0)
     max_queue: int = 10_000
     timeout: Seconds = Seconds(10.0)
+    ca_file: Path | None = None
 
 
 def _faults(config: OpenTelemetryConfig, instances: Mapping[str, InstanceTypes]) -> Iterable[str]:

@@ -21,6 +21,7 @@ from meshregistry.mixer.spi import Handler, HandlerContext, LogEntry, Metric, Tr
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 Export = Callable[[str, bytes], Awaitable[bytes]]
 
@@ -48,9 +49,10 @@ class Sender(Protocol):
 class HttpSender:
     """OTLP over HTTP."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, ca_file: Path | None) -> None:
         self._endpoint = endpoint.rstrip("/")
-        self._poster = imported("meshregistry.mixer.adapters._posting", "mixer-server").Poster()
+        module = imported("meshregistry.mixer.adapters._posting", "mixer-server")
+        self._poster = module.Poster(ca_file)
 
     async def export(self, signal: str, body: bytes, headers: Mapping[str, str]) -> bytes:
         answer: bytes = await self._poster.post(
@@ -67,9 +69,9 @@ class HttpSender:
 def sender(config: OpenTelemetryConfig) -> Sender:
     """The sender of a configuration."""
     if config.protocol == "http":
-        return HttpSender(config.endpoint)
+        return HttpSender(config.endpoint, config.ca_file)
     module = imported("meshregistry.mixer.adapters._otlp_grpc", "mixer")
-    made: Sender = module.GrpcSender(config.endpoint)
+    made: Sender = module.GrpcSender(config.endpoint, config.ca_file)
     return made
 
 

@@ -12,6 +12,7 @@ from meshregistry.mixer.adapters._outbox import Refused, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 _SERVICE = "/opentelemetry.proto.collector.{}.v1.{}Service/Export"
 _METHODS = {
@@ -38,10 +39,12 @@ class GrpcSender:
 
     Args:
         endpoint: ``http://host:port`` without encryption, ``https://host:port`` with it.
+        ca_file: certificates of those who may vouch for it; None: those of the system.
     """
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, ca_file: Path | None) -> None:
         self._endpoint = urlsplit(endpoint)
+        self._ca_file = ca_file
         self._channel: grpc.aio.Channel | None = None
 
     async def export(self, signal: str, body: bytes, headers: Mapping[str, str]) -> bytes:
@@ -68,7 +71,9 @@ class GrpcSender:
 
     def _connect(self) -> grpc.aio.Channel:
         if self._endpoint.scheme == "https":
-            return grpc.aio.secure_channel(self._endpoint.netloc, grpc.ssl_channel_credentials())
+            roots = None if self._ca_file is None else self._ca_file.read_bytes()
+            credentials = grpc.ssl_channel_credentials(roots)
+            return grpc.aio.secure_channel(self._endpoint.netloc, credentials)
         return grpc.aio.insecure_channel(self._endpoint.netloc)
 
 

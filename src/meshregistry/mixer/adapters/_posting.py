@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -10,6 +11,7 @@ from meshregistry.mixer.adapters._outbox import Refused, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 _AGAIN = frozenset({408, 429, 502, 503, 504})
 """Answers after which the same request may be sent again (OTLP, section OTLP/HTTP Response)."""
@@ -18,9 +20,14 @@ _SHOWN = 200
 
 
 class Poster:
-    """Posts to one server, over connections that stay open."""
+    """Posts to one server, over connections that stay open.
 
-    def __init__(self) -> None:
+    Args:
+        ca_file: certificates of those who may vouch for it; None: those of the system.
+    """
+
+    def __init__(self, ca_file: Path | None = None) -> None:
+        self._ca_file = ca_file
         self._session: aiohttp.ClientSession | None = None
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> bytes:
@@ -29,9 +36,10 @@ class Poster:
         Raises:
             Unavailable: if it may be sent again.
             Refused: if it need not be.
+            OSError: if the certificates cannot be read.
         """
         if self._session is None:
-            self._session = aiohttp.ClientSession()
+            self._session = aiohttp.ClientSession(connector=self._connector())
         try:
             async with self._session.post(
                 url, data=body, headers=headers, allow_redirects=False
@@ -48,3 +56,8 @@ class Poster:
         """Close the connections."""
         if self._session is not None:
             await self._session.close()
+
+    def _connector(self) -> aiohttp.TCPConnector:
+        if self._ca_file is None:
+            return aiohttp.TCPConnector()
+        return aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=self._ca_file))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -45,6 +46,7 @@ class ZipkinConfig:
         batch_interval: how long a span may wait for others.
         max_backlog: spans that may wait; more are dropped and counted.
         timeout: of one request, and of the last ones when the handler is closed.
+        ca_file: certificates of those who may vouch for the server; default: the system's.
     """
 
     url: str
@@ -53,6 +55,7 @@ class ZipkinConfig:
     batch_interval: Seconds = Seconds(1.0)
     max_backlog: int = 10_000
     timeout: Seconds = Seconds(5.0)
+    ca_file: Path | None = None
 
 
 def url_faults(name: str, url: str) -> Iterable[str]:
@@ -168,8 +171,8 @@ def _annotations(instance: TraceSpan, start: datetime, end: datetime) -> list[di
 
 
 def _open(config: ZipkinConfig, context: HandlerContext) -> Handler:
-    poster = imported("meshregistry.mixer.adapters._posting", "mixer-server").Poster()
-    return ZipkinHandler(config, context, poster)
+    module = imported("meshregistry.mixer.adapters._posting", "mixer-server")
+    return ZipkinHandler(config, context, module.Poster(config.ca_file))
 
 
 ZIPKIN: Final = MixerAdapter(
