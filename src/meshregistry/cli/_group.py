@@ -23,6 +23,7 @@ from meshregistry.cli._inspect import (
     services,
     sources,
 )
+from meshregistry.cli._mixer import mixer
 from meshregistry.cli._register import register
 from meshregistry.cli._serve import serve
 from meshregistry.pilot import Pilot
@@ -71,6 +72,7 @@ for _command in (
     diff,
     shift,
     drain,
+    mixer,
     plugins,
     bootstrap,
     register,

@@ -38,6 +38,9 @@ class Monitoring:
         self._wanted = address
         self._runner: web.AppRunner | None = None
         self.address = ""
+        self.registry = CollectorRegistry(auto_describe=False)
+        """What ``/metrics`` shows; handlers may add theirs."""
+        self.registry.register(_Figures(server.metrics))
 
     async def start(self) -> None:
         """Bind the address.
@@ -75,9 +78,7 @@ class Monitoring:
             await runner.cleanup()
 
     async def _metrics(self, _request: web.Request) -> web.Response:
-        registry = CollectorRegistry(auto_describe=False)
-        registry.register(_Figures(self._server.metrics))
-        return web.Response(body=generate_latest(registry), content_type="text/plain")
+        return web.Response(body=generate_latest(self.registry), content_type="text/plain")
 
     async def _healthy(self, _request: web.Request) -> web.Response:
         return web.json_response({"reasons": []})

@@ -31,7 +31,7 @@ except ModuleNotFoundError as error:
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from meshregistry.documents import RuleDocument
+    from meshregistry.documents import RuleDocument, RuleUnit
     from meshregistry.mixer.server._shedding import SheddingConfig
     from meshregistry.mixer.spi import MixerAdapter, Template
     from meshregistry.model import Metric
@@ -41,6 +41,8 @@ _RESCAN_MS = 1_000
 # What is written bit by bit is read when it is quiet.
 _QUIET_MS = 50
 _UNIX = "unix:"
+METRICS = "prometheus_registry"
+"""The service under which handlers find the page of metrics."""
 _OPTIONS = (
     # Two servers would share a port in silence.
     ("grpc.so_reuseport", 0),
@@ -73,10 +75,12 @@ class MixerServer:
         address: ``host:port`` or ``unix:///path``; port 0 lets the system choose.
         config: a file or folder of documents that is followed, or several; None: the caller
             calls `configure`.
+        base: documents before those, such as the standard configuration.
         adapters: what handlers can be.
         templates: what instances can be.
         fronts: further services of the same port: each is given the `Mixer` and the server.
-        services: what the program offers to handlers, by name.
+        services: what the program offers to handlers, by name; with `monitoring` its page of
+            metrics is offered, too, as ``prometheus_registry``.
         monitoring: ``host:port`` for health, metrics and the configuration's faults; None: no
             such port.
         default_namespace: whose rules are for every request.
@@ -93,6 +97,7 @@ class MixerServer:
         address: str = "127.0.0.1:9091",
         *,
         config: Path | str | Iterable[Path | str] | None = None,
+        base: Iterable[RuleUnit] = (),
         adapters: Iterable[MixerAdapter] = (),
         templates: Iterable[Template] = TEMPLATES,
         fronts: Iterable[Callable[[Mixer, grpc.aio.Server], None]] = (),
@@ -114,11 +119,14 @@ class MixerServer:
             default_namespace=default_namespace,
             base_path=base_path,
         )
+        self._base = tuple(document for unit in base for document in unit.documents)
         self._fronts = tuple(fronts)
+        self._monitoring = None if monitoring is None else Monitoring(self, monitoring)
+        offered = {} if self._monitoring is None else {METRICS: self._monitoring.registry}
         self._around = Surroundings(
             random=random or Random(),  # noqa: S311 - jitter is no secret
             base_path=base_path,
-            services=services or {},
+            services={**offered, **(services or {})},
         )
         self._cache_size = cache_size
         self._shedding = shedding
@@ -130,7 +138,6 @@ class MixerServer:
         self._following: asyncio.Task[None] | None = None
         self._accepted: Accepted | None = None
         self._address = ""
-        self._monitoring = None if monitoring is None else Monitoring(self, monitoring)
 
     @property
     def address(self) -> str:
@@ -170,7 +177,7 @@ class MixerServer:
 
         Requests that have begun are carried out by the former one.
         """
-        accepted = self._configurator.build(documents)
+        accepted = self._configurator.build([*self._base, *documents])
         await self._engine.swap(accepted.snapshot)
         self._tell(accepted)
         return accepted
@@ -200,6 +207,8 @@ class MixerServer:
         files = ConfigFiles(self._paths)
         if self._paths:
             await self._read(files, is_first=True)
+        elif self._base:
+            await self.configure(())
         server = grpc.aio.server(options=_OPTIONS)
         MixerServicer(self._mixer).add_to(server)
         for front in self._fronts:

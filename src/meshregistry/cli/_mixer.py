@@ -1,0 +1,250 @@
+"""``meshregistry mixer``: run a server of Mixer, check its documents, ask one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from contextlib import AsyncExitStack
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from meshregistry.cli._exits import Exit
+from meshregistry.cli._logs import configure_logs
+from meshregistry.documents import RuleUnit
+from meshregistry.errors import ConfigError
+from meshregistry.pilot import Pilot
+from meshregistry.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from meshregistry.mixer.spi import MixerAdapter
+
+_log = logging.getLogger("meshregistry.cli")
+_ADDRESS, _MONITORING = "127.0.0.1:9091", "127.0.0.1:15014"
+_DENIED = "DENIED"
+
+
+@click.group()
+def mixer() -> None:
+    """Check before a request, report after it: a server of Mixer, and questions to one.
+
+    Example: meshregistry mixer serve --demo
+    """
+
+
+@mixer.command()
+@click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path))
+@click.option("--address", default=_ADDRESS, show_default=True, help="Where to listen.")
+@click.option(
+    "--monitoring",
+    default=_MONITORING,
+    show_default=True,
+    help="Where to show health, metrics and faults of the configuration; empty: nowhere.",
+)
+@click.option("--standard", is_flag=True, help="Begin with Istio's metrics and an access log.")
+@click.option("--demo", is_flag=True, help="The same, and some rules to try.")
+@click.option(
+    "--catalog",
+    metavar="FILE",
+    help="Settings of a pilot whose catalog the adapter kubernetesenv looks into.",
+)
+@click.option(
+    "--deadline",
+    type=click.FloatRange(min=0, min_open=True),
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long one call of a handler may take.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    help="The least severe messages to print.",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="One line of text or one JSON object for each message.",
+)
+def serve(
+    paths: tuple[Path, ...],
+    address: str,
+    monitoring: str,
+    standard: bool,
+    demo: bool,
+    catalog: str | None,
+    deadline: float,
+    log_level: str,
+    log_format: str,
+) -> int:
+    """Run a server with the documents in these files and folders, and follow them.
+
+    One port speaks Mixer's protocol and, for Envoy, external authorization, access logs and
+    rate limits. SIGTERM lets calls end and exits with 0.
+
+    Example: meshregistry mixer serve --standard policies/
+    """
+    if not (paths or standard or demo):
+        raise click.UsageError("there is no configuration: name a PATH, --standard or --demo")
+    configure_logs(log_level, log_format)
+    base = (*_standard(standard or demo), *_demo(demo))
+    options: dict[str, Any] = {
+        "config": paths or None,
+        "base": base,
+        "monitoring": monitoring or None,
+        "deadline": deadline,
+    }
+    return asyncio.run(_serve(address, catalog, options))
+
+
+async def _serve(address: str, catalog: str | None, options: dict[str, Any]) -> int:
+    from meshregistry.mixer.server import MixerServer  # noqa: PLC0415 - an extra
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        services: dict[str, object] = {}
+        if catalog is not None:
+            pilot = await stack.enter_async_context(Pilot(Settings.load(catalog), serve=False))
+            services["catalog"] = lambda: pilot.catalog
+        server = MixerServer(address, adapters=_adapters(), services=services, **options)
+        try:
+            await stack.enter_async_context(server)
+        except ConfigError:
+            raise
+        except OSError as error:
+            click.echo(f"error: {error.strerror or error}", err=True)
+            return Exit.ADDRESS
+        where = f" monitoring={server.monitoring_address}" if server.monitoring_address else ""
+        faults = len(server.status().faults)
+        _log.info("ready: mixer=%s%s faults=%d", server.address, where, faults)
+        await stop.wait()
+    _log.info("stopped")
+    return Exit.OK
+
+
+@mixer.command()
+@click.argument(
+    "paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path)
+)
+@click.option("--standard", is_flag=True, help="The standard configuration is there, too.")
+def check(paths: tuple[Path, ...], standard: bool) -> int:
+    """Validate documents; print every fault with its file, line, field and reason.
+
+    Example: meshregistry mixer check policies/
+    """
+    from meshregistry.mixer.config import ConfigFiles, Configurator, Known  # noqa: PLC0415 - an extra
+    from meshregistry.mixer.spi import TEMPLATES  # noqa: PLC0415 - an extra
+
+    try:
+        listing = ConfigFiles(paths).read()
+    except OSError as error:
+        raise ConfigError(
+            f"cannot be read: {error.strerror or error}",
+            file=str(error.filename),
+            remedy="name a readable file or folder",
+        ) from error
+    documents = () if listing is None else listing.documents
+    base = [document for unit in _standard(standard) for document in unit.documents]
+    folder = paths[0] if paths[0].is_dir() else paths[0].parent
+    configurator = Configurator(Known.of(_adapters(), TEMPLATES), base_path=folder.absolute())
+    found = [*(listing.faults if listing else ()), *configurator.build([*base, *documents]).faults]
+    for fault in found:
+        click.echo(fault.message)
+    noun = "fault" if len(found) == 1 else "faults"
+    click.echo(f"{len(found) or 'no'} {noun} in {len(documents)} documents", err=True)
+    return Exit.WRONG_INPUT if found else Exit.OK
+
+
+@mixer.command()
+@click.argument("words", nargs=-1, metavar="NAME=VALUE...")
+@click.option("--server", default=_ADDRESS, show_default=True, help="Whom to ask.")
+@click.option(
+    "--quota", "quotas", multiple=True, metavar="NAME=AMOUNT", help="Also take so much of it."
+)
+@click.option("--report", "is_report", is_flag=True, help="Report it instead.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for the answer.",
+)
+def ask(
+    words: tuple[str, ...], server: str, quotas: tuple[str, ...], is_report: bool, timeout: float
+) -> int:
+    """Describe a request by attributes and ask whether it may go on: exit 0 if so, else 1.
+
+    Example: meshregistry mixer ask request.path=/forbidden request.headers[user]=me
+    """
+    from meshregistry.cli._mixer_attributes import attributes  # noqa: PLC0415 - an extra
+
+    wanted = {}
+    for word in quotas:
+        name, _, amount = word.partition("=")
+        if not amount.isascii() or not amount.isdigit():
+            raise click.UsageError(f"{word!r} is no quota: write NAME=AMOUNT")
+        wanted[name] = int(amount)
+    return asyncio.run(_ask(server, attributes(words), wanted, is_report, timeout))
+
+
+async def _ask(
+    server: str, bag: Any, quotas: dict[str, int], is_report: bool, timeout: float
+) -> int:
+    from meshregistry.mixer import ClientOptions, FailPolicy, MixerClient  # noqa: PLC0415 - an extra
+
+    options = ClientOptions(fail_policy=FailPolicy.RAISE, timeout=timeout, report_timeout=timeout)
+    async with MixerClient([server], options=options) as client:
+        if is_report:
+            client.report(bag)
+            await client.close()
+            counted = client.statistics()
+            if counted["total_remote_report_successes"]:
+                click.echo("reported")
+                return Exit.OK
+            click.echo("not reported: the server did not take it", err=True)
+            return Exit.WRONG_INPUT
+        result = await client.check(bag, quotas=quotas or None)
+    for name, amount in sorted(result.granted.items()):
+        click.echo(f"quota {name}: {amount} granted")
+    for one in result.directive.request_headers:
+        click.echo(f"request header {one.operation.name} {one.name}: {one.value}")
+    for one in result.directive.response_headers:
+        click.echo(f"response header {one.operation.name} {one.name}: {one.value}")
+    if result.is_allowed:
+        click.echo("ALLOWED")
+        return Exit.OK
+    click.echo(f"{_DENIED} {result.http_code} {result.status}")
+    return Exit.WRONG_INPUT
+
+
+def _adapters() -> tuple[MixerAdapter, ...]:
+    from meshregistry.mixer.spi import MixerAdapter  # noqa: PLC0415 - an extra
+
+    return Pilot.discover().mixer_adapters(MixerAdapter)
+
+
+def _standard(is_wanted: bool) -> Iterable[RuleUnit]:
+    if not is_wanted:
+        return ()
+    from meshregistry.mixer.standard import standard_units  # noqa: PLC0415 - an extra
+
+    return standard_units()
+
+
+def _demo(is_wanted: bool) -> Iterable[RuleUnit]:
+    if is_wanted:
+        text = files("meshregistry.mixer.standard").joinpath("demo.yaml").read_text("utf-8")
+        yield RuleUnit.of_text("<demo>", text)

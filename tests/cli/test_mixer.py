@@ -1,0 +1,218 @@
+"""``meshregistry mixer``: documents are checked, a server is asked."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+import pytest
+from attrs import frozen
+
+from meshregistry.cli import Exit
+from meshregistry.cli._mixer_attributes import attributes
+from meshregistry.mixer import AttributeBag
+from meshregistry.mixer.server import MixerServer
+from meshregistry.mixer.spi import CHECK_NOTHING, CheckAnswer, Code, Handler, MixerAdapter, Status
+
+RULE = """
+apiVersion: config.istio.io/v1alpha2
+kind: rule
+metadata: {name: r, namespace: istio-system}
+spec: {match: MATCH, actions: [{handler: h, instances: [i]}]}
+"""
+GOOD = """
+apiVersion: config.istio.io/v1alpha2
+kind: handler
+metadata: {name: h, namespace: istio-system}
+spec: {compiledAdapter: noop}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: instance
+metadata: {name: i, namespace: istio-system}
+spec: {compiledTemplate: checknothing}
+---
+"""
+
+
+class TestCheck:
+    """Documents without a server."""
+
+    def test_good_documents(self, run, tmp_path):
+        """Exit code 0, and their number."""
+        (tmp_path / "a.yaml").write_text(GOOD + RULE.replace("MATCH", "request.path == `/`"))
+        ran = run("mixer", "check", str(tmp_path))
+        assert (ran.code, ran.out) == (0, "")
+        assert ran.err == "no faults in 3 documents\n"
+
+    def test_a_fault_has_its_place(self, run, tmp_path):
+        """File, line, field, reason, and a caret under the column."""
+        file = tmp_path / "a.yaml"
+        file.write_text(GOOD + RULE.replace("MATCH", "request.pth == `/`"))
+        ran = run("mixer", "check", str(file))
+        assert ran.code == Exit.WRONG_INPUT
+        first, text, caret = ran.out.splitlines()[:3]
+        assert first.startswith(f"{file}:16:")
+        assert "spec.match: unknown attribute request.pth: did you mean request.path?" in first
+        assert text.index("request") == caret.index("^")
+
+    def test_what_is_not_there(self, run, tmp_path):
+        """Is named."""
+        ran = run("mixer", "check", str(tmp_path / "nope"))
+        assert ran.code == Exit.WRONG_INPUT
+        assert "nope" in ran.err
+
+    def test_the_standard_configuration(self, run, tmp_path):
+        """Rules may refer to it."""
+        (tmp_path / "a.yaml").write_text(
+            GOOD
+            + RULE.replace("MATCH", "'true'").replace("instances: [i]", "instances: [accesslog]")
+        )
+        assert run("mixer", "check", str(tmp_path)).code == Exit.WRONG_INPUT
+        assert run("mixer", "check", "--standard", str(tmp_path)).code == 0
+
+
+class TestAttributes:
+    """Words of the command line."""
+
+    def test_values_by_type(self):
+        """Numbers, booleans, times, durations, addresses, entries of maps."""
+        words = [
+            "request.path=/a=b",
+            "request.size=5",
+            "connection.mtls=true",
+            "response.duration=12ms",
+            "request.time=2026-01-02T03:04:05+00:00",
+            "source.ip=10.0.0.1",
+            "request.headers[a]=1",
+            "request.headers[b]=",
+        ]
+        bag = attributes(words)
+        assert bag["request.path"] == "/a=b"
+        assert (bag["request.size"], bag["connection.mtls"]) == (5, True)
+        assert bag["response.duration"].total_seconds() == 0.012
+        assert bag["source.ip"] == b"\n\0\0\1"
+        assert dict(bag["request.headers"]) == {"a": "1", "b": ""}
+        assert isinstance(bag, AttributeBag)
+
+    @pytest.mark.parametrize(
+        ("word", "reason"),
+        [
+            ("request.path", "is no attribute: write NAME=VALUE"),
+            ("request.pth=/", "did you mean request.path"),
+            ("request.headers=x", r"write request.headers\[KEY\]=VALUE"),
+            ("request.path[x]=y", "write request.path=VALUE"),
+            ("request.size=many", "request.size is INT64"),
+            ("connection.mtls=yes", "neither true nor false"),
+        ],
+    )
+    def test_wrong_words(self, word, reason):
+        """What to write instead."""
+        with pytest.raises(click.UsageError, match=reason):
+            attributes([word])
+
+
+@frozen
+class Config:
+    """No parameters."""
+
+
+class Denies(Handler):
+    """Denies everything."""
+
+    async def check(self, instance):
+        return CheckAnswer(status=Status(Code.PERMISSION_DENIED, "no"))
+
+
+@contextmanager
+def served(tmp_path, adapter):
+    """A server in a thread, with a check of every request."""
+    documents = GOOD.replace("noop", adapter.name) + RULE.replace("MATCH", "'true'")
+    (tmp_path / "config.yaml").write_text(documents)
+    ready, addresses = threading.Event(), []
+
+    async def main():
+        async with MixerServer("127.0.0.1:0", config=tmp_path, adapters=[adapter]) as server:
+            addresses.extend([server.address, asyncio.get_running_loop(), stop := asyncio.Event()])
+            ready.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=asyncio.run, args=[main()])
+    thread.start()
+    assert ready.wait(10)
+    try:
+        yield addresses[0]
+    finally:
+        addresses[1].call_soon_threadsafe(addresses[2].set)
+        thread.join(20)
+
+
+class TestAsk:
+    """A server that answers."""
+
+    def adapter(self, handler):
+        """An adapter for checks."""
+        return MixerAdapter(
+            name="double",
+            config_class=Config,
+            templates=(CHECK_NOTHING,),
+            open=lambda _config, _context: handler(),
+        )
+
+    def test_a_denial_is_exit_code_1(self, run, tmp_path):
+        """With HTTP code and reasons."""
+        with served(tmp_path, self.adapter(Denies)) as address:
+            ran = run("mixer", "ask", "--server", address, "request.path=/")
+        assert ran.code == Exit.WRONG_INPUT
+        assert ran.out == "DENIED 403 PERMISSION_DENIED:h.istio-system:no\n"
+
+    def test_a_report(self, run, tmp_path):
+        """Is confirmed."""
+        with served(tmp_path, self.adapter(Denies)) as address:
+            ran = run("mixer", "ask", "--server", address, "--report", "response.code=200")
+        assert (ran.code, ran.out) == (0, "reported\n")
+
+    def test_nobody_answers(self, run):
+        """Within the time-out; no traceback."""
+        ran = run("mixer", "ask", "--server", "127.0.0.1:1", "--timeout", "1", "request.path=/")
+        assert ran.code == Exit.WRONG_INPUT
+        assert "127.0.0.1:1" in ran.err
+
+    def test_a_quota_is_a_number(self, run):
+        """Of nothing else."""
+        ran = run("mixer", "ask", "--quota", "requests=many")
+        assert ran.code == Exit.USAGE
+        assert "write NAME=AMOUNT" in ran.err
+
+
+class TestServe:
+    """The command as a process."""
+
+    def test_without_a_configuration(self, run):
+        """It says what it wants."""
+        ran = run("mixer", "serve")
+        assert ran.code == Exit.USAGE
+        assert "--demo" in ran.err
+
+    def test_it_is_ready_answers_and_ends(self, tmp_path):
+        """The standard configuration has no fault; SIGTERM ends with 0."""
+        command = [
+            *(sys.executable, "-m", "meshregistry", "mixer", "serve", "--standard"),
+            *("--address", "127.0.0.1:0", "--monitoring", "127.0.0.1:0"),
+        ]
+        with subprocess.Popen(
+            command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ
+        ) as process:
+            line = process.stderr.readline()
+            assert re.search(r"ready: mixer=127\.0\.0\.1:\d+ monitoring=\S+ faults=0", line), line
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=20)
+            assert process.returncode == 0
+        assert Path(sys.executable).exists()
