@@ -103,6 +103,25 @@ class Mixer:
         self._finished(began)
         return Checked(outcome=outcome, quotas=granted, is_cached=kept is not None)
 
+    async def quota(self, bag: AttributeBag, name: str, request: QuotaRequest) -> QuotaOutcome:
+        """Hand out a share of a quota without asking policy.
+
+        Args:
+            bag: the attributes that its dimensions are made of.
+            name: the short name of its instance.
+            request: how much.
+
+        Raises:
+            DispatchFailed: if a generator of attributes failed.
+            Overloaded: if the server is late.
+        """
+        began = self._admit(1)
+        async with self._engine.request() as dispatcher:
+            attributes = await dispatcher.prepared(TrackedAttributes(bag.entries))
+            outcome = await dispatcher.quota(attributes, name, request)
+        self._finished(began)
+        return outcome
+
     async def report(self, bags: Sequence[AttributeBag]) -> tuple[Failure, ...]:
         """Tell handlers what happened; what failed.
 
