@@ -18,6 +18,8 @@ from meshregistry.documents._classes import config_fields, unwrap_optional
 from meshregistry.mixer import ClientOptions, MixerClient
 from meshregistry.mixer.adapters import ADAPTERS
 from meshregistry.mixer.client._statistics import Statistics
+from meshregistry.mixer.expressions import FUNCTIONS
+from meshregistry.mixer.expressions._operators import COMPARISONS, SUM
 from meshregistry.mixer.spi import TEMPLATES, Form
 from meshregistry.mixer.vocabulary import STANDARD
 
@@ -182,7 +184,34 @@ def default_text(one):
     return f"`{default}`" if isinstance(default, str) else f"`{json.dumps(default)}`"
 
 
+def operators():
+    """Every operator with the types that it works on."""
+
+    def names(types):
+        return ", ".join(sorted(kind.name for kind in types))
+
+    rows = [
+        (r"`\|\|`, `&&`", "BOOL; the right side only if it decides"),
+        (r"`\|`", "any type, both sides the same"),
+        ("`+`", names(SUM)),
+        *((f"`{sign}`", names(types)) for sign, types, _ in COMPARISONS.values()),
+    ]
+    return table(("Operator", "Types"), rows)
+
+
+def functions():
+    """Every function with its types."""
+    rows = []
+    for one in sorted(FUNCTIONS, key=lambda one: one.name.lower()):
+        before = "" if one.receiver is None else f"{one.receiver.name}."
+        taken = ", ".join(kind.name for kind in one.parameters)
+        rows.append((f"`{before}{one.name}({taken})`", one.result.name, one.summary))
+    return table(("Function", "Gives", "Means"), rows)
+
+
 TABLES = {
+    "operators": operators,
+    "functions": functions,
     "templates": templates,
     "adapters": adapters,
     "options": options,

@@ -82,7 +82,7 @@ class PrometheusConfig:
         port: where ``/metrics`` is served, for all handlers of a server together; 0: one
             that is free. Default: with the metrics of the program if it offers that, else
             42422.
-        host: the address to listen on; empty: all.
+        host: the address to listen on; default: this machine only; empty: all.
         max_series: how many series one metric may have; observations for more are refused
             and counted.
     """
@@ -90,7 +90,7 @@ class PrometheusConfig:
     metrics: tuple[PrometheusMetric, ...] = ()
     metrics_expiration_policy: ExpirationPolicy | None = None
     port: int | None = None
-    host: str = ""
+    host: str = "127.0.0.1"
     max_series: int = 100_000
 
 
