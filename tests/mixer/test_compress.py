@@ -239,6 +239,19 @@ def test_a_fault_in_differences_is_an_error_of_that_entry():
     assert AttributeBag({"a": False}) == decoded.bag
 
 
+def test_what_a_difference_lost_is_absent_and_not_as_before():
+    """Until an entry says it again: a stale value would be a wrong one."""
+    request = ReportRequest(default_words=["a", "b"])
+    request.attributes.add(strings={-1: -1}, int64s={-2: 1})
+    request.attributes.add(strings={-1: -9}, int64s={-2: 2}, bools={-2: True})
+    request.attributes.add(doubles={0: 1.0})
+    request.attributes.add(strings={-1: -2})
+    _, error, third, fourth = decode_report(request)
+    assert "report 1: the attribute 'b' is there twice" == str(error)
+    assert AttributeBag({"source.ip": 1.0}) == third.bag
+    assert AttributeBag({"source.ip": 1.0, "a": "b"}) == fourth.bag
+
+
 def test_times_are_read_to_the_microsecond():
     """Nanoseconds are cut, not rounded; what no datetime can hold is a fault."""
     message = CompressedAttributes(words=["t", "d", "bad", "long", "mixed"])

@@ -135,15 +135,16 @@ def decode_attributes(message: CompressedAttributes, words: Sequence[str] | None
     """
     values: dict[str, Value] = {}
     faults: list[str] = []
-    _read(message, words or (), values, faults)
+    _read(message, words or (), values, faults, set())
     return Decoded(AttributeBag.of_checked(values), tuple(faults))
 
 
 def decode_report(request: ReportRequest) -> Iterator[Decoded | MixerError]:
     """Read a batch of reports, entry by entry; an entry that cannot be read gives the error.
 
-    Entries after it are read all the same. In differences a fault concerns what follows, so
-    there an entry with faults is an error, too.
+    Entries after it are read all the same. In differences a fault concerns what follows: there
+    an entry with faults is an error, too, and what could not be read is absent, and not as
+    it was before, until an entry says it again.
     """
     is_delta = request.repeated_attributes_semantics == Repeated.DELTA.value
     words = list(request.default_words)
@@ -151,17 +152,21 @@ def decode_report(request: ReportRequest) -> Iterator[Decoded | MixerError]:
     for number, entry in enumerate(request.attributes):
         values: dict[str, Value] = {}
         faults: list[str] = []
+        lost: set[str] = set()
+        error = None
         try:
-            _read(entry, words, values, faults)
-        except MixerError as error:
-            yield MixerError(f"report {number}: {error}")
-            continue
+            _read(entry, words, values, faults, lost)
+        except MixerError as caught:
+            error = str(caught)
         if is_delta:
             seen.update(values)
-            if faults:
-                yield MixerError(f"report {number}: {'; '.join(faults)}")
-                continue
+            for name in lost:
+                seen.pop(name, None)
             values = dict(seen)
+            error = error or "; ".join(faults)
+        if error:
+            yield MixerError(f"report {number}: {error}")
+            continue
         yield Decoded(AttributeBag.of_checked(values), tuple(faults))
 
 
@@ -279,18 +284,29 @@ def _read(
     default: Sequence[str],
     values: dict[str, Value],
     faults: list[str],
+    lost: set[str],
 ) -> None:
+    """Read values and faults, and the names of what is said and cannot be known.
+
+    Raises:
+        MixerError: if two attributes have one name; after everything has been read.
+    """
     words = message.words or default
+    twice = None
     for key, value in _read_values(message, words):
         name = word_at(key, words)
         if name is None:
             faults.append(f"no word has the index {key}")
         elif value is None:
             faults.append(f"the value of {name!r} cannot be read")
+            lost.add(name)
         elif name in values:
-            raise MixerError(f"the attribute {name!r} is there twice")
+            twice = name
+            lost.add(name)
         else:
             values[name] = value
+    if twice is not None:
+        raise MixerError(f"the attribute {twice!r} is there twice")
 
 
 def _read_values(

@@ -172,7 +172,11 @@ class TestValues:
             ('timestamp("now")', {}, "is not a time"),
             ('dnsName("a..b")', {}, "is not a DNS name"),
             ('dnsName(".")', {}, "is not a DNS name"),
+            ('timestamp("0001-01-01T00:00:00+01:00")', {}, "outside of the years 1 to 9999"),
             ('email("x")', {}, "is not an e-mail address"),
+            ('email("@")', {}, "is not an e-mail address"),
+            ("email(as)", {"as": "(" * 300 + "a@b.c"}, "is not an e-mail address"),
+            ("email(as)", {"as": "a." * 20_000 + "@b.c"}, "it is too long for one"),
             ('email("A <a@b.c>")', {}, "is not an e-mail address"),
             ('email("")', {}, "is not an e-mail address"),
             ('uri("")', {}, "an empty text is not a URI"),
@@ -285,10 +289,16 @@ class TestReferences:
             ("ab || as == bs", {"ab": True}, ["ab"]),
             ("conditional(ab, as, bs)", {"ab": False, "bs": "x"}, ["ab", "bs"]),
             ("as == as", {"as": "x"}, ["as"]),
+            ("as", {"as": {"k": "v"}}, ["as"]),
+            ('as | "x"', {"as": {}}, ["as"]),
+            ("am", {"am": "x"}, ["am"]),
         ],
     )
     def test_what_is_read(self, text, attributes, read):
-        """Only what was needed, each once; a map by its entries unless it is used as a whole."""
+        """Only what was needed, each once; a map by its entries unless it is used as a whole.
+
+        That an attribute came with another type is read, too.
+        """
         assert references(text, **attributes) == read
 
     def test_values_of_the_server_leave_no_reference(self):

@@ -115,6 +115,8 @@ class TestParse:
             "a" + "+a" * (DEEPEST + 1),
             "a" + "==b==c" * DEEPEST,
             "f(" * 20_000,
+            'a["k"]' + '["k"]' * DEEPEST,
+            "a.f()" + ".f()" * DEEPEST,
         ],
     )
     def test_depth_is_bounded(self, text):
@@ -157,6 +159,7 @@ class TestNanoseconds:
             ("", None),
             ("1 s", None),
             ("1d", None),
+            ("\u0661s", None),
             ("9999999999h", None),
             ("1" * 5_000 + "s", None),
         ],

@@ -66,6 +66,7 @@ class TestTokens:
             ("a # b", 2),
             ("a ~ b", 2),
             ("1_000", 1),
+            ("\u0661", 0),
         ],
     )
     def test_faults_have_their_column(self, text, column):

@@ -9,6 +9,7 @@ from meshregistry.mixer.expressions._attributes import (
     PlainMap,
     Reference,
     TrackedAttributes,
+    noted,
 )
 from meshregistry.mixer.expressions._compiling import Compiled, compile_expression
 from meshregistry.mixer.expressions._errors import EvaluationError, ExpressionError
@@ -31,4 +32,5 @@ __all__ = [
     "TrackedAttributes",
     "compile_expression",
     "nanoseconds",
+    "noted",
 ]

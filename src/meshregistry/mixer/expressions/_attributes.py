@@ -7,6 +7,7 @@ was not. A map that is used as a whole is a reference of its own.
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from meshregistry.mixer._attributes import StringMap
@@ -78,6 +79,17 @@ class PlainMap:
 
     def whole(self) -> StringMap:
         return self._map
+
+
+def noted(value: Value | MapView | Absent) -> Value | Absent:
+    """A value whose type may be any: of a map all of it, so that its reading leaves a reference.
+
+    Views leave one when an entry is read. Whoever only looks at the type of a value, and
+    decides by that, has read it nevertheless.
+    """
+    if isinstance(value, (str, int, float, datetime, timedelta, bytes, StringMap, Absent)):
+        return value
+    return value.whole()
 
 
 class PlainAttributes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from email.errors import MessageError
 from email.headerregistry import Address
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 _MAPPED = bytes(10) + b"\xff\xff"
 _IPV6 = 16
 _WEB = frozenset({"http", "https"})
+# RFC 5321, section 4.5.3.1: a local part and a domain.
+_LONGEST_ADDRESS = 64 + 1 + 255
 
 
 def address_key(value: bytes) -> bytes:
@@ -46,10 +49,13 @@ def email_key(value: str) -> tuple[str, str]:
     Raises:
         ValueError: if it is not one address without a display name.
     """
+    if len(value) > _LONGEST_ADDRESS:
+        raise ValueError(f"{value[:40]!r}… is not an e-mail address: it is too long for one")
     try:
         address = Address(addr_spec=value)
-    except (ValueError, IndexError, AttributeError) as error:
-        # The parser of the standard library stumbles over some texts instead of refusing them.
+    except (ValueError, IndexError, AttributeError, MessageError, RecursionError) as error:
+        # The parser of the standard library stumbles over some texts instead of refusing them:
+        # each parenthesis is a level of its stack.
         raise ValueError(f"{value!r} is not an e-mail address") from error
     if not (address.username and address.domain):
         raise ValueError(f"{value!r} is not an e-mail address: write name@domain")

@@ -21,6 +21,7 @@ from meshregistry.mixer.expressions._attributes import (
     Attributes,
     PlainMap,
     TrackedMap,
+    noted,
 )
 from meshregistry.mixer.expressions._comparing import KEYS
 from meshregistry.mixer.expressions._errors import EvaluationError, ExpressionError
@@ -385,8 +386,7 @@ def _guarded(run: Evaluate) -> Evaluate:
     return evaluate
 
 
-def _mistyped(name: str, declared: ValueType, value: object) -> NoReturn:
-    reason = (
-        f"the attribute {name} is declared as {declared.name} and came as {type(value).__name__}"
-    )
-    raise EvaluationError(reason)
+def _mistyped(name: str, declared: ValueType, value: Any) -> NoReturn:
+    # That it is of another type is what the answer is made of.
+    kind = type(noted(value)).__name__
+    raise EvaluationError(f"the attribute {name} is declared as {declared.name} and came as {kind}")

@@ -87,7 +87,10 @@ def timestamp(text: str) -> datetime:
         raise ValueError(f"{text!r} is not a time: write 2006-01-02T15:04:05Z")
     date, clock, fraction, zone = found.groups()
     cut = (fraction or "")[:7]
-    return datetime.fromisoformat(f"{date}T{clock}{cut}{zone.upper()}").astimezone(UTC)
+    try:
+        return datetime.fromisoformat(f"{date}T{clock}{cut}{zone.upper()}").astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(f"{text!r} is outside of the years 1 to 9999 in UTC") from error
 
 
 def _checked(key: Callable[[str], object]) -> Callable[[str], str]:

@@ -27,8 +27,9 @@ _INT64_DIGITS = 19
 _LONGEST_DURATION = 100
 _UNITS = {"ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, "s": 10**9}
 _UNITS |= {"m": 60 * 10**9, "h": 3600 * 10**9}
-_DURATION = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+")
-_DURATION_PART = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
+# Not \d, for which the digits of every script are some.
+_DURATION = re.compile(r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h))+")
+_DURATION_PART = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)")
 
 _BINARY = {
     "||": (1, "LOR"),
@@ -195,6 +196,8 @@ class _Parser:
         found = self._operand()
         while self._token.kind is Kind.SIGN and self._token.text in {".", "[", "("}:
             sign = self._next()
+            # Each turn makes the tree deeper; where the operators end it is shallow again.
+            self._deeper()
             if sign.text == "[":
                 key = self.binary(1)
                 self._expect("]")

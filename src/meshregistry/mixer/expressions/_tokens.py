@@ -47,7 +47,8 @@ _LAST_CHARACTER = 0x10FFFF
 _SURROGATES = range(0xD800, 0xE000)
 _SPACE = re.compile(r"[ \t\r\n]+")
 _NAME = re.compile(r"[^\W\d]\w*")
-_NUMBER = re.compile(r"(?:\d+\.\d*|\.\d+|\d+)(?:[eE][+-]?\d+)?")
+# Not \d, for which the digits of every script are some.
+_NUMBER = re.compile(r"(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _SIGN = re.compile(r"&&|\|\||==|!=|<=|>=|<<|>>|&\^|[-+*/%&|^!<>()\[\],.=;:{}]")
 _ESCAPE = re.compile(
     r"\\(?:([abfnrtv\\'\"])|x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-3][0-7]{2}))"
