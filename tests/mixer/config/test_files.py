@@ -41,6 +41,14 @@ class TestConfigFiles:
         assert names(files.read()) == ["b"]
         file.unlink()
         assert names(files.read()) == []
+        assert files.read() is None
+
+    def test_what_stays_unreadable_is_told_once(self, tmp_path):
+        """Else each look would put an equal configuration into force, and empty the caches."""
+        (tmp_path / "a.yaml").mkdir()
+        files = ConfigFiles([tmp_path])
+        assert len(files.read().faults) == 1
+        assert files.read() is None
 
     def test_a_broken_file_keeps_what_it_said(self, tmp_path):
         """And its fault is told."""

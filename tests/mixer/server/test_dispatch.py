@@ -136,6 +136,21 @@ class TestCheck:
 
         run_async(main())
 
+    def test_a_handler_that_is_wrong_fails(self, run_async, bench, checks, tracked):
+        """An answer that is none, or a time-out that is not ours, is said as what it is."""
+
+        async def main():
+            engine = await bench.start(*checks(("a", "")))
+            bench.answers["a", "check"] = TimeoutError("of its own")
+            with pytest.raises(DispatchFailed, match="TimeoutError: of its own"):
+                await check(engine, tracked())
+            bench.answers["a", "check"] = lambda _: True
+            with pytest.raises(DispatchFailed, match="it answered bool instead of CheckAnswer"):
+                await check(engine, tracked())
+            await engine.close()
+
+        run_async(main())
+
     def test_an_instance_without_a_value_fails(self, run_async, bench, checks, tracked):
         """Who leaves an attribute out does not get around a check."""
 

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import random
+from pathlib import Path
 
 import pytest
 
+from meshregistry.errors import MixerUnavailable
+from meshregistry.mixer.server._running import Fleet, Surroundings
 from meshregistry.mixer.spi import CheckAnswer
 
 INSTANCE = "compiledTemplate: checknothing"
+RULE = (
+    "apiVersion: config.istio.io/v1alpha2\nkind: rule\n"
+    "metadata: {{name: {name}, namespace: istio-system}}\n"
+    "spec: {{actions: [{{handler: {name}, instances: [i]}}]}}\n"
+)
 
 
 @pytest.fixture
@@ -84,7 +93,7 @@ class TestSwap:
             engine = await bench.start(*documents())
             await engine.ready()
             await engine.close()
-            with pytest.raises(RuntimeError, match="there is no configuration yet"):
+            with pytest.raises(MixerUnavailable, match="there is no configuration yet"):
                 async with engine.request():
                     pass
 
@@ -116,5 +125,76 @@ class TestSwap:
                 while [one.fault for one in engine.handlers] != [""]:  # noqa: ASYNC110 - as above
                     await asyncio.sleep(0)
             await engine.close()
+
+        run_async(main())
+
+    def test_a_swap_that_is_cancelled_leaves_nothing(self, run_async, bench, documents, handler):
+        """What it had opened is closed, and what it shares with the one in force runs on."""
+
+        async def main():
+            engine = await bench.start(*documents("a"))
+            arrived = asyncio.Event()
+
+            async def hang(_):
+                arrived.set()
+                await asyncio.Event().wait()
+
+            bench.answers["c", "start"] = hang
+            more = [handler(name) + f"---\n{RULE.format(name=name)}" for name in ("b", "c")]
+            swap = asyncio.create_task(engine.swap(bench.snapshot(*documents("a"), *more)))
+            await arrived.wait()
+            swap.cancel()
+            await asyncio.gather(swap, return_exceptions=True)
+            assert bench.asked("close") == ["b"]
+            assert [one.plan.title for one in engine.handlers] == ["a.istio-system"]
+            await engine.close()
+            assert bench.asked("close") == ["b", "a"]
+            assert engine.handlers == ()
+
+        run_async(main())
+
+    def test_closing_waits_for_a_swap(self, run_async, bench, documents):
+        """So that the handlers of the new configuration are closed, too."""
+
+        async def main():
+            engine = await bench.start(*documents("a"))
+            arrived, go_on = asyncio.Event(), asyncio.Event()
+
+            async def wait(_):
+                arrived.set()
+                await go_on.wait()
+
+            bench.answers["b", "start"] = wait
+            swap = asyncio.create_task(engine.swap(bench.snapshot(*documents("b"))))
+            await arrived.wait()
+            close = asyncio.create_task(engine.close())
+            await asyncio.sleep(0)
+            go_on.set()
+            await asyncio.gather(swap, close)
+            assert sorted(bench.asked("close")) == ["a", "b"]
+            assert engine.handlers == ()
+
+        run_async(main())
+
+
+class TestFleet:
+    """A handler that hangs."""
+
+    def test_it_keeps_nobody_waiting(self, run_async, bench, documents):
+        """It counts as one that could not be opened; and closing gives it up."""
+
+        async def hang(_):
+            await asyncio.Event().wait()
+
+        async def main():
+            around = Surroundings(random=random.Random(1), base_path=Path())
+            fleet = Fleet(around, starting=0.01, closing=0.01)
+            bench.answers["a", "start"] = hang
+            found = await fleet.prepare(bench.snapshot(*documents("a")))
+            assert [one.fault for one in fleet.running] == ["it had not started within 0.01 s"]
+            await fleet.release(found)
+            bench.answers = {("a", "close"): hang}
+            await fleet.release(await fleet.prepare(bench.snapshot(*documents("a"))))
+            assert fleet.running == ()
 
         run_async(main())

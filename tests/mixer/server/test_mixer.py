@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from meshregistry.mixer import AttributeBag
-from meshregistry.mixer.server import Mixer, Mode, Overloaded, SheddingConfig, of_call
+from meshregistry.mixer.server import (
+    DispatchFailed,
+    Mixer,
+    Mode,
+    Overloaded,
+    SheddingConfig,
+    of_call,
+)
 from meshregistry.mixer.spi import CheckAnswer, Code, QuotaAnswer, QuotaRequest, Status
 
 
@@ -56,6 +63,36 @@ class TestCheck:
             now.time = 10.0
             assert not (await mixer.check(BAG)).is_cached
             assert len(bench.asked("check")) == 3
+            await engine.close()
+
+        run_async(main())
+
+    @pytest.mark.parametrize("name", ["context.reporter.kind", "destination.namespace"])
+    def test_an_attribute_of_another_type_answers_for_itself_only(
+        self, run_async, bench, document, handler, name
+    ):
+        """No client can have something kept for others that was not said of their requests."""
+
+        async def main():
+            bench.answers["a", "check"] = CheckAnswer(
+                status=Status(Code.PERMISSION_DENIED, "no"), valid_duration=10.0
+            )
+            engine = await bench.start(
+                handler("a"),
+                document("instance", "i", "compiledTemplate: checknothing"),
+                document(
+                    "rule",
+                    "r",
+                    "actions: [{handler: a.istio-system, instances: [i.istio-system]}]",
+                    "shop",
+                ),
+            )
+            mixer = Mixer(engine, now=Now())
+            said = {"destination.namespace": "shop", "context.reporter.kind": "inbound"}
+            odd = await mixer.check(AttributeBag({**said, name: {"k": "v"}}))
+            assert odd.outcome.status.is_ok
+            checked = await mixer.check(AttributeBag(said))
+            assert (checked.outcome.status.code, checked.is_cached) == (7, False)
             await engine.close()
 
         run_async(main())
@@ -129,6 +166,29 @@ def test_shedding_comes_first(run_async, bench, documents):
         with pytest.raises(Overloaded):
             await mixer.report([BAG])
         assert len(bench.asked("check")) == 1
+        await engine.close()
+
+    run_async(main())
+
+
+def test_calls_that_fail_make_the_server_late(run_async, bench, documents):
+    """A handler that hangs until its deadline is the very reason for turning calls away."""
+
+    async def main():
+        engine = await bench.start(*documents)
+        now = Now()
+
+        def late(_):
+            now.time += 5.0
+            raise ValueError("x")
+
+        bench.answers["a", "check"] = late
+        config = SheddingConfig(mode=Mode.ENFORCE, latency=1.0, least_rate=0, half_life=60)
+        mixer = Mixer(engine, now=now, shedding=config)
+        with pytest.raises(DispatchFailed):
+            await mixer.check(BAG)
+        with pytest.raises(Overloaded):
+            await mixer.check(BAG)
         await engine.close()
 
     run_async(main())

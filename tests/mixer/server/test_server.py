@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import asynccontextmanager
 
 import aiohttp
 import grpc
 import pytest
+from attrs import evolve
 
 from meshregistry.errors import ConfigError
 from meshregistry.mixer import GLOBAL_WORDS, AttributeBag, Compressor
+from meshregistry.mixer.config import Known
 from meshregistry.mixer.proto.mixer_v1_pb2 import (
     CheckRequest,
     CheckResponse,
@@ -157,6 +160,22 @@ class TestCheck:
 
         run_async(main())
 
+    def test_what_the_wire_cannot_say(self, run_async, bench, served, documents):
+        """Is said as the most that it can."""
+
+        async def main():
+            async with served(*documents) as (_, client):
+                bench.answers["a", "check"] = CheckAnswer(
+                    valid_duration=math.inf, valid_use_count=2**40
+                )
+                said = (await client.check({"request.path": "/"})).precondition
+                assert (said.valid_duration.seconds, said.valid_use_count) == (
+                    315_576_000_000,
+                    2**31 - 1,
+                )
+
+        run_async(main())
+
     def test_a_failure_is_internal(self, run_async, bench, served, documents):
         """So that the client's policy decides."""
 
@@ -232,6 +251,50 @@ class TestConfig:
                 assert "unknown key" in str(server.status().faults[0])
                 answer = await client.check({"request.path": "/x"})
                 assert answer.precondition.status.code == 7
+
+        run_async(main())
+
+    def test_an_adapter_that_breaks_is_not_the_end(
+        self, run_async, bench, served, documents, tmp_path
+    ):
+        """What was in force stays, and the next version is followed."""
+        checked = []
+
+        def check(config, _):
+            checked.append(config.word)
+            if config.word == "boom":
+                raise ZeroDivisionError("x")
+            return ()
+
+        async def main():
+            adapter = evolve(bench.known.adapters["double"], check=check)
+            bench.known = Known.of([adapter], bench.known.templates.values())
+            async with served(*documents) as (_, client):
+                file = tmp_path / "config.yaml"
+                text = file.read_text()
+                file.write_text(text.replace("word: ''", "word: boom"))
+                async with asyncio.timeout(20):
+                    while "boom" not in checked:  # noqa: ASYNC110 - looks from outside
+                        await asyncio.sleep(0.01)
+                assert (await client.check({"request.path": "/"})).precondition.status.code == 0
+                file.write_text(text.replace("is: a", "is: b"))
+                async with asyncio.timeout(20):
+                    while bench.asked("start") != ["a", "b"]:  # noqa: ASYNC110 - as above
+                        await asyncio.sleep(0.01)
+
+        run_async(main())
+
+    def test_before_there_is_a_configuration(self, run_async):
+        """A server is unavailable, so that clients ask another one."""
+
+        async def main():
+            async with (
+                MixerServer("127.0.0.1:0") as server,
+                grpc.aio.insecure_channel(server.address) as channel,
+            ):
+                with pytest.raises(grpc.aio.AioRpcError) as caught:
+                    await Client(channel).check({})
+                assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
         run_async(main())
 

@@ -26,7 +26,7 @@ class ConfigFiles:
 
     def __init__(self, paths: Iterable[Path]) -> None:
         self._paths = tuple(paths)
-        self._contents: dict[Path, bytes] = {}
+        self._seen: dict[Path, bytes | str] | None = None
         self._units = RuleUnits()
 
     def read(self) -> RuleListing | None:
@@ -35,16 +35,15 @@ class ConfigFiles:
         Raises:
             OSError: if a path is not there.
         """
-        found: dict[Path, bytes | OSError] = {}
+        found: dict[Path, bytes | str] = {}
         for file in self._files():
             try:
                 found[file] = file.read_bytes()
             except OSError as error:
-                found[file] = error
-        contents = {file: one for file, one in found.items() if isinstance(one, bytes)}
-        if contents == self._contents and len(contents) == len(found) and contents:
+                found[file] = error.strerror or str(error)
+        if found == self._seen:
             return None
-        self._contents = contents
+        self._seen = found
         self._units.replace(_unit(file, content) for file, content in found.items())
         return self._units.listing()
 
@@ -63,7 +62,7 @@ class ConfigFiles:
                 yield path
 
 
-def _unit(file: Path, content: bytes | OSError) -> RuleUnit:
-    if isinstance(content, OSError):
-        return RuleUnit.unreadable(str(file), content.strerror or str(content), _UNREADABLE)
+def _unit(file: Path, content: bytes | str) -> RuleUnit:
+    if isinstance(content, str):
+        return RuleUnit.unreadable(str(file), content, _UNREADABLE)
     return RuleUnit.of_text(str(file), content)

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from attrs import evolve, frozen
 
 from meshregistry.mixer import vocabulary
+from meshregistry.mixer._attributes import AttributeBag
 from meshregistry.mixer._directive import HeaderOperation, Operation, RouteDirective
 from meshregistry.mixer.config import Builder, Destination, Sent
-from meshregistry.mixer.expressions import ABSENT, EvaluationError, PlainAttributes
+from meshregistry.mixer.expressions import ABSENT, EvaluationError, PlainAttributes, noted
 from meshregistry.mixer.server._outcome import (
     UNASKED_DURATION,
     Asked,
@@ -26,13 +27,13 @@ from meshregistry.mixer.server._outcome import (
     combined,
 )
 from meshregistry.mixer.server._running import HandlerFailed
-from meshregistry.mixer.spi import Code, QuotaAnswer, QuotaRequest, Status, Variety
+from meshregistry.mixer.spi import CheckAnswer, Code, QuotaAnswer, QuotaRequest, Status, Variety
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
-    from meshregistry.mixer._attributes import AttributeBag, Value
+    from meshregistry.mixer._attributes import Value
     from meshregistry.mixer.config import HeaderPlan, Rules, Snapshot
     from meshregistry.mixer.expressions import Attributes, Compiled, TrackedAttributes
     from meshregistry.mixer.server._running import Running
@@ -96,8 +97,8 @@ class Dispatcher:
 
         async def generate(call: _Call) -> Mapping[str, Value]:
             instance = call.builder.build(attributes)
-            outputs: Mapping[str, Value] = await self._method(call, "generate")(instance)
-            return outputs
+            # Plain mappings and addresses become what expressions read; the rest is refused.
+            return AttributeBag(await self._method(call, "generate")(instance)).entries
 
         found: dict[str, Value] = {}
         failures: list[Failure] = []
@@ -122,7 +123,7 @@ class Dispatcher:
 
         async def check(call: _Call) -> Asked:
             instance = call.builder.build(attributes)
-            answer = await self._method(call, "check")(instance)
+            answer = _of_type(CheckAnswer, await self._method(call, "check")(instance))
             title = call.destination.plan.title
             return Asked(handler=title, answer=answer, rule=call.sent.rule, action=call.sent.action)
 
@@ -152,8 +153,7 @@ class Dispatcher:
 
             async def ask(call: _Call) -> QuotaAnswer:
                 instance = call.builder.build(attributes)
-                said: QuotaAnswer = await self._method(call, "quota")(instance, request)
-                return said
+                return _of_type(QuotaAnswer, await self._method(call, "quota")(instance, request))
 
             said = await self._one(call.destination, ask(call))
             if isinstance(said, Failure):
@@ -199,10 +199,10 @@ class Dispatcher:
 
     def _rules(self, attributes: Attributes) -> Rules:
         """The rules for the namespace of a request: of the called side, or of the calling one."""
-        kind = attributes.get(vocabulary.CONTEXT_REPORTER_KIND)
+        kind = noted(attributes.get(vocabulary.CONTEXT_REPORTER_KIND))
         is_inbound = kind is ABSENT or kind == INBOUND
         name = vocabulary.DESTINATION_NAMESPACE if is_inbound else vocabulary.SOURCE_NAMESPACE
-        namespace = attributes.get(name)
+        namespace = noted(attributes.get(name))
         return self._snapshot.rules(namespace if isinstance(namespace, str) else "")
 
     def _calls(self, rules: Rules, variety: Variety, attributes: Attributes) -> list[_Call]:
@@ -247,17 +247,20 @@ class Dispatcher:
     async def _one(self, destination: Destination, answer: Awaitable[T]) -> T | Failure:
         title = destination.plan.title
         self._counts["dispatch", title] += 1
+        deadline = asyncio.timeout(self._deadline)
         try:
-            async with asyncio.timeout(self._deadline):
+            async with deadline:
                 return await answer
-        except TimeoutError:
-            reason = f"no answer within {self._deadline:g} s"
         except (EvaluationError, HandlerFailed) as error:
             reason = str(error)
         except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
-            logger = self._running[id(destination.plan)].context.logger
-            logger.warning("a call failed", exc_info=error)
+            # A handler's own time-outs look the same.
+            if deadline.expired():
+                reason = f"no answer within {self._deadline:g} s"
+            else:
+                reason = f"{type(error).__name__}: {error}"
+                logger = self._running[id(destination.plan)].context.logger
+                logger.warning("a call failed", exc_info=error)
         self._counts["error", title] += 1
         return Failure(handler=title, reason=reason)
 
@@ -301,6 +304,14 @@ def _operations(header: HeaderPlan, attributes: Attributes) -> Iterable[HeaderOp
             continue
         if value:
             yield HeaderOperation(name, value, header.operation)
+
+
+def _of_type(kind: type[T], answer: object) -> T:
+    """What a handler answered, if it is an answer."""
+    if not isinstance(answer, kind):
+        what = f"{type(answer).__name__} instead of {kind.__name__}"
+        raise HandlerFailed(f"it answered {what}; report it to the adapter's author")
+    return answer
 
 
 def _bound(builder: Builder, outputs: Mapping[str, Value]) -> dict[str, Value]:

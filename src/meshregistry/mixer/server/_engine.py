@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
+from meshregistry.errors import MixerUnavailable
 from meshregistry.mixer.config import Snapshot
 from meshregistry.mixer.server._dispatch import Dispatcher
 from meshregistry.mixer.server._running import Fleet, Running, Surroundings
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 DEADLINE = 5.0
 """Seconds that one call of a handler may take."""
+
+
+class NoConfiguration(MixerUnavailable):
+    """Requests cannot be carried out yet, or not any more."""
 
 
 @define(eq=False)
@@ -86,11 +91,11 @@ class Engine:
         """The configuration in force, for as long as the request takes.
 
         Raises:
-            RuntimeError: if there is none yet; wait for `ready`.
+            NoConfiguration: if there is none yet, or none any more.
         """
         generation = self._current
         if generation is None:
-            raise RuntimeError("there is no configuration yet: await ready() first")
+            raise NoConfiguration("there is no configuration yet: await ready() first")
         generation.requests += 1
         try:
             yield generation.dispatcher
@@ -101,8 +106,9 @@ class Engine:
 
     async def close(self) -> None:
         """End every handler after its last call."""
-        former, self._current = self._current, None
-        self._ready.clear()
+        async with self._swapping:
+            former, self._current = self._current, None
+            self._ready.clear()
         if former is not None:
             self._retire(former)
         await asyncio.gather(*self._retiring)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from meshregistry.errors import MissingExtraError, MixerError
+from meshregistry.errors import MissingExtraError, MixerError, MixerUnavailable
 from meshregistry.mixer._compress import decode_attributes, decode_report
 from meshregistry.mixer._dictionary import known_words
 from meshregistry.mixer._words import GLOBAL_WORDS
@@ -16,7 +16,7 @@ from meshregistry.mixer.proto.mixer_v1_pb2 import (
     ReportResponse,
 )
 from meshregistry.mixer.server._dispatch import DispatchFailed
-from meshregistry.mixer.server._mixer import Overloaded, of_call
+from meshregistry.mixer.server._mixer import of_call
 from meshregistry.mixer.server._referenced import referenced
 
 try:
@@ -41,6 +41,8 @@ MAX_MESSAGE = 1024 * 1024
 # With this beginning a client knows that it must use fewer of the global words.
 _INVALID = "Request could not be processed due to invalid"
 _NANOS = 1_000_000_000
+_MOST_USES = 2**31 - 1
+_LONGEST = 315_576_000_000.0
 
 
 class MixerServicer:
@@ -88,7 +90,7 @@ class MixerServicer:
         }
         try:
             checked = await self._mixer.check(bag, quotas)
-        except Overloaded as error:
+        except MixerUnavailable as error:
             await _abort(context, grpc.StatusCode.UNAVAILABLE, str(error))
         except DispatchFailed as error:
             await _abort(context, grpc.StatusCode.INTERNAL, str(error))
@@ -110,7 +112,7 @@ class MixerServicer:
                 bags.append(entry.bag)
         try:
             failures = await self._mixer.report(bags)
-        except Overloaded as error:
+        except MixerUnavailable as error:
             await _abort(context, grpc.StatusCode.UNAVAILABLE, str(error))
         wrong += [f"{one.handler}:{one.reason}" for one in failures]
         if wrong:
@@ -145,7 +147,7 @@ def _response(checked: Checked, word_count: int) -> CheckResponse:
     said.status.code = outcome.status.code
     said.status.message = outcome.status.message
     _set_duration(said.valid_duration, outcome.valid_duration)
-    said.valid_use_count = outcome.valid_use_count
+    said.valid_use_count = min(outcome.valid_use_count, _MOST_USES)
     said.referenced_attributes.CopyFrom(referenced(outcome.references, known))
     directive = outcome.directive
     if directive.direct_code or directive.request_headers or directive.response_headers:
@@ -171,6 +173,8 @@ def _add(target: object, operations: Iterable[HeaderOperation]) -> None:
 
 def _set_duration(target: object, seconds: float) -> None:
     """A duration of a pool of our own: only its fields can be set."""
+    # Whatever an adapter says; 10,000 years are the most that the message may hold.
+    seconds = min(max(seconds, 0.0), _LONGEST)
     whole = int(seconds)
     target.seconds = whole  # type: ignore[attr-defined]
     target.nanos = int((seconds - whole) * _NANOS)  # type: ignore[attr-defined]

@@ -81,11 +81,19 @@ class Mixer:
             Overloaded: if the server is late.
         """
         began = self._admit(1)
+        try:
+            return await self._check(bag, quotas or {}, began)
+        finally:
+            # A handler that is too late makes the call fail, and the server late.
+            self._finished(began)
+
+    async def _check(
+        self, bag: AttributeBag, quotas: Mapping[str, QuotaRequest], began: float
+    ) -> Checked:
         async with self._engine.request() as dispatcher:
             cache = self._current_cache()
             kept = cache.get(bag.entries, began)
             if kept is not None and not (quotas and kept.status.is_ok):
-                self._finished(began)
                 return Checked(outcome=kept, is_cached=True)
             attributes = await dispatcher.prepared(TrackedAttributes(bag.entries))
             before = attributes.references
@@ -97,10 +105,9 @@ class Mixer:
                 outcome = kept
             granted: dict[str, QuotaOutcome] = {}
             if outcome.status.is_ok:
-                for name, request in (quotas or {}).items():
+                for name, request in quotas.items():
                     attributes.restore(before)
                     granted[name] = await dispatcher.quota(attributes, name, request)
-        self._finished(began)
         return Checked(outcome=outcome, quotas=granted, is_cached=kept is not None)
 
     async def quota(self, bag: AttributeBag, name: str, request: QuotaRequest) -> QuotaOutcome:
@@ -131,10 +138,11 @@ class Mixer:
         if not bags:
             return ()
         began = self._admit(len(bags))
-        async with self._engine.request() as dispatcher:
-            failures = await dispatcher.report(bags)
-        self._finished(began)
-        return failures
+        try:
+            async with self._engine.request() as dispatcher:
+                return await dispatcher.report(bags)
+        finally:
+            self._finished(began)
 
     def _admit(self, cost: int) -> float:
         now = self._now()

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
+STARTING, CLOSING = 10.0, 10.0
+"""Seconds that a handler may take to start, and to close."""
+
 _log = logging.getLogger("meshregistry.mixer")
 
 
@@ -152,10 +155,16 @@ class Fleet:
 
     Args:
         around: what handlers share.
+        starting: seconds that one may take to start: a slow one keeps the others waiting.
+        closing: seconds that one may take to close.
     """
 
-    def __init__(self, around: Surroundings) -> None:
+    def __init__(
+        self, around: Surroundings, *, starting: float = STARTING, closing: float = CLOSING
+    ) -> None:
         self._around = around
+        self._starting = starting
+        self._closing = closing
         self._running: list[Running] = []
 
     @property
@@ -170,13 +179,18 @@ class Fleet:
         that cannot be opened is there with its fault: its checks fail and the others go on.
         """
         found: dict[int, Running] = {}
-        for plan in snapshot.handlers:
-            running = next((one for one in self._running if _is_same(one, plan)), None)
-            if running is None:
-                running = await self._open(plan)
-                self._running.append(running)
-            running.users += 1
-            found[id(plan)] = running
+        try:
+            for plan in snapshot.handlers:
+                running = next((one for one in self._running if _is_same(one, plan)), None)
+                if running is None:
+                    running = await self._open(plan)
+                    self._running.append(running)
+                running.users += 1
+                found[id(plan)] = running
+        except BaseException:
+            # Nobody else knows of those that are open by now.
+            await self.release(found)
+            raise
         return found
 
     async def release(self, used: Mapping[int, Running]) -> None:
@@ -190,12 +204,16 @@ class Fleet:
     async def _open(self, plan: HandlerPlan) -> Running:
         context = Context(name=plan.title, instances=plan.instances, around=self._around)
         running = Running(plan=plan, context=context)
+        deadline = asyncio.timeout(self._starting)
         try:
             handler = plan.adapter.open(plan.config, context)
-            await handler.start()
+            async with deadline:
+                await handler.start()
             running.handler = handler
         except Exception as error:
             running.fault = f"{type(error).__name__}: {error}"
+            if deadline.expired():
+                running.fault = f"it had not started within {self._starting:g} s"
             context.logger.exception("could not be opened")
         return running
 
@@ -203,7 +221,8 @@ class Fleet:
         if running.handler is None:
             return
         try:
-            await running.handler.close()
+            async with asyncio.timeout(self._closing):
+                await running.handler.close()
         except Exception:
             running.context.logger.exception("could not be closed")
 

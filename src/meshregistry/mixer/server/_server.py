@@ -38,8 +38,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("meshregistry.mixer")
 _RESCAN_MS = 1_000
-# What is written bit by bit is read when it is quiet.
+# What is written bit by bit, file by file, is read when it is quiet; or after so many looks.
 _QUIET_MS = 50
+_MOST_LOOKS = 20
 _UNIX = "unix:"
 METRICS = "prometheus_registry"
 """The service under which handlers find the page of metrics."""
@@ -238,17 +239,30 @@ class MixerServer:
     async def _follow(self, files: ConfigFiles) -> None:
         """Read again after each change; an event is a hint, contents decide.
 
+        A folder counts as written once two looks find the same, so that no configuration is
+        made of one file that is new and another that is about to be.
+
         And every second: what changes while the watch is being set up leaves no event.
         """
         folders = sorted({_folder(path) for path in self._paths})
         async for _ in awatch(
             *folders, rust_timeout=_RESCAN_MS, yield_on_timeout=True, step=_QUIET_MS
         ):
-            await self._read(files)
+            try:
+                await self._read(files)
+            except Exception:  # noqa: BLE001 - whatever it is, the next version may be right
+                # Such as an adapter that fails to check its parameters.
+                _log.exception("the configuration cannot be used; what was in force stays")
 
     async def _read(self, files: ConfigFiles, *, is_first: bool = False) -> None:
         try:
             listing = await asyncio.to_thread(files.read)
+            for _ in range(0 if is_first or listing is None else _MOST_LOOKS):
+                await asyncio.sleep(_QUIET_MS / 1000)
+                again = await asyncio.to_thread(files.read)
+                if again is None:
+                    break
+                listing = again
         except OSError as error:
             fault = ConfigError(
                 f"the configuration cannot be read: {error.strerror or error}",

@@ -115,10 +115,17 @@ class Handler:
     """
 
     async def start(self) -> None:
-        """Called once, before anything else; what must run beside the calls begins here."""
+        """Called once, before anything else; what must run beside the calls begins here.
+
+        One that fails, or is cancelled since it takes more than 10 seconds, leaves nothing
+        behind: `close` is not called then.
+        """
 
     async def close(self) -> None:
-        """Called once, after the last call: send what is kept, leave nothing behind."""
+        """Called once, after the last call: send what is kept, leave nothing behind.
+
+        It is cancelled after 10 seconds.
+        """
 
 
 class CheckHandler(Protocol):
