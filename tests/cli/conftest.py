@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import NamedTuple
 
 import pytest
@@ -20,6 +21,15 @@ services:
       - {address: 10.0.0.1, port: 9080, labels: {version: v1}, zone: eu-1a, weight: 2}
       - 10.0.0.2:9080
 """
+
+
+@pytest.fixture(autouse=True)
+def _logging():
+    """Commands configure logging for their process; here the next test is in the same one."""
+    logger = logging.getLogger("meshregistry")
+    before = logger.handlers[:], logger.level, logger.propagate
+    yield
+    logger.handlers[:], logger.level, logger.propagate = before
 
 
 class Ran(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from attempts import following, started
+from eureka_attempts import following, started
 from fake_eureka import FakeEureka, instance, published
 
 from meshregistry.errors import RegistryAuthError, RegistryProtocolError, RegistryUnavailable

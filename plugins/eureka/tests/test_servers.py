@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from attempts import follower, following, started
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+from eureka_attempts import follower, following, started
 from fake_eureka import FakeEureka, instance, published
 
 from meshregistry.errors import RegistryAuthError, RegistryUnavailable

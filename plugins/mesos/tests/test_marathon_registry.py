@@ -6,8 +6,8 @@ import logging
 
 import pytest
 from aiohttp import web
-from attempts import Attempt
 from fake_marathon import FakeMarathon, app, pod, published, result, task
+from mesos_attempts import Attempt
 
 import meshregistry_mesos
 from meshregistry.errors import RegistryAuthError, RegistryProtocolError, RegistryUnavailable

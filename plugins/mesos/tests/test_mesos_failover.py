@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from attempts import Attempt
 from fake_mesos import AGENT, FakeMaster, agent, published, task
+from mesos_attempts import Attempt
 
 import meshregistry_mesos
 from meshregistry.testing import ManualClock

@@ -6,8 +6,8 @@ import logging
 
 import pytest
 from aiohttp import web
-from attempts import Attempt
 from fake_mesos import FakeMaster, published, task
+from mesos_attempts import Attempt
 
 import meshregistry_mesos
 from meshregistry.errors import RegistryAuthError, RegistryProtocolError, RegistryUnavailable
