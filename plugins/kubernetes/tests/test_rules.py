@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from meshregistry.errors import RegistryUnavailable
-from meshregistry_kubernetes._listwatch import Collection
+from meshregistry_kubernetes._collection import Collection
 from meshregistry_kubernetes._rules import _Documents, _View, resources_of
 from meshregistry_kubernetes._status import Refused, Status
 

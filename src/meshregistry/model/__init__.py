@@ -35,7 +35,9 @@ from meshregistry.model._names import (
 )
 from meshregistry.model._policy import MERGE_FIELDS, MergePolicy, Peer, Union, Verdict
 from meshregistry.model._proxy import Node, Proxy, ProxyKey, ProxyRole
-from meshregistry.model._resource import (
+from meshregistry.model._resource import Changes, Reference, Resource, ResourceGroup
+from meshregistry.model._resource_set import ResourcePart, ResourceSet
+from meshregistry.model._resource_types import (
     CLUSTER,
     ENDPOINT,
     EXTENSION_CONFIG,
@@ -46,12 +48,6 @@ from meshregistry.model._resource import (
     SECRET,
     TYPE_TRAITS,
     VIRTUAL_HOST,
-    Changes,
-    Reference,
-    Resource,
-    ResourceGroup,
-    ResourcePart,
-    ResourceSet,
     TypeTraits,
     type_traits,
     type_url,

@@ -13,7 +13,7 @@ from typing import Any, Final
 from attrs import evolve, field, frozen
 
 from meshregistry.model._proxy import ProxyKey, ProxyRole
-from meshregistry.model._resource import TYPE_TRAITS, type_url
+from meshregistry.model._resource_types import TYPE_TRAITS, type_url
 
 KEY_FACTS: Final = ("namespace", "addresses", "network", "locality")
 """What a patch may read of a proxy's key beside its role and its labels."""

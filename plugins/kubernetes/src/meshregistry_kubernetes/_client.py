@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from meshregistry.spi import RegistryContext
+    from meshregistry_kubernetes._collection import Collection
     from meshregistry_kubernetes._config import KubernetesConfig
-    from meshregistry_kubernetes._listwatch import Collection
 
 _OK, _CREATED, _ACCEPTED = 200, 201, 202
 _LONGEST_LINE = 64 * 2**20

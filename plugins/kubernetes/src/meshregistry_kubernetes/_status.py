@@ -10,7 +10,7 @@ from meshregistry.errors import RegistryAuthError, RegistryProtocolError, Regist
 
 if TYPE_CHECKING:
     from meshregistry.errors import RegistryError
-    from meshregistry_kubernetes._listwatch import Collection
+    from meshregistry_kubernetes._collection import Collection
 
 UNAUTHORIZED = 401
 FORBIDDEN = 403

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from meshregistry.errors import RegistryProtocolError
 from meshregistry_kubernetes._client import ClusterClient
-from meshregistry_kubernetes._listwatch import Collection
+from meshregistry_kubernetes._collection import Collection
 from meshregistry_kubernetes._rules import resources_of
 from meshregistry_kubernetes._status import CONFLICT, NOT_FOUND, Refused
 

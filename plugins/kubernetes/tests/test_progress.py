@@ -6,19 +6,8 @@ from random import Random
 
 import pytest
 
-from meshregistry.errors import (
-    RegistryAuthError,
-    RegistryProtocolError,
-    RegistryUnavailable,
-)
-from meshregistry_kubernetes._listwatch import (
-    Collection,
-    ListPage,
-    Probe,
-    Progress,
-    Watch,
-    in_namespaces,
-)
+from meshregistry.errors import RegistryProtocolError
+from meshregistry_kubernetes._progress import ListPage, Probe, Progress, Watch
 from meshregistry_kubernetes._status import Status
 
 EXPIRED = Status(code=410, reason="Expired")
@@ -174,43 +163,3 @@ class TestOutages:
             one.broken()
         one.saw("11")
         assert 0.0 == one.broken()
-
-
-class TestCollections:
-    def test_paths(self):
-        """Core and group, cluster and namespace."""
-        pods = Collection(resource="pods")
-        routes = Collection(group="networking.istio.io", version="v1beta1", resource="gateways")
-        assert ["/api/v1/pods", "/apis/networking.istio.io/v1beta1/namespaces/x/gateways"] == [
-            pods.path,
-            in_namespaces(routes, ("x",))[0].path,
-        ]
-        assert [pods] == in_namespaces(pods, ())
-
-
-class TestStatus:
-    @pytest.mark.parametrize(
-        ("code", "kind", "words"),
-        [
-            (401, RegistryAuthError, "does not accept the credentials"),
-            (403, RegistryAuthError, "forbids to list pods at the cluster scope"),
-            (429, RegistryUnavailable, "cannot list pods"),
-            (503, RegistryUnavailable, "cannot list pods"),
-            (422, RegistryProtocolError, "refuses to list pods"),
-        ],
-    )
-    def test_a_refusal_becomes_the_error_that_says_how_to_retry(self, code, kind, words):
-        """It names verb and resource."""
-        error = Status(code=code).error(Collection(resource="pods"), "list")
-        assert type(error) is kind
-        assert words in str(error)
-
-    def test_a_status_is_read(self):
-        """From a body or from an ERROR event; what is no Status is what HTTP said."""
-        document = {"code": 504, "reason": "Timeout", "details": {"retryAfterSeconds": 3}}
-        assert Status(code=504, reason="Timeout", retry_after=3.0) == Status.parse(document)
-        assert Status(code=502) == Status.parse([], code=502)
-        causes = {"causes": [{"reason": "ResourceVersionTooLarge"}]}
-        assert Status.parse({"code": 504, "details": causes}).is_version_ahead
-        assert Status.parse({"code": 410}).is_expired
-        assert Status.parse({"code": 500, "reason": "Expired"}).is_expired
