@@ -1,25 +1,16 @@
-"""Where a command's document comes from: a running server, or the sources themselves."""
+"""Asking a running server for its debug documents."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 from http.client import HTTPException
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode, urlsplit
 from urllib.request import Request, urlopen
 
-from attrs import evolve
-
-from meshregistry.cli._exits import Exit
 from meshregistry.cli._options import load
-from meshregistry.cli._output import note
 from meshregistry.errors import ConfigError
-from meshregistry.pilot import Pilot, sources_document
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _HTTP_TIMEOUT = 10.0
 # What each document is sure to have, unless some other server gave it.
@@ -37,52 +28,6 @@ _NOTHING = (
     "start it with 'meshregistry serve', or name its admin address (see the ready line) "
     "with --server"
 )
-
-
-def look(
-    config: str | None,
-    server: str | None,
-    timeout: float,
-    name: str,
-    read: Callable[[Pilot], Any],
-    **query: str | None,
-) -> tuple[Any, tuple[str, ...]]:
-    """The document of that name, and the sources that it lacks since they did not sync.
-
-    Args:
-        config: which settings to start the sources of, unless `server` is given.
-        server: the running server to ask.
-        timeout: seconds to wait for the sources.
-        name: of the debug document.
-        read: makes the same document from a pilot; LookupError and ValueError are the
-            user's mistakes.
-        query: of the debug document.
-
-    Raises:
-        ConfigError: if the settings or the question are wrong, or the server does not answer.
-    """
-    if server is not None:
-        return ask(server, name, **query), _unsynced(ask(server, "sources"))
-    # Whoever only looks leaves the snapshot of the server alone, and wants to know what is.
-    settings = evolve(load(config), snapshot=None)
-
-    async def start() -> tuple[Any, tuple[str, ...]]:
-        async with Pilot(settings, serve=False) as pilot:
-            try:
-                await pilot.synced(timeout=timeout)
-            except TimeoutError:
-                note(f"warning: not every source synced within {timeout:g} s")
-            try:
-                document = read(pilot)
-            except (LookupError, ValueError) as error:
-                raise ConfigError(str(error.args[0])) from error
-            return document, _unsynced(sources_document(pilot.sources()))
-
-    return asyncio.run(start())
-
-
-def _unsynced(sources: Any) -> tuple[str, ...]:
-    return tuple(source["id"] for source in sources["sources"] if not source["is_synced"])
 
 
 def ask(server: str, name: str, **query: str | None) -> Any:
@@ -134,14 +79,3 @@ def admin_of(config: str | None) -> str:
             remedy="name it with --server; the server's ready line tells it",
         )
     return address
-
-
-def completeness(unsynced: tuple[str, ...], *, allow_partial: bool) -> int:
-    """Name the sources that are missing from a list, and give the exit code."""
-    if not unsynced:
-        return Exit.OK
-    note(
-        f"warning: the list is not complete: {', '.join(unsynced)} did not sync; "
-        "see why with: meshregistry sources"
-    )
-    return Exit.OK if allow_partial else Exit.INCOMPLETE

@@ -9,21 +9,15 @@ from typing import TYPE_CHECKING
 import click
 
 from meshregistry.cli._bootstrap import bootstrap
+from meshregistry.cli._catalog import endpoints, services, sources
 from meshregistry.cli._check import check
 from meshregistry.cli._deciding import shift
 from meshregistry.cli._drain import drain
 from meshregistry.cli._exits import run
-from meshregistry.cli._inspect import (
-    diff,
-    endpoints,
-    explain,
-    plugins,
-    proxies,
-    resources,
-    services,
-    sources,
-)
+from meshregistry.cli._explain import diff, explain
 from meshregistry.cli._mixer import mixer
+from meshregistry.cli._plugins import plugins
+from meshregistry.cli._proxies import proxies, resources
 from meshregistry.cli._register import register
 from meshregistry.cli._serve import serve
 from meshregistry.pilot import Pilot

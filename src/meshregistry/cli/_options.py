@@ -41,37 +41,6 @@ server_option = click.option(
     metavar="URL",
     help="Ask the running server with this admin address instead of starting the sources.",
 )
-timeout_option = click.option(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    default=15.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long to wait for the sources.",
-)
-partial_option = click.option(
-    "--allow-partial", is_flag=True, help="Exit with 0 although a source did not sync."
-)
-
-
-def listing_as(output: str) -> Decorator:
-    """The options of every command that lists something of the sources, printed so."""
-
-    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        for option in (
-            partial_option,
-            timeout_option,
-            server_option,
-            output_option(output),
-            config_option,
-        ):
-            command = option(command)
-        return command
-
-    return decorate
-
-
-listing = listing_as("table")
 
 
 def load(config: str | None) -> Settings:

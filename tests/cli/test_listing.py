@@ -7,8 +7,6 @@ import json
 import pytest
 import yaml
 
-from meshregistry.cli._inspect import _condition, _lost
-
 LISTS = {
     "services": (["services"], "reviews.shop"),
     "endpoints": (["endpoints", "reviews.shop"], "10.0.0.1"),
@@ -57,61 +55,6 @@ class TestOutputs:
         (service,) = json.loads(run("services", "-o", "json").out)["services"]
         assert ["vms"] == service["sources"]
         assert [["vms"], ["vms"]] == [one["sources"] for one in service["endpoints"]]
-
-
-class TestIdentity:
-    """``services --explain-identity``: what would be united."""
-
-    @pytest.fixture
-    def three(self, folder):
-        """Three registries that call the services differently."""
-        for name, hosts in {
-            "k8s": ["reviews.shop", "pay.shop"],
-            "consul": ["reviews.service.consul", "pay.other.consul"],
-            "eureka": ["reviews"],
-        }.items():
-            services = [{"host": host, "ports": [{"port": 80}]} for host in hosts]
-            (folder / f"{name}.yaml").write_text(yaml.safe_dump({"services": services}))
-        (folder / "mesh.yaml").write_text(
-            """
-            sources:
-              - {id: k8s, kind: file, path: k8s.yaml}
-              - {id: consul, kind: file, path: consul.yaml}
-              - {id: eureka, kind: file, path: eureka.yaml}
-            identity:
-              templates: [{pattern: "{name}.service.consul", host: "{name}.shop"}]
-              aliases: {reviews.shop: [eureka/REVIEWS]}
-            """
-        )
-
-    def test_shows_the_records_of_each_service_and_the_rule(self, three, run):
-        """And what is not one although it looks like it."""
-        document = json.loads(run("services", "--explain-identity", "-o", "json").out)
-        found = {
-            one["host"]: [
-                (record["source"], record["host"], record["by"]) for record in one["records"]
-            ]
-            for one in document["services"]
-        }
-        assert found["reviews.shop"] == [
-            ("k8s", "reviews.shop", ""),
-            (
-                "consul",
-                "reviews.service.consul",
-                "identity.templates[0]: {name}.service.consul is {name}.shop",
-            ),
-            ("eureka", "reviews", "identity.aliases: eureka/REVIEWS is reviews.shop"),
-        ]
-        assert document["near_misses"] == [
-            {"name": "pay", "services": ["pay.other.consul", "pay.shop"]}
-        ]
-
-    def test_the_table_has_a_row_for_each_record(self, three, run):
-        """And one for each near miss."""
-        ran = run("services", "--explain-identity")
-        assert (0, "") == (ran.code, ran.err)
-        assert "identity.aliases: eureka/REVIEWS is reviews.shop" in ran.out
-        assert "pay.other.consul, pay.shop" in ran.out
 
 
 class TestServer:
@@ -236,97 +179,3 @@ class TestMistakes:
         """Exit code 2, with click's words."""
         for words in (["services", "-o", "xml"], ["nonsense"], ["resources"], ["services", "-x"]):
             assert 2 == run(*words).code
-
-
-class TestExplain:
-    def test_with_a_proxy_it_shows_its_resources(self, folder, run):
-        """Cluster, assignment, listener and route that concern the host."""
-        ran = run("explain", "reviews.shop", "--proxy", "edge")
-        for name in ("cds", "eds", "lds", "rds"):
-            assert f" {name} " in ran.out
-        assert "PassthroughCluster" not in ran.out
-
-    def test_with_a_request_it_walks_the_decision(self, folder, run):
-        """Route by route, to the clusters and their endpoints."""
-        ran = run("explain", "reviews.shop", "--proxy", "edge", "--request", "GET /a -H x:1")
-        assert ran.code == 0
-        for text in ("the service itself", "outbound|9080||reviews.shop", "100 %", "10.0.0.1"):
-            assert text in ran.out
-        document = run("explain", "reviews.shop", "--proxy", "edge", "--request", "/", "-o", "json")
-        assert json.loads(document.out)["decision"]["status"] == 0
-
-    def test_a_request_needs_a_proxy_and_a_path(self, folder, run):
-        """The mistake is told."""
-        ran = run("explain", "reviews.shop", "--request", "/")
-        assert (ran.code, "--proxy" in ran.err) == (1, True)
-        ran = run("explain", "reviews.shop", "--proxy", "edge", "--request", "GET")
-        assert (ran.code, "no paths" in ran.err) == (1, True)
-        ran = run("explain", "reviews.shop:x", "--proxy", "edge", "--request", "/")
-        assert ran.code == 1
-
-
-class TestPlugins:
-    def test_are_listed_with_their_kinds(self, run):
-        """No settings are needed."""
-        ran = run("plugins", "-o", "json")
-        document = json.loads(ran.out)
-        assert {"memory", "file"} <= {one["name"] for one in document["plugins"]}
-        assert {"memory", "file"} <= {one["name"] for one in document["kinds"]}
-        assert "records set from Python code" in run("plugins").out
-
-    def test_settings_say_which_must_be_there(self, folder, run, monkeypatch):
-        """A kind that is missing is an error with the line to type, after the list."""
-        from meshregistry.loader import _known  # noqa: PLC0415 - to add a kind that is not here
-
-        monkeypatch.setitem(_known.EXTRAS, "elsewhere", "elsewhere")
-        assert 0 == run("plugins", "-c", "mesh.yaml").code
-        (folder / "mesh.yaml").write_text("sources: [{id: dc1, kind: elsewhere}]")
-        ran = run("plugins", "-c", "mesh.yaml")
-        assert (1, True, True) == (ran.code, "memory" in ran.out, "pip install" in ran.err)
-
-    def test_why_not_is_a_traceback_on_demand(self, run, monkeypatch):
-        """That of loading, on stderr."""
-        from meshregistry.cli import _inspect  # noqa: PLC0415 - to replace a name in it
-
-        broken = {
-            "name": "bad",
-            **dict.fromkeys(("distribution", "version", "requires", "kinds"), ""),
-            "status": "failed",
-            "error": "it raised",
-            "traceback": "ZeroDivisionError: planted",
-        }
-        document = {"plugins": [broken], "kinds": [], "mixer_adapters": []}
-        monkeypatch.setattr(_inspect, "plugins_document", lambda _: document)
-        assert "planted" not in run("plugins").err
-        assert "bad:\nZeroDivisionError: planted" in run("plugins", "--traceback").err
-
-
-class TestLosses:
-    """What `sources` says of a source that is not as it should be."""
-
-    @pytest.mark.parametrize(
-        ("words", "expected"),
-        [
-            ({}, "SYNCED"),
-            ({"is_shadow": True}, "SYNCED, shadow"),
-            ({"condition": "STALE", "is_restored": True}, "STALE, snapshot"),
-            ({"withheld": 30, "losses": [{}]}, "SYNCED, 30 withheld"),
-        ],
-    )
-    def test_the_condition_has_it(self, words, expected):
-        """In the table, so that nobody overlooks it."""
-        source = {"condition": "SYNCED", "is_shadow": False, "is_restored": False}
-        assert _condition({**source, "losses": [], "withheld": 0, **words}) == expected
-
-    @pytest.mark.parametrize(
-        ("part", "remaining", "who", "end"),
-        [("", None, "dc1", ""), ("east", 539.4, "dc1 east", ", in 539 s")],
-    )
-    def test_a_note_says_how_it_ends(self, part, remaining, who, end):
-        """With the command that ends it."""
-        loss = {"before": 30, "after": 2, "withheld": 28, "age": 61.2}
-        assert _lost("dc1", {**loss, "part": part, "remaining": remaining}) == (
-            f"warning: {who}: 2 of 30 healthy endpoints are left since 61 s; 28 are served all "
-            f"the same until they are back{end}, or until the loss is accepted: "
-            "meshregistry sources accept dc1"
-        )
