@@ -8,12 +8,12 @@ from attrs import evolve
 
 from meshregistry import Pilot
 from meshregistry.model import ServiceRecord
-from meshregistry.spi import RegistryKind, hookimpl
+from meshregistry.spi import hookimpl
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from meshregistry.spi import Registry, RegistryContext, Sink
+    from meshregistry.spi import Registry, RegistryContext, RegistryKind, Sink
 
 # No pod can have a loopback address: the API server refuses it.
 POD = "10.244.0.1"
@@ -58,6 +58,15 @@ class _Run:
         await self._registry.run(_OnLoopback(sink))
 
 
+def on_loopback(real: RegistryKind, name: str) -> RegistryKind:
+    """The real kind by another name, with loopback addresses for those of pods."""
+
+    def open_registry(config: Any, context: RegistryContext) -> _Run:
+        return _Run(real.open(config, context))
+
+    return evolve(real, name=name, open=open_registry)
+
+
 class LoopbackKubernetes:
     """A plugin: the kind ``kubernetes`` for a cluster whose pods are backends on this machine.
 
@@ -71,13 +80,4 @@ class LoopbackKubernetes:
     @hookimpl
     def meshregistry_register_registries(self) -> RegistryKind:
         """The real kind, under a name of its own."""
-
-        def open_registry(config: Any, context: RegistryContext) -> _Run:
-            return _Run(self.real.open(config, context))
-
-        return RegistryKind(
-            name="kubernetes-on-loopback",
-            config_class=self.real.config_class,
-            open=open_registry,
-            connect=self.real.connect,
-        )
+        return on_loopback(self.real, "kubernetes-on-loopback")

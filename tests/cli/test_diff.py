@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 
 SERVICE = (
     "services: [{{host: web.shop, ports: [{{port: 80}}], endpoints: [{{address: 10.0.0.{n}, "
@@ -55,3 +56,19 @@ def test_a_source_that_did_not_sync_cannot_be_compared(folder, run):
     sources(folder, eureka=1, consul=1)
     (folder / "consul.yaml").unlink()
     assert run("diff", "eureka", "consul", "--timeout", "0.2").code == 3
+
+
+def test_a_shadow_is_waited_for(folder, run):
+    """It is what one compares with, although nobody else waits for it."""
+    sources(folder, eureka=1, consul=1)
+    settings = folder / "mesh.yaml"
+    settings.write_text(
+        settings.read_text().replace("path: consul.yaml", "path: consul.yaml, shadow: true")
+    )
+    there = (folder / "consul.yaml").rename(folder / "later")
+    late = threading.Timer(0.5, lambda: there.rename(folder / "consul.yaml"))
+    late.start()
+    try:
+        assert run("diff", "eureka", "consul").code == 0
+    finally:
+        late.join()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from meshregistry.cli._options import Decorator
 
+_POLL = 0.02
 _timeout_option = click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
@@ -76,7 +77,8 @@ class Listing:
         settings = evolve(load(self.config), snapshot=None)
         async with Pilot(settings, serve=False) as pilot:
             try:
-                await pilot.synced(timeout=self.timeout)
+                async with asyncio.timeout(self.timeout):
+                    await _synced(pilot)
             except TimeoutError:
                 note(f"warning: not every source synced within {self.timeout:g} s")
             try:
@@ -94,6 +96,13 @@ class Listing:
             "see why with: meshregistry sources"
         )
         return Exit.OK if self.allow_partial else Exit.INCOMPLETE
+
+
+async def _synced(pilot: Pilot) -> None:
+    """Also with the shadows: the start gate does not wait for them, but whoever compares does."""
+    await pilot.synced()
+    while any(one.is_shadow and not one.is_synced for one in pilot.sources()):  # noqa: ASYNC110 - a shadow tells nobody
+        await asyncio.sleep(_POLL)
 
 
 def _unsynced(sources: Any) -> tuple[str, ...]:
