@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 
@@ -122,6 +123,24 @@ class TestCheck:
             await engine.close()
 
         run_async(main())
+
+    def test_a_check_may_be_given_up_before_handlers_are_called(
+        self, run_async, bench, checks, tracked
+    ):
+        """As at the end of a server: no call is left that nobody waits for."""
+
+        async def main():
+            engine = await bench.start(*checks(("a", ""), ("b", "")))
+            task = asyncio.create_task(check(engine, tracked()))
+            await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            assert bench.asked("check") == []
+            await engine.close()
+
+        run_async(main())
+        # An unawaited coroutine is told when it is collected.
+        gc.collect()
 
     def test_a_late_handler_fails(self, run_async, bench, checks, tracked):
         """After the deadline of one call."""

@@ -8,6 +8,7 @@ denied does a failure make the whole check one.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import evolve, frozen
@@ -155,7 +156,7 @@ class Dispatcher:
                 instance = call.builder.build(attributes)
                 return _of_type(QuotaAnswer, await self._method(call, "quota")(instance, request))
 
-            said = await self._one(call.destination, ask(call))
+            said = await self._one(call.destination, partial(ask, call))
             if isinstance(said, Failure):
                 status = Status(Code.INTERNAL, f"{said.handler}:{said.reason}")
                 answer = QuotaAnswer(status=status)
@@ -189,7 +190,7 @@ class Dispatcher:
 
         results = await asyncio.gather(
             *(
-                self._one(destination, report(destination, instances))
+                self._one(destination, partial(report, destination, instances))
                 for destination, instances in gathered.values()
             )
         )
@@ -241,16 +242,19 @@ class Dispatcher:
     ) -> Sequence[T | Failure]:
         """All calls side by side; the results in their order."""
         if len(calls) == 1:
-            return [await self._one(calls[0].destination, ask(calls[0]))]
-        return await asyncio.gather(*(self._one(call.destination, ask(call)) for call in calls))
+            return [await self._one(calls[0].destination, partial(ask, calls[0]))]
+        return await asyncio.gather(
+            *(self._one(call.destination, partial(ask, call)) for call in calls)
+        )
 
-    async def _one(self, destination: Destination, answer: Awaitable[T]) -> T | Failure:
+    async def _one(self, destination: Destination, ask: Callable[[], Awaitable[T]]) -> T | Failure:
+        """One call. It is made in here, since a task may be cancelled before it begins."""
         title = destination.plan.title
         self._counts["dispatch", title] += 1
         deadline = asyncio.timeout(self._deadline)
         try:
             async with deadline:
-                return await answer
+                return await ask()
         except (EvaluationError, HandlerFailed) as error:
             reason = str(error)
         except Exception as error:
