@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
+import grpc
 import pytest
 from attrs import frozen
 
@@ -201,6 +202,12 @@ class TestServe:
         assert ran.code == Exit.USAGE
         assert "--demo" in ran.err
 
+    def test_trust_in_nonsense(self, run):
+        """It says what is wrong with it."""
+        ran = run("mixer", "serve", "--demo", "--trust", "10.0.0.1/8")
+        assert ran.code == Exit.USAGE
+        assert "--trust: 10.0.0.1/8 has host bits set; write a network" in ran.err
+
     def test_it_is_ready_answers_and_ends(self, tmp_path):
         """The standard configuration has no fault; SIGTERM ends with 0."""
         command = [
@@ -211,7 +218,12 @@ class TestServe:
             command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ
         ) as process:
             line = process.stderr.readline()
-            assert re.search(r"ready: mixer=127\.0\.0\.1:\d+ monitoring=\S+ faults=0", line), line
+            found = re.search(r"ready: mixer=(127\.0\.0\.1:\d+) monitoring=\S+ faults=0", line)
+            assert found, line
+            # Envoy asks at the same port.
+            with grpc.insecure_channel(found[1]) as channel:
+                check = channel.unary_unary("/envoy.service.auth.v3.Authorization/Check")
+                assert b"check.cache_hit" in check(b"", timeout=10)
             process.send_signal(signal.SIGTERM)
             process.communicate(timeout=20)
             assert process.returncode == 0

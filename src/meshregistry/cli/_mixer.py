@@ -54,6 +54,12 @@ def mixer() -> None:
     help="Settings of a pilot whose catalog the adapter kubernetesenv looks into.",
 )
 @click.option(
+    "--trust",
+    multiple=True,
+    metavar="NETWORK|IDENTITY",
+    help="Callers of Envoys that are believed what they forward in x-istio-attributes.",
+)
+@click.option(
     "--deadline",
     type=click.FloatRange(min=0, min_open=True),
     default=5.0,
@@ -82,6 +88,7 @@ def serve(
     standard: bool,
     demo: bool,
     catalog: str | None,
+    trust: tuple[str, ...],
     deadline: float,
     log_level: str,
     log_format: str,
@@ -102,8 +109,18 @@ def serve(
         "base": base,
         "monitoring": monitoring or None,
         "deadline": deadline,
+        "fronts": [_fronts(trust)],
     }
     return asyncio.run(_serve(address, catalog, options))
+
+
+def _fronts(trust: tuple[str, ...]) -> Any:
+    from meshregistry.mixer.fronts import EnvoyFronts, FrontOptions, Trust  # noqa: PLC0415 - an extra
+
+    try:
+        return EnvoyFronts(FrontOptions(trust=Trust.parse(trust)))
+    except ValueError as error:
+        raise click.UsageError(f"--trust: {error}; write a network or an identity") from error
 
 
 async def _serve(address: str, catalog: str | None, options: dict[str, Any]) -> int:

@@ -33,3 +33,14 @@ def test_a_network_must_be_one():
     """A typing error does not become trust in nobody, or in all."""
     with pytest.raises(ValueError, match=r"10\.0\.0\.1/8"):
         Trust(networks=["10.0.0.1/8"])
+
+
+def test_words_are_networks_or_identities():
+    """What begins with an address is a network, and a wrong one is said."""
+    found = Trust.parse(["10.0.0.0/8", "::1", "mesh.local/ns/*", "10.example/x"])
+    assert (
+        Trust(networks=["10.0.0.0/8", "::1/128"], principals=["mesh.local/ns/*", "10.example/x"])
+        == found
+    )
+    with pytest.raises(ValueError, match="host bits"):
+        Trust.parse(["10.0.0.1/8"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from attrs import field, frozen
 
@@ -40,11 +40,30 @@ class Trust:
     principals: tuple[str, ...] = field(default=(), converter=_texts)
     networks: tuple[IPv4Network | IPv6Network, ...] = field(default=(), converter=_networks)
 
+    @classmethod
+    def parse(cls, words: Iterable[str]) -> Self:
+        """Read networks and identities as somebody types them.
+
+        Raises:
+            ValueError: if a word is an address with another prefix than a network has.
+        """
+        given = tuple(words)
+        networks = tuple(word for word in given if _is_address(word.partition("/")[0]))
+        return cls(principals=(word for word in given if word not in networks), networks=networks)
+
     def covers(self, principal: str | None, address: bytes | None) -> bool:
         """Whether a caller is one of them."""
         return (
             principal is not None and any(_is_like(one, principal) for one in self.principals)
         ) or (address is not None and any(ip_address(address) in one for one in self.networks))
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_like(pattern: str, principal: str) -> bool:
