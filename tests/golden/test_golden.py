@@ -36,7 +36,14 @@ from meshregistry.model import (
     ServiceRecord,
     type_traits,
 )
-from meshregistry.rules import MeshSettings, RouterSettings, RuleSet, TracingSettings, read_rules
+from meshregistry.rules import (
+    MeshSettings,
+    MixerSettings,
+    RouterSettings,
+    RuleSet,
+    TracingSettings,
+    read_rules,
+)
 
 HERE = Path(__file__).parent
 CASES = sorted(path.parent.name for path in HERE.glob("*/world.yaml"))
@@ -82,6 +89,8 @@ def read_world(path: Path) -> World:
         mesh["router"] = RouterSettings(**mesh["router"])
     if "tracing" in mesh:
         mesh["tracing"] = TracingSettings(**mesh["tracing"])
+    if "mixer" in mesh:
+        mesh["mixer"] = MixerSettings(**mesh["mixer"])
     return World(
         catalog=Catalog.of(read_entry(one) for one in words["services"]),
         mesh=MeshSettings(**mesh),

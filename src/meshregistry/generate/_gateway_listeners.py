@@ -10,13 +10,20 @@ from envoy.extensions.transport_sockets.tls.v3 import common_pb2, tls_pb2
 
 from meshregistry.generate import _naming
 from meshregistry.generate._clusters import over_ads
-from meshregistry.generate._connections import clusters_of, routes_at, tcp_proxy
+from meshregistry.generate._connections import clusters_of, routes_at
 from meshregistry.generate._gateway_plan import Manner, gateway_plan, shared_host
-from meshregistry.generate._listeners import TCP, access_log, add_tls_inspector, http_connections
+from meshregistry.generate._listeners import (
+    HTTP,
+    add_filters,
+    add_tls_inspector,
+    connection_filters,
+    http_connections,
+)
+from meshregistry.generate._mixer import EDGE, called_side, mixer_references
 from meshregistry.generate._output import Generated, packed, resource
 from meshregistry.generate._route_match import CalledAt
 from meshregistry.generate._tracing import trace_references
-from meshregistry.model import CLUSTER, LISTENER, ROUTE
+from meshregistry.model import CLUSTER, LISTENER, ROUTE, Hostname
 from meshregistry.rules import GatewayTlsMode, ServerProtocol, is_host_match
 
 if TYPE_CHECKING:
@@ -25,14 +32,14 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from meshregistry.errors import GenerationError
+    from meshregistry.generate._connections import WeightedClusters
     from meshregistry.generate._gateway_plan import Opening, Served
+    from meshregistry.generate._mixer import Side
     from meshregistry.generate._world import View
     from meshregistry.model import Resource
     from meshregistry.rules import ConnectionRoute, GatewayTls, RouteRule
 
     References = list[tuple[str, str]]
-
-_HTTP = "envoy.filters.network.http_connection_manager"
 
 
 def gateway_listeners(view: View) -> Generated:
@@ -75,17 +82,21 @@ def _chains(
 def _http_chain(
     view: View, served: Served, opening: Opening, references: References
 ) -> listener_components_pb2.FilterChain:
-    connections = http_connections(view.mesh, f"gateway_{_naming.listener(*opening.place)}")
+    connections = http_connections(view.mesh, f"gateway_{_naming.listener(*opening.place)}", EDGE)
     connections.use_remote_address.value = True
     connections.rds.route_config_name = served.routes
     connections.rds.config_source.CopyFrom(over_ads())
-    references += [(ROUTE, served.routes), *trace_references(connections)]
-    return _chain(_HTTP, connections)
+    references += [
+        (ROUTE, served.routes),
+        *trace_references(connections),
+        *mixer_references(view.mesh, EDGE),
+    ]
+    return _chain([(HTTP, connections)])
 
 
-def _chain(name: str, config: Message) -> listener_components_pb2.FilterChain:
+def _chain(filters: list[tuple[str, Message]]) -> listener_components_pb2.FilterChain:
     chain = listener_components_pb2.FilterChain()
-    chain.filters.add(name=name).typed_config.CopyFrom(packed(config))
+    add_filters(chain, filters)
     return chain
 
 
@@ -118,13 +129,20 @@ def _connection_chains(
             if not clusters:
                 continue
             seen.update(fresh or ("",))
-            proxy = tcp_proxy(clusters, access_log(view.mesh))
             references += ((CLUSTER, cluster) for cluster, _ in clusters)
-            chain = _chain(TCP, proxy)
+            references += mixer_references(view.mesh, EDGE)
+            chain = _chain(connection_filters(view.mesh, _side(view, clusters), clusters))
             chain.filter_chain_match.server_names.extend(one for one in fresh if one != "*")
             if is_by_name and tls is not None and not _is_passed(tls):
                 chain.transport_socket.CopyFrom(_ended(tls, is_http=False))
             yield chain
+
+
+def _side(view: View, clusters: WeightedClusters) -> Side:
+    """Of connections to one service alone it is known beforehand."""
+    hosts = {_naming.ClusterName.parse(cluster).host for cluster, _ in clusters}
+    service = view.scope.by_host.get(Hostname(hosts.pop())) if len(hosts) == 1 else None
+    return EDGE if service is None else called_side(service.host, service.namespace or "", EDGE)
 
 
 def _is_passed(tls: GatewayTls | None) -> bool:

@@ -12,7 +12,7 @@ from meshregistry.generate._gateway_plan import Manner, domains, gateway_plan
 from meshregistry.generate._output import Generated
 from meshregistry.generate._resolution import Resolved, resolved
 from meshregistry.generate._route_match import CalledAt
-from meshregistry.generate._routes import HostRoute, HostRoutes, joined, missing
+from meshregistry.generate._routes import HostRoute, HostRoutes, checked, joined, missing
 from meshregistry.rules import ServerProtocol
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def gateway_routes(view: View) -> Generated:
         resources=(
             one
             for words in every
-            for one in joined(view, words.name, words.hosts, ignore_port=True)
+            for one in joined(view, words.name, checked(view, words.hosts), ignore_port=True)
         ),
         faults=(fault for words in every for fault in words.faults),
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 from envoy.config.accesslog.v3 import accesslog_pb2
 from envoy.config.core.v3 import base_pb2
-from envoy.config.listener.v3 import listener_pb2
+from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
 from envoy.config.route.v3 import route_components_pb2, route_pb2
 from envoy.extensions.access_loggers.file.v3 import file_pb2
 from envoy.extensions.filters.http.cors.v3 import cors_pb2
@@ -24,6 +24,20 @@ from meshregistry.generate import _naming
 from meshregistry.generate._bindings import router_bindings, sidecar_bindings
 from meshregistry.generate._clusters import inbound_cluster, over_ads
 from meshregistry.generate._connections import sidecar_connections, tcp_proxy
+from meshregistry.generate._mixer import (
+    CALLER,
+    CONNECTION_AUTHZ,
+    EDGE,
+    EXT_AUTHZ,
+    Side,
+    called_side,
+    connection_check,
+    http_check,
+    http_reports,
+    mixer_references,
+    report_connections,
+    service_side,
+)
 from meshregistry.generate._output import Generated, packed, resource
 from meshregistry.generate._route_filters import CORS, FAULT
 from meshregistry.generate._route_match import CalledAt
@@ -35,9 +49,15 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from meshregistry.generate._bindings import Binding
+    from meshregistry.generate._connections import WeightedClusters
     from meshregistry.generate._world import OwnPort, View
     from meshregistry.model import Protocol, Resource
     from meshregistry.rules import MeshSettings
+
+    Filters = list[tuple[str, Message]]
+
+HTTP = "envoy.filters.network.http_connection_manager"
+"""The name of the filter that reads requests."""
 
 TCP = "envoy.filters.network.tcp_proxy"
 """The name of the filter that sends connections on."""
@@ -49,9 +69,10 @@ _OUTBOUND = base_pb2.OUTBOUND
 def router_listeners(view: View) -> Generated:
     """A router's HTTP listener, and one for each TCP port of the mesh if it is to have them."""
     router = view.mesh.router
-    connections = http_connections(view.mesh, f"router_{router.http_port}")
+    connections = http_connections(view.mesh, f"router_{router.http_port}", EDGE)
     connections.use_remote_address.value = True
     http = _with_routes(
+        view.mesh,
         connections,
         Place(router.address, router.http_port),
         _naming.router_routes(router.http_port),
@@ -59,7 +80,7 @@ def router_listeners(view: View) -> Generated:
     if not router.tcp:
         return Generated(resources=[http])
     bindings = router_bindings(view.scope, router)
-    tcp = _tcp_listeners(view, bindings.listed)
+    tcp = _tcp_listeners(view, bindings.listed, EDGE)
     return Generated(resources=(http, *tcp.resources), faults=(*bindings.faults, *tcp.faults))
 
 
@@ -73,7 +94,8 @@ def outbound_listeners(view: View) -> Generated:
     free = [one for one in bindings.listed if one.place not in view.taken]
     http = [
         _with_routes(
-            _sidecar_http(view.mesh, f"outbound_{_naming.listener(*one.place)}"),
+            view.mesh,
+            _sidecar_http(view.mesh, f"outbound_{_naming.listener(*one.place)}", CALLER),
             one.place,
             _naming.outbound_routes(one.place.number),
             direction=_OUTBOUND,
@@ -81,7 +103,9 @@ def outbound_listeners(view: View) -> Generated:
         for one in free
         if one.is_http
     ]
-    tcp = _tcp_listeners(view, [one for one in free if not one.is_http], direction=_OUTBOUND)
+    tcp = _tcp_listeners(
+        view, [one for one in free if not one.is_http], CALLER, direction=_OUTBOUND
+    )
     ceded = (_fault(_naming.listener(*place), _CEDED) for place in taken)
     return Generated(
         resources=(*http, *tcp.resources), faults=(*bindings.faults, *tcp.faults, *ceded)
@@ -142,7 +166,7 @@ def _fault(name: str, text: str) -> GenerationError:
 
 
 def _tcp_listeners(
-    view: View, bindings: tuple[Binding, ...] | list[Binding], *, direction: int = 0
+    view: View, bindings: tuple[Binding, ...] | list[Binding], side: Side, *, direction: int = 0
 ) -> Generated:
     resources = []
     faults = []
@@ -167,30 +191,33 @@ def _tcp_listeners(
         # Looking for a server name would hold up protocols in which the server speaks first.
         by_name = by_name if port.protocol.is_tls else []
         plain = plain or [(_naming.outbound_cluster(target[0].host, target[1].number), 1)]
-        log = access_log(view.mesh)
-        message = _listener(binding.place, TCP, tcp_proxy(plain, log), direction=direction)
+        own = called_side(service.host, service.namespace or "", side)
+        filters = connection_filters(view.mesh, own, plain)
+        message = _listener(binding.place, filters, direction=direction)
         if by_name:
             add_tls_inspector(message)
         for names, clusters in by_name:
             chain = message.filter_chains.add()
             chain.filter_chain_match.server_names.extend(names)
-            chain.filters.add(name=TCP).typed_config.CopyFrom(packed(tcp_proxy(clusters, log)))
+            add_filters(chain, connection_filters(view.mesh, own, clusters))
         every = (cluster for some in (plain, *(one for _, one in by_name)) for cluster, _ in some)
         references = [(CLUSTER, cluster) for cluster in dict.fromkeys(every)]
+        references += mixer_references(view.mesh, own)
         resources.append(resource(LISTENER, name, message, references))
     return Generated(resources=resources, faults=faults)
 
 
 def _inbound_listener(mesh: MeshSettings, own: OwnPort, name: str, cluster: str) -> Resource:
-    references = [(CLUSTER, cluster)]
+    side = service_side(own)
+    references = [(CLUSTER, cluster), *mixer_references(mesh, side)]
     if not own.port.protocol.is_http:
-        filters: tuple[str, Message] = (TCP, tcp_proxy([(cluster, 1)], access_log(mesh)))
+        filters = connection_filters(mesh, side, [(cluster, 1)])
     else:
-        connections = _sidecar_http(mesh, f"inbound_{name}")
+        connections = _sidecar_http(mesh, f"inbound_{name}", side)
         connections.route_config.CopyFrom(_inbound_routes(own, cluster))
         references += trace_references(connections)
-        filters = ("envoy.filters.network.http_connection_manager", connections)
-    message = _listener(Place(own.address, own.number), *filters, direction=_INBOUND)
+        filters = [(HTTP, connections)]
+    message = _listener(Place(own.address, own.number), filters, direction=_INBOUND)
     return resource(LISTENER, name, message, references)
 
 
@@ -214,6 +241,7 @@ def _inbound_routes(own: OwnPort, cluster: str) -> route_pb2.RouteConfiguration:
 
 
 def _with_routes(
+    mesh: MeshSettings,
     connections: hcm_pb2.HttpConnectionManager,
     place: Place,
     routes: str,
@@ -221,23 +249,25 @@ def _with_routes(
     direction: int = 0,
 ) -> Resource:
     """An HTTP listener whose route configuration comes over ADS."""
+    side = CALLER if direction == _OUTBOUND else EDGE
     connections.rds.route_config_name = routes
     connections.rds.config_source.CopyFrom(over_ads())
-    message = _listener(
-        place,
-        "envoy.filters.network.http_connection_manager",
-        connections,
-        direction=direction,
-    )
-    references = [(ROUTE, routes), *trace_references(connections)]
+    message = _listener(place, [(HTTP, connections)], direction=direction)
+    references = [(ROUTE, routes), *trace_references(connections), *mixer_references(mesh, side)]
     return resource(LISTENER, message.name, message, references)
 
 
-def http_connections(mesh: MeshSettings, prefix: str) -> hcm_pb2.HttpConnectionManager:
-    """What all HTTP listeners have in common: websockets pass, paths are normalised."""
+def http_connections(mesh: MeshSettings, prefix: str, side: Side) -> hcm_pb2.HttpConnectionManager:
+    """What all HTTP listeners have in common: websockets pass, paths are normalised.
+
+    CORS comes before the question whether a request may go on: browsers ask beforehand
+    without the credentials that such a question is about.
+    """
+    check = http_check(mesh, side)
     filters = (
         (FAULT, fault_pb2.HTTPFault()),
         (CORS, cors_pb2.Cors()),
+        *(((EXT_AUTHZ, check),) if check is not None else ()),
         ("envoy.filters.http.router", router_pb2.Router()),
     )
     connections = hcm_pb2.HttpConnectionManager(
@@ -246,16 +276,16 @@ def http_connections(mesh: MeshSettings, prefix: str) -> hcm_pb2.HttpConnectionM
             hcm_pb2.HttpFilter(name=name, typed_config=packed(config)) for name, config in filters
         ],
         upgrade_configs=[hcm_pb2.HttpConnectionManager.UpgradeConfig(upgrade_type="websocket")],
-        access_log=access_log(mesh),
+        access_log=[*access_log(mesh), *http_reports(mesh, side)],
     )
     connections.normalize_path.value = True
     trace(connections, mesh)
     return connections
 
 
-def _sidecar_http(mesh: MeshSettings, prefix: str) -> hcm_pb2.HttpConnectionManager:
+def _sidecar_http(mesh: MeshSettings, prefix: str, side: Side) -> hcm_pb2.HttpConnectionManager:
     """Between workloads streams may be idle for as long as they like (Envoy: 5 minutes)."""
-    connections = http_connections(mesh, prefix)
+    connections = http_connections(mesh, prefix, side)
     connections.use_remote_address.value = False
     connections.stream_idle_timeout.CopyFrom(Duration())
     return connections
@@ -277,12 +307,23 @@ def access_log(mesh: MeshSettings) -> list[accesslog_pb2.AccessLog]:
     return [accesslog_pb2.AccessLog(name="envoy.access_loggers.file", typed_config=packed(log))]
 
 
-def _listener(
-    place: Place, filter_name: str, config: Message, *, direction: int = 0
-) -> listener_pb2.Listener:
+def connection_filters(mesh: MeshSettings, side: Side, clusters: WeightedClusters) -> Filters:
+    """The filters that send connections on."""
+    proxy = tcp_proxy(clusters, access_log(mesh))
+    report_connections(proxy, mesh, side)
+    check = connection_check(mesh, side, proxy.stat_prefix)
+    return [*([(CONNECTION_AUTHZ, check)] if check is not None else []), (TCP, proxy)]
+
+
+def add_filters(chain: listener_components_pb2.FilterChain, filters: Filters) -> None:
+    """Put filters into a chain, in order."""
+    for name, config in filters:
+        chain.filters.add(name=name).typed_config.CopyFrom(packed(config))
+
+
+def _listener(place: Place, filters: Filters, *, direction: int = 0) -> listener_pb2.Listener:
     message = listener_pb2.Listener(name=_naming.listener(*place), traffic_direction=direction)
     message.address.socket_address.address = place.address
     message.address.socket_address.port_value = place.number
-    chain = message.filter_chains.add()
-    chain.filters.add(name=filter_name).typed_config.CopyFrom(packed(config))
+    add_filters(message.filter_chains.add(), filters)
     return message

@@ -10,6 +10,12 @@ PASSTHROUGH_CLUSTER = "PassthroughCluster"
 TRACING_CLUSTER = "tracing-collector"
 """Where spans go."""
 
+MIXER_CHECK_CLUSTER = "mixer-check"
+"""Whom proxies ask before requests."""
+
+MIXER_REPORT_CLUSTER = "mixer-report"
+"""Whom they tell of them after."""
+
 BLACK_HOLE_CLUSTER = "BlackHoleCluster"
 """Where the share of a destination goes that is not there: it has no endpoints."""
 

@@ -23,6 +23,7 @@ from meshregistry.generate._extensions import Extensions, without_clashes
 from meshregistry.generate._facts import Facts
 from meshregistry.generate._listeners import inbound, outbound_listeners
 from meshregistry.generate._memo import Fragments, Memo
+from meshregistry.generate._mixer import mixer_clusters
 from meshregistry.generate._output import Generated
 from meshregistry.generate._parts import OfService, Products, Reach, revised
 from meshregistry.generate._patching import Patched, Patching
@@ -87,6 +88,7 @@ SCOPE_GENERATORS: Mapping[ProxyRole, tuple[ScopeGenerator, ...]] = MappingProxyT
     {
         ProxyRole.ROUTER: (
             ScopeGenerator(tracing_cluster, reads=()),
+            ScopeGenerator(mixer_clusters, reads=()),
             ScopeGenerator(
                 edge_listeners,
                 reads=("scope", "routing", "connections", "policies", "gateways"),
@@ -95,6 +97,7 @@ SCOPE_GENERATORS: Mapping[ProxyRole, tuple[ScopeGenerator, ...]] = MappingProxyT
         ),
         ProxyRole.SIDECAR: (
             ScopeGenerator(tracing_cluster, reads=()),
+            ScopeGenerator(mixer_clusters, reads=()),
             ScopeGenerator(passthrough_cluster, reads=()),
             ScopeGenerator(outbound_listeners, reads=("scope", "connections", "policies", "taken")),
             ScopeGenerator(outbound_routes, reads=("scope", "namespace", "routing", "policies")),

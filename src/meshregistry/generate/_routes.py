@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import evolve, frozen
 from envoy.config.route.v3 import route_components_pb2, route_pb2
 from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2
 from google.protobuf.duration_pb2 import Duration
@@ -25,10 +25,11 @@ from meshregistry.generate._domains import (
     router_wishes,
     sidecar_wishes,
 )
+from meshregistry.generate._mixer import state_destinations
 from meshregistry.generate._output import Generated, encoded, packed
 from meshregistry.generate._resolution import Resolved, destinations, remedy, resolved
 from meshregistry.generate._route_messages import route_messages
-from meshregistry.model import CLUSTER, ROUTE, Port, Resource, Service
+from meshregistry.model import CLUSTER, ROUTE, Hostname, Port, Resource, Service
 from meshregistry.rules import OutboundTrafficPolicy, RouteRule
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ class HostRoute:
             beside those of `ruled`.
         ruled: what rules do with its requests before that.
         is_tls_required: whether plain requests are sent to https (301).
+        namespaces: of the services that requests may go to, by host, if Mixer is told them;
+            None: it is not asked.
     """
 
     name: str
@@ -62,6 +65,7 @@ class HostRoute:
     status: int = 0
     ruled: Resolved | None = None
     is_tls_required: bool = False
+    namespaces: tuple[tuple[str, str], ...] | None = None
 
     @property
     def clusters(self) -> Iterator[str]:
@@ -115,7 +119,7 @@ class HostRoutes:
 def router_routes(view: View) -> Generated:
     """All HTTP services by host name, in the one route configuration of a router."""
     words = router_hosts(view)
-    resources = joined(view, words.name, words.hosts, ignore_port=False)
+    resources = joined(view, words.name, checked(view, words.hosts), ignore_port=False)
     return Generated(resources=resources, faults=(*words.faults, *_ignored(view)))
 
 
@@ -259,6 +263,25 @@ def _configuration(
     return HostRoutes(name, tuple(routes), tuple(faults))
 
 
+def checked(view: View, routes: Sequence[HostRoute]) -> Sequence[HostRoute]:
+    """The same with what Mixer is told of them, if the mesh has one that is asked."""
+    mixer = view.mesh.mixer
+    if mixer is None or not mixer.check:
+        return routes
+    known = view.scope.by_host
+    return [
+        evolve(
+            route,
+            namespaces=tuple(
+                (host, service.namespace or "")
+                for host in sorted({cluster.rpartition("|")[2] for cluster in route.clusters})
+                if (service := known.get(Hostname(host))) is not None
+            ),
+        )
+        for route in routes
+    ]
+
+
 def joined(
     view: View, name: str, routes: Sequence[HostRoute], *, ignore_port: bool
 ) -> list[Resource]:
@@ -283,7 +306,15 @@ def fragment(route: HostRoute) -> bytes:
 
 
 def virtual_host(words: HostRoute) -> route_components_pb2.VirtualHost:
-    """The message for a virtual host.
+    """The message for a virtual host."""
+    host = _virtual_host(words)
+    if words.namespaces is not None:
+        state_destinations(host, words.namespaces)
+    return host
+
+
+def _virtual_host(words: HostRoute) -> route_components_pb2.VirtualHost:
+    """What is said of its requests.
 
     Requests may take as long as they like (Istio's default; Envoy's is 15 s). What never
     reached its endpoint is tried again elsewhere.

@@ -22,13 +22,14 @@ def said_ports(
     """
     if not scope.ingress:
         return own
-    by_number = {one.port.number: one.host for one in own}
-    first = own[0].host if own else Hostname(scope.name or "workload")
+    by_number = {one.port.number: (one.host, one.namespace) for one in own}
+    first = (own[0].host, own[0].namespace) if own else (Hostname(scope.name or "workload"), "")
     return tuple(
         OwnPort(
             address=address,
             number=one.port,
-            host=by_number.get(one.port, first),
+            host=by_number.get(one.port, first)[0],
+            namespace=by_number.get(one.port, first)[1],
             port=Port(f"port-{one.port}", one.port, one.protocol),
             target=one.default_endpoint,
         )

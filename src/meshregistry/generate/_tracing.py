@@ -68,20 +68,26 @@ def tracing_cluster(view: View) -> Generated:
     tracing = view.mesh.tracing
     if tracing is None:
         return Generated()
-    cluster = cluster_pb2.Cluster(name=_naming.TRACING_CLUSTER)
-    cluster.connect_timeout.FromNanoseconds(round(view.mesh.connect_timeout * 1e9))
-    cluster.type = cluster_pb2.Cluster.STATIC
-    try:
-        ip_address(tracing.host)
-    except ValueError:
-        cluster.type = cluster_pb2.Cluster.STRICT_DNS
-        cluster.dns_lookup_family = cluster_pb2.Cluster.V4_PREFERRED
-    cluster.load_assignment.cluster_name = cluster.name
-    endpoint = cluster.load_assignment.endpoints.add().lb_endpoints.add().endpoint
-    endpoint.address.socket_address.address = tracing.host
-    endpoint.address.socket_address.port_value = tracing.port
+    cluster = static_or_dns(_naming.TRACING_CLUSTER, tracing.host, tracing.port, view.mesh)
     if tracing.provider == "opentelemetry":
         options = http_options(cluster)
         options.explicit_http_config.http2_protocol_options.SetInParent()
         set_http_options(cluster, options)
     return Generated(resources=[resource(CLUSTER, cluster.name, cluster)])
+
+
+def static_or_dns(name: str, host: str, port: int, mesh: MeshSettings) -> cluster_pb2.Cluster:
+    """A cluster of one machine that settings name: at an IP, or what DNS says."""
+    cluster = cluster_pb2.Cluster(name=name)
+    cluster.connect_timeout.FromNanoseconds(round(mesh.connect_timeout * 1e9))
+    cluster.type = cluster_pb2.Cluster.STATIC
+    try:
+        ip_address(host)
+    except ValueError:
+        cluster.type = cluster_pb2.Cluster.STRICT_DNS
+        cluster.dns_lookup_family = cluster_pb2.Cluster.V4_PREFERRED
+    cluster.load_assignment.cluster_name = name
+    endpoint = cluster.load_assignment.endpoints.add().lb_endpoints.add().endpoint
+    endpoint.address.socket_address.address = host
+    endpoint.address.socket_address.port_value = port
+    return cluster

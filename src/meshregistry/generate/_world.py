@@ -163,6 +163,7 @@ class OwnPort:
         port: the service's port that it serves.
         target: where the workload listens, as ``address:port`` or ``unix:///path``; empty:
             at the same port of 127.0.0.1.
+        namespace: the service's; empty if it has none.
     """
 
     address: str
@@ -170,6 +171,7 @@ class OwnPort:
     host: Hostname
     port: Port
     target: str = ""
+    namespace: str = ""
 
 
 class Keep(typing.Protocol):
@@ -287,6 +289,7 @@ def own_ports(world: World, addresses: tuple[str, ...], network: str) -> tuple[O
                             number=endpoint.port,
                             host=entry.service.host,
                             port=port,
+                            namespace=entry.service.namespace or "",
                         )
                     )
     return tuple(dict.fromkeys(found))

@@ -54,6 +54,7 @@ from meshregistry.rules._matches import (
 from meshregistry.rules._mesh import (
     LocalityLbSettings,
     MeshSettings,
+    MixerSettings,
     OutboundTrafficPolicy,
     RouterSettings,
     TracingSettings,
@@ -124,6 +125,7 @@ __all__ = [
     "LossAcceptance",
     "MeshSettings",
     "Mirror",
+    "MixerSettings",
     "NamedMatch",
     "OperatorDecision",
     "Origin",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from typing import TYPE_CHECKING, Literal
 
 from attrs import field, frozen
@@ -12,11 +13,16 @@ from meshregistry.documents import Seconds
 from meshregistry.model import AddressKind, Hostname, address_kind, canonical_address
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from attrs import Attribute
 
 _HIGHEST_PORT = 65535
 _ALL = 100.0
 _SHORTEST, _LONGEST = 0.001, 86_400.0
+# What can stand between commas and equals signs, and be the name of a document.
+_QUOTA_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
 
 
 class OutboundTrafficPolicy(enum.Enum):
@@ -113,6 +119,65 @@ class TracingSettings:
         return int(self.address.rpartition(":")[2])
 
 
+def _is_address_or_empty(settings: object, attribute: Attribute[str], value: str) -> None:
+    if value:
+        _is_host_and_port(settings, attribute, value)
+
+
+def _are_quotas(
+    _settings: object, attribute: Attribute[dict[str, int]], value: dict[str, int]
+) -> None:
+    for name, amount in value.items():
+        if not _QUOTA_NAME.fullmatch(name):
+            msg = f"{attribute.name} has {name!r}: write the short name of a quota instance"
+            raise ValueError(msg)
+        if type(amount) is not int or amount < 1:
+            raise ValueError(f"{attribute.name} has {amount!r} for {name}: charge at least 1")
+
+
+def _are_headers(
+    _settings: object, attribute: Attribute[tuple[str, ...]], value: tuple[str, ...]
+) -> None:
+    for name in value:
+        if not _HEADER_NAME.fullmatch(name):
+            msg = f"{attribute.name} has {name!r}: write names of headers in lower case"
+            raise ValueError(msg)
+
+
+def _words(given: Iterable[str]) -> tuple[str, ...]:
+    return tuple(given)
+
+
+@frozen(kw_only=True)
+class MixerSettings:
+    """Whom proxies ask before requests and tell of them after (MeshConfig.mixerCheckServer …).
+
+    Attributes:
+        check: address of the Mixer server that is asked, ``host:port``; empty: nobody is.
+        report: address of the one that is told; empty: nobody is.
+        fail_open: whether requests go on when the server gives no answer
+            (MeshConfig.policyCheckFailOpen).
+        timeout: seconds that it may take for one.
+        quotas: what each checked request is charged, as amounts by the short names of quota
+            instances; the rules of Mixer say which of them are for which requests.
+        tcp_report_interval: seconds between reports of a connection that stays open.
+        request_headers: of the request that reports have beside the usual ones.
+        response_headers: of the response, likewise.
+
+    Raises:
+        ValueError: if an address is malformed, or another value is out of its range.
+    """
+
+    check: str = field(default="", validator=[instance_of(str), _is_address_or_empty])
+    report: str = field(default="", validator=[instance_of(str), _is_address_or_empty])
+    fail_open: bool = field(default=False, validator=instance_of(bool))
+    timeout: Seconds = field(default=Seconds(5.0), validator=_is_length_of_time)
+    quotas: dict[str, int] = field(factory=dict, converter=dict, validator=_are_quotas, hash=False)
+    tcp_report_interval: Seconds = field(default=Seconds(10.0), validator=_is_length_of_time)
+    request_headers: tuple[str, ...] = field(default=(), converter=_words, validator=_are_headers)
+    response_headers: tuple[str, ...] = field(default=(), converter=_words, validator=_are_headers)
+
+
 @frozen(kw_only=True)
 class MeshSettings:
     """The `mesh` part of the settings.
@@ -130,6 +195,8 @@ class MeshSettings:
             means none.
         router: what routers listen on.
         locality_lb_setting: whether near endpoints are preferred.
+        tracing: where proxies report the spans of requests; None: nowhere.
+        mixer: whom they ask before requests and tell of them after; None: nobody.
         root_namespace: whose destination policies are the defaults of the whole mesh.
 
     Raises:
@@ -152,5 +219,8 @@ class MeshSettings:
     )
     tracing: TracingSettings | None = field(
         default=None, validator=optional(instance_of(TracingSettings))
+    )
+    mixer: MixerSettings | None = field(
+        default=None, validator=optional(instance_of(MixerSettings))
     )
     root_namespace: str = field(default="istio-system", validator=instance_of(str))

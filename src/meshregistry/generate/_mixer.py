@@ -1,0 +1,280 @@
+"""Whom proxies ask before requests and tell of them after: filters, logs and clusters for Mixer.
+
+The server speaks Envoy's own protocols, so listeners get the filters and access logs that any
+Envoy has. What a listener is known to be for is stated there, as attributes in text.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+from attrs import frozen
+from envoy.config.accesslog.v3 import accesslog_pb2
+from envoy.config.core.v3 import config_source_pb2, grpc_service_pb2
+from envoy.extensions.access_loggers.grpc.v3 import als_pb2
+from envoy.extensions.filters.http.ext_authz.v3 import ext_authz_pb2
+from envoy.extensions.filters.network.ext_authz.v3 import ext_authz_pb2 as connection_authz_pb2
+
+from meshregistry.generate import _naming
+from meshregistry.generate._cluster_policy import http_options, set_http_options
+from meshregistry.generate._output import Generated, packed, resource
+from meshregistry.generate._tracing import static_or_dns
+from meshregistry.model import CLUSTER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from envoy.config.route.v3 import route_components_pb2
+    from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
+
+    from meshregistry.generate._world import OwnPort, View
+    from meshregistry.model import Resource
+    from meshregistry.rules import MeshSettings, MixerSettings
+
+EXT_AUTHZ = "envoy.filters.http.ext_authz"
+CONNECTION_AUTHZ = "envoy.filters.network.ext_authz"
+
+_METADATA = "x-mixer-attributes"
+_QUOTAS = "mixer.quotas"
+_JWT = "envoy.filters.http.jwt_authn"
+_UNAVAILABLE = 503
+_HTTP_LOG = "envoy.access_loggers.http_grpc"
+_TCP_LOG = "envoy.access_loggers.tcp_grpc"
+# What the standard configuration and the adapters for spans read.
+_REQUEST_HEADERS = (
+    "content-type",
+    "traceparent",
+    "x-b3-flags",
+    "x-b3-parentspanid",
+    "x-b3-sampled",
+    "x-b3-spanid",
+    "x-b3-traceid",
+)
+_RESPONSE_HEADERS = ("content-type", "grpc-message", "grpc-status")
+_TRAILERS = ("grpc-message", "grpc-status")
+
+
+@frozen(kw_only=True)
+class Side:
+    """Where a listener stands, as Mixer is told.
+
+    Attributes:
+        kind: ``inbound`` before the service, ``outbound`` elsewhere.
+        is_checked: whether Mixer is asked; the caller's sidecar leaves that to the service's.
+        attributes: what else is known of everything that comes there.
+    """
+
+    kind: str
+    is_checked: bool
+    attributes: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def stated(self) -> tuple[tuple[str, str], ...]:
+        """All attributes, by name."""
+        return (("context.reporter.kind", self.kind), *self.attributes)
+
+
+CALLER = Side(kind="outbound", is_checked=False)
+"""A sidecar's listener for what its workload calls."""
+
+EDGE = Side(kind="outbound", is_checked=True)
+"""A listener of a router or gateway."""
+
+
+def service_side(own: OwnPort) -> Side:
+    """A sidecar's listener for what calls its workload."""
+    return Side(
+        kind="inbound",
+        is_checked=True,
+        attributes=(
+            *_service(own.host, own.namespace),
+            *((("destination.namespace", own.namespace),) if own.namespace else ()),
+        ),
+    )
+
+
+def called_side(host: str, namespace: str, side: Side) -> Side:
+    """A listener that is for one service."""
+    return Side(kind=side.kind, is_checked=side.is_checked, attributes=_service(host, namespace))
+
+
+def _service(host: str, namespace: str) -> tuple[tuple[str, str], ...]:
+    """What is said of a service; its short name is the whole host if that has no namespace."""
+    first, _, rest = host.partition(".")
+    name = first if namespace and rest.partition(".")[0] == namespace else str(host)
+    said = (("destination.service.host", str(host)), ("destination.service.name", name))
+    if not namespace:
+        return said
+    uid = f"istio://{namespace}/services/{name}"
+    return (
+        *said,
+        ("destination.service.namespace", namespace),
+        ("destination.service.uid", uid),
+    )
+
+
+# --- Before requests ----------------------------------------------------------------------
+
+
+def http_check(mesh: MeshSettings, side: Side) -> ext_authz_pb2.ExtAuthz | None:
+    """The filter that asks before each request, if the mesh wants one there."""
+    mixer = mesh.mixer
+    if mixer is None or not mixer.check or not side.is_checked:
+        return None
+    return ext_authz_pb2.ExtAuthz(
+        grpc_service=_asking(mixer, side),
+        transport_api_version=config_source_pb2.V3,
+        failure_mode_allow=mixer.fail_open,
+        status_on_error={"code": _UNAVAILABLE},
+        # Operations on headers can lead to another route.
+        clear_route_cache=True,
+        metadata_context_namespaces=[_JWT],
+        include_tls_session=True,
+    )
+
+
+def connection_check(
+    mesh: MeshSettings, side: Side, prefix: str
+) -> connection_authz_pb2.ExtAuthz | None:
+    """The filter that asks before each connection, if the mesh wants one there."""
+    mixer = mesh.mixer
+    if mixer is None or not mixer.check or not side.is_checked:
+        return None
+    return connection_authz_pb2.ExtAuthz(
+        stat_prefix=prefix,
+        grpc_service=_asking(mixer, side),
+        transport_api_version=config_source_pb2.V3,
+        failure_mode_allow=mixer.fail_open,
+        include_tls_session=True,
+    )
+
+
+def _asking(mixer: MixerSettings, side: Side) -> grpc_service_pb2.GrpcService:
+    """The call. Only its metadata can state attributes for connections, so all are there."""
+    service = grpc_service_pb2.GrpcService()
+    service.envoy_grpc.cluster_name = _naming.MIXER_CHECK_CLUSTER
+    service.timeout.FromNanoseconds(round(mixer.timeout * 1e9))
+    stated = list(side.stated)
+    if mixer.quotas:
+        charged = ",".join(f"{name}={amount}" for name, amount in sorted(mixer.quotas.items()))
+        stated.append((_QUOTAS, charged))
+    service.initial_metadata.add(key=_METADATA, value=_metadata(stated))
+    return service
+
+
+def _metadata(stated: Iterable[tuple[str, str]]) -> str:
+    """Attributes as a header of the call.
+
+    Envoy takes its value for a format in which ``%`` begins a command. With a wrong one it
+    accepts the configuration, and ends at the first request.
+    """
+    return urlencode(list(stated), safe=":/=,").replace("%", "%%")
+
+
+def state_destinations(
+    host: route_components_pb2.VirtualHost, namespaces: Iterable[tuple[str, str]]
+) -> None:
+    """Let the routes of a virtual host state which service they lead to.
+
+    Args:
+        host: is changed.
+        namespaces: of each service that is there, by its host.
+    """
+    known = dict(namespaces)
+    for route in host.routes:
+        if not route.HasField("route"):
+            continue
+        shares = route.route.weighted_clusters.clusters
+        for target, cluster in (
+            [(one, one.name) for one in shares] if shares else [(route, route.route.cluster)]
+        ):
+            try:
+                called = _naming.ClusterName.parse(cluster).host
+            except ValueError:
+                # Clusters that no service stands behind have other names.
+                continue
+            own = ext_authz_pb2.ExtAuthzPerRoute()
+            for name, text in _service(called, known.get(called, "")):
+                own.check_settings.context_extensions[name] = text
+            target.typed_per_filter_config[EXT_AUTHZ].CopyFrom(packed(own))
+
+
+# --- After requests -----------------------------------------------------------------------
+
+
+def http_reports(mesh: MeshSettings, side: Side) -> list[accesslog_pb2.AccessLog]:
+    """The log that tells of each request, if the mesh wants one."""
+    mixer = mesh.mixer
+    if mixer is None or not mixer.report:
+        return []
+    log = als_pb2.HttpGrpcAccessLogConfig(
+        common_config=_telling(side),
+        additional_request_headers_to_log=_with(_REQUEST_HEADERS, mixer.request_headers),
+        additional_response_headers_to_log=_with(_RESPONSE_HEADERS, mixer.response_headers),
+        additional_response_trailers_to_log=_TRAILERS,
+    )
+    return [accesslog_pb2.AccessLog(name=_HTTP_LOG, typed_config=packed(log))]
+
+
+def report_connections(proxy: tcp_proxy_pb2.TcpProxy, mesh: MeshSettings, side: Side) -> None:
+    """Let a filter tell when connections open, go on and close, if the mesh wants that."""
+    mixer = mesh.mixer
+    if mixer is None or not mixer.report:
+        return
+    log = als_pb2.TcpGrpcAccessLogConfig(common_config=_telling(side))
+    proxy.access_log.add(name=_TCP_LOG).typed_config.CopyFrom(packed(log))
+    options = proxy.access_log_options
+    options.flush_access_log_on_connected = True
+    options.access_log_flush_interval.FromNanoseconds(round(mixer.tcp_report_interval * 1e9))
+
+
+def _telling(side: Side) -> als_pb2.CommonGrpcAccessLogConfig:
+    common = als_pb2.CommonGrpcAccessLogConfig(
+        log_name=side.kind, transport_api_version=config_source_pb2.V3
+    )
+    common.grpc_service.envoy_grpc.cluster_name = _naming.MIXER_REPORT_CLUSTER
+    for name, text in side.stated:
+        common.custom_tags.add(tag=name).literal.value = text
+    return common
+
+
+def _with(usual: Iterable[str], more: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys((*usual, *more)))
+
+
+# --- Where to -----------------------------------------------------------------------------
+
+
+def mixer_references(mesh: MeshSettings, side: Side) -> list[tuple[str, str]]:
+    """What a listener needs for both."""
+    mixer = mesh.mixer
+    if mixer is None:
+        return []
+    found = []
+    if mixer.check and side.is_checked:
+        found.append((CLUSTER, _naming.MIXER_CHECK_CLUSTER))
+    if mixer.report:
+        found.append((CLUSTER, _naming.MIXER_REPORT_CLUSTER))
+    return found
+
+
+def mixer_clusters(view: View) -> Generated:
+    """The servers that are asked and told, if the mesh has some; they speak gRPC."""
+    mixer = view.mesh.mixer
+    if mixer is None:
+        return Generated()
+    places = (
+        (_naming.MIXER_CHECK_CLUSTER, mixer.check),
+        (_naming.MIXER_REPORT_CLUSTER, mixer.report),
+    )
+    return Generated(resources=[_cluster(name, at, view.mesh) for name, at in places if at])
+
+
+def _cluster(name: str, address: str, mesh: MeshSettings) -> Resource:
+    host, _, port = address.rpartition(":")
+    cluster = static_or_dns(name, host.strip("[]"), int(port), mesh)
+    options = http_options(cluster)
+    options.explicit_http_config.http2_protocol_options.SetInParent()
+    set_http_options(cluster, options)
+    return resource(CLUSTER, name, cluster)
