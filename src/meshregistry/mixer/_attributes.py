@@ -71,6 +71,14 @@ class StringMap(Mapping[str, str]):
         self.entries = MappingProxyType(own)
         self._hash: int | None = None
 
+    @classmethod
+    def of_checked(cls, entries: dict[str, str]) -> Self:
+        """A map of texts that have been checked, such as a decoder's; it keeps the dictionary."""
+        made = cls.__new__(cls)
+        made.entries = MappingProxyType(entries)
+        made._hash = None  # noqa: SLF001 - it is one of ours
+        return made
+
     def __getitem__(self, key: str) -> str:
         return self.entries[key]
 

@@ -53,6 +53,11 @@ def known_words(count: int = len(GLOBAL_WORDS)) -> dict[str, int]:
     return {word: index for index, word in enumerate(GLOBAL_WORDS[:count])}
 
 
+def words_by_index(words: Sequence[str]) -> dict[int, str]:
+    """The words of a message by their indices, for who looks up many."""
+    return dict(zip(range(-1, -len(words) - 1, -1), words, strict=True))
+
+
 def word_at(index: int, words: Sequence[str]) -> str | None:
     """The word of an index; None if neither list has it.
 

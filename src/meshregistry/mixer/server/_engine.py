@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from contextlib import AbstractAsyncContextManager
 
 from attrs import define, field
 
@@ -19,10 +18,6 @@ from meshregistry.errors import MixerUnavailable
 from meshregistry.mixer.config import Snapshot
 from meshregistry.mixer.server._dispatch import Dispatcher
 from meshregistry.mixer.server._running import Fleet, Running, Surroundings
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
 
 DEADLINE = 5.0
 """Seconds that one call of a handler may take."""
@@ -33,7 +28,7 @@ class NoConfiguration(MixerUnavailable):
 
 
 @define(eq=False)
-class _Generation:
+class _Generation(AbstractAsyncContextManager[Dispatcher]):
     """One configuration and the requests that it carries out."""
 
     snapshot: Snapshot
@@ -42,6 +37,15 @@ class _Generation:
     requests: int = 0
     is_retired: bool = False
     idle: asyncio.Event = field(factory=asyncio.Event)
+
+    async def __aenter__(self) -> Dispatcher:
+        self.requests += 1
+        return self.dispatcher
+
+    async def __aexit__(self, *_: object) -> None:
+        self.requests -= 1
+        if self.is_retired and not self.requests:
+            self.idle.set()
 
 
 class Engine:
@@ -86,8 +90,7 @@ class Engine:
         if former is not None:
             self._retire(former)
 
-    @asynccontextmanager
-    async def request(self) -> AsyncIterator[Dispatcher]:
+    def request(self) -> AbstractAsyncContextManager[Dispatcher]:
         """The configuration in force, for as long as the request takes.
 
         Raises:
@@ -96,13 +99,7 @@ class Engine:
         generation = self._current
         if generation is None:
             raise NoConfiguration("there is no configuration yet: await ready() first")
-        generation.requests += 1
-        try:
-            yield generation.dispatcher
-        finally:
-            generation.requests -= 1
-            if generation.is_retired and not generation.requests:
-                generation.idle.set()
+        return generation
 
     async def close(self) -> None:
         """End every handler after its last call."""

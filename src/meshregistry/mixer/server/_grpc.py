@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from meshregistry.errors import MissingExtraError, MixerError, MixerUnavailable
 from meshregistry.mixer._compress import decode_attributes, decode_report
-from meshregistry.mixer._dictionary import known_words
 from meshregistry.mixer._words import GLOBAL_WORDS
 from meshregistry.mixer.proto.mixer_v1_pb2 import (
     CheckRequest,
@@ -25,12 +23,13 @@ except ModuleNotFoundError as error:
     raise MissingExtraError("mixer-server", error.name or "grpcio") from error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from typing import Any, NoReturn
 
     from meshregistry.mixer._attributes import AttributeBag
     from meshregistry.mixer._directive import HeaderOperation
     from meshregistry.mixer.server._mixer import Checked, Mixer
+    from meshregistry.mixer.server._outcome import CheckOutcome, QuotaOutcome
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -61,7 +60,6 @@ class MixerServicer:
             "Check": grpc.unary_unary_rpc_method_handler(
                 self.check,
                 request_deserializer=CheckRequest.FromString,
-                response_serializer=CheckResponse.SerializeToString,
             ),
             "Report": grpc.unary_unary_rpc_method_handler(
                 self.report,
@@ -75,9 +73,10 @@ class MixerServicer:
         self,
         request: CheckRequest,
         context: Context,
-    ) -> CheckResponse:
-        """Carry out a check; a denial is an answer like any other."""
-        await _check_words(request.global_word_count, context)
+    ) -> bytes:
+        """Carry out a check; a denial is an answer like any other. The response is encoded."""
+        if request.global_word_count > len(GLOBAL_WORDS):
+            await _refuse_words(context)
         try:
             bag = decode_attributes(request.attributes).bag
         except MixerError as error:
@@ -94,7 +93,7 @@ class MixerServicer:
             await _abort(context, grpc.StatusCode.UNAVAILABLE, str(error))
         except DispatchFailed as error:
             await _abort(context, grpc.StatusCode.INTERNAL, str(error))
-        return _response(checked, request.global_word_count)
+        return _encoded(checked, request.global_word_count)
 
     async def report(
         self,
@@ -102,7 +101,8 @@ class MixerServicer:
         context: Context,
     ) -> ReportResponse:
         """Carry out a report; entries that fail leave the others alone."""
-        await _check_words(request.global_word_count, context)
+        if request.global_word_count > len(GLOBAL_WORDS):
+            await _refuse_words(context)
         bags: list[AttributeBag] = []
         wrong: list[str] = []
         for entry in decode_report(request):
@@ -120,13 +120,9 @@ class MixerServicer:
         return ReportResponse()
 
 
-async def _check_words(
-    count: int,
-    context: Context,
-) -> None:
-    if count > len(GLOBAL_WORDS):
-        reason = f"{_INVALID} global dictionary: the server has {len(GLOBAL_WORDS)} words"
-        await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, reason)
+async def _refuse_words(context: Context) -> NoReturn:
+    reason = f"{_INVALID} global dictionary: the server has {len(GLOBAL_WORDS)} words"
+    await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, reason)
 
 
 async def _abort(context: Context, code: grpc.StatusCode, reason: str) -> NoReturn:
@@ -135,35 +131,49 @@ async def _abort(context: Context, code: grpc.StatusCode, reason: str) -> NoRetu
     raise AssertionError("abort raises")
 
 
-@lru_cache(maxsize=len(GLOBAL_WORDS) + 1)
-def _known(count: int) -> dict[str, int]:
-    return known_words(count)
+def _encoded(checked: Checked, word_count: int) -> bytes:
+    """The response as bytes; only its duration is new if the outcome was answered before."""
+    outcome = checked.outcome
+    response = outcome.forms.get(word_count)
+    if response is None:
+        response = outcome.forms[word_count] = _of_policy(outcome, word_count)
+    _set_duration(response.precondition.valid_duration, outcome.valid_duration)
+    if checked.quotas:
+        shared, response = response, CheckResponse()
+        response.CopyFrom(shared)
+        _add_quotas(response, checked.quotas, word_count)
+    data: bytes = response.SerializeToString()
+    return data
 
 
-def _response(checked: Checked, word_count: int) -> CheckResponse:
-    outcome, known = checked.outcome, _known(word_count)
+def _of_policy(outcome: CheckOutcome, word_count: int) -> CheckResponse:
+    """What policy says, but for how long."""
     response = CheckResponse()
     said = response.precondition
     said.status.code = outcome.status.code
     said.status.message = outcome.status.message
-    _set_duration(said.valid_duration, outcome.valid_duration)
     said.valid_use_count = min(outcome.valid_use_count, _MOST_USES)
-    said.referenced_attributes.CopyFrom(referenced(outcome.references, known))
+    said.referenced_attributes.CopyFrom(referenced(outcome.references, word_count))
     directive = outcome.directive
     if directive.direct_code or directive.request_headers or directive.response_headers:
         said.route_directive.direct_response_code = directive.direct_code
         said.route_directive.direct_response_body = directive.direct_body
         _add(said.route_directive.request_header_operations, directive.request_headers)
         _add(said.route_directive.response_header_operations, directive.response_headers)
-    for name, quota in checked.quotas.items():
+    return response
+
+
+def _add_quotas(
+    response: CheckResponse, quotas: Mapping[str, QuotaOutcome], word_count: int
+) -> None:
+    for name, quota in quotas.items():
         granted = response.quotas[name]
         granted.granted_amount = quota.answer.amount
         _set_duration(granted.valid_duration, quota.answer.valid_duration)
-        granted.referenced_attributes.CopyFrom(referenced(quota.references, known))
+        granted.referenced_attributes.CopyFrom(referenced(quota.references, word_count))
         if not quota.answer.status.is_ok:
             granted.status.code = quota.answer.status.code
             granted.status.message = quota.answer.status.message
-    return response
 
 
 def _add(target: object, operations: Iterable[HeaderOperation]) -> None:

@@ -96,7 +96,7 @@ class Mixer:
             if kept is not None and not (quotas and kept.status.is_ok):
                 return Checked(outcome=kept, is_cached=True)
             attributes = await dispatcher.prepared(TrackedAttributes(bag.entries))
-            before = attributes.references
+            before = attributes.references if quotas else ()
             if kept is None:
                 outcome = await dispatcher.check(attributes)
                 if cache is self._current_cache():
@@ -123,11 +123,12 @@ class Mixer:
             Overloaded: if the server is late.
         """
         began = self._admit(1)
-        async with self._engine.request() as dispatcher:
-            attributes = await dispatcher.prepared(TrackedAttributes(bag.entries))
-            outcome = await dispatcher.quota(attributes, name, request)
-        self._finished(began)
-        return outcome
+        try:
+            async with self._engine.request() as dispatcher:
+                attributes = await dispatcher.prepared(TrackedAttributes(bag.entries))
+                return await dispatcher.quota(attributes, name, request)
+        finally:
+            self._finished(began)
 
     async def report(self, bags: Sequence[AttributeBag]) -> tuple[Failure, ...]:
         """Tell handlers what happened; what failed.

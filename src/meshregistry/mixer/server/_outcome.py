@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
@@ -46,6 +46,7 @@ class CheckOutcome:
         valid_use_count: how often it may be used.
         directive: what is done with headers, or answered at once.
         references: what the outcome was made of.
+        forms: what those who answer with it have made of it, by keys of theirs.
     """
 
     status: Status = OK
@@ -53,6 +54,19 @@ class CheckOutcome:
     valid_use_count: int = UNASKED_USES
     directive: RouteDirective = NO_DIRECTIVE
     references: tuple[Reference, ...] = ()
+    forms: dict[object, Any] = field(factory=dict, init=False, eq=False, repr=False)
+
+    def lasting(self, seconds: float) -> CheckOutcome:
+        """The same outcome, with its forms, for so many seconds."""
+        other = CheckOutcome(
+            status=self.status,
+            valid_duration=seconds,
+            valid_use_count=self.valid_use_count,
+            directive=self.directive,
+            references=self.references,
+        )
+        object.__setattr__(other, "forms", self.forms)
+        return other
 
 
 @frozen(kw_only=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from meshregistry.mixer._shapes import Reference as ShapeReference
 from meshregistry.mixer._shapes import Shape, ShapeList
@@ -68,7 +68,7 @@ class OutcomeCache:
             if shape is not self._shapes.ordered[0]:
                 self._shapes.used(shape)
             self.hits += 1
-            return evolve(kept.outcome, valid_duration=kept.expiry - now)
+            return kept.outcome.lasting(kept.expiry - now)
         self.misses += 1
         return None
 
