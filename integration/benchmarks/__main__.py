@@ -20,6 +20,7 @@ from benchmarks.envoy_change import envoy_change
 from benchmarks.fanout import fan_out
 from benchmarks.messages import WORKLOADS
 from benchmarks.mixer import cached_check, report_batches, round_trips
+from benchmarks.mixer_server import check_over_grpc, expressions
 from benchmarks.page import page
 from benchmarks.results import verdicts
 from benchmarks.routing import routing_cost
@@ -53,6 +54,8 @@ def run(only: str, rounds: int) -> Iterator[Benchmark]:
         yield report_batches(is_traced=False)
         yield report_batches(is_traced=True)
         yield round_trips()
+        yield asyncio.run(check_over_grpc())
+        yield expressions()
     if only in "envoy":
         with tempfile.TemporaryDirectory() as folder:
             yield asyncio.run(envoy_change(Path(folder)))
