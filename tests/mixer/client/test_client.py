@@ -497,6 +497,24 @@ def test_exhausted_quota_is_refused_locally(with_client, transport, answer, unti
     assert 2 == counted["total_quota_cache_hit_denies"]
 
 
+@pytest.mark.parametrize("case", [(FailPolicy.OPEN, True), (FailPolicy.CLOSED, False)])
+def test_quota_that_the_server_cannot_reach_goes_by_the_policy(
+    with_client, transport, answer, until, case
+):
+    """UNAVAILABLE is no refusal: what counts the quota was not asked."""
+    policy, is_allowed = case
+    transport.answer = answer("a", quotas={"q": (0, 0, ())})
+    transport.answer.quotas["q"].status.code = 14
+
+    async def main(client):
+        await client.check(A1)
+        await client.check(A1, quotas={"q": 1})
+        await until(lambda: len(transport.requests) == 2 and not client._quotas._background)
+        return (await client.check(A1, quotas={"q": 1})).is_allowed
+
+    assert is_allowed is with_client(main, fail_policy=policy)
+
+
 @pytest.mark.parametrize("case", [(FailPolicy.OPEN, 9), (FailPolicy.CLOSED, 0)])
 def test_quota_in_advance_that_fails_goes_by_the_policy(
     with_client, transport, answer, until, case

@@ -141,7 +141,11 @@ def is_granted(response: CheckResponse, name: str) -> bool:
 
     A quota of which the server says nothing, or that it could not reach, is granted.
     """
-    if name not in response.quotas:
+    if name not in response.quotas or is_unreachable(response, name):
         return True
-    result = response.quotas[name]
-    return result.status.code == Code.UNAVAILABLE or result.granted_amount > 0
+    return response.quotas[name].granted_amount > 0
+
+
+def is_unreachable(response: CheckResponse, name: str) -> bool:
+    """Whether the server could not reach what counts a quota."""
+    return name in response.quotas and response.quotas[name].status.code == Code.UNAVAILABLE

@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from meshregistry.mixer._status import OK, Code, Status
-from meshregistry.mixer.client._quota_cache import is_granted
+from meshregistry.mixer.client._quota_cache import is_granted, is_unreachable
 from meshregistry.mixer.client._transport import CallFailed
 from meshregistry.mixer.proto.mixer_v1_pb2 import CheckRequest
 
@@ -125,4 +125,7 @@ class Quotas:
                 self._cache.failed(each, is_open=is_open, now=self._clock.now())
             return
         for each in orders:
-            self._cache.answered(each, response, bag, self._clock.now())
+            if is_unreachable(response, each.name):
+                self._cache.failed(each, is_open=is_open, now=self._clock.now())
+            else:
+                self._cache.answered(each, response, bag, self._clock.now())
