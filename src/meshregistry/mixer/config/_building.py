@@ -39,7 +39,6 @@ DEFAULT_NAMESPACE = "istio-system"
 """Its rules are for the requests of every namespace."""
 
 _SHORT, _KIND_OR_NAMESPACE, _FULL = 1, 2, 3
-_REMOTE = "bypass"
 
 
 def snapshot(
@@ -244,7 +243,7 @@ class _Build:
         return None
 
     def adapter(self, spec: HandlerSpec) -> MixerAdapter | None:
-        return self.known.adapters.get(_REMOTE if spec.address else spec.adapter)
+        return self.known.adapters.get(spec.adapter)
 
     # --- The whole ------------------------------------------------------------------------
 

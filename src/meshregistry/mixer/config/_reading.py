@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from meshregistry.documents import MappingNode, Position, ScalarNode, suggestion
 from meshregistry.mixer._attributes import ValueType
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from meshregistry.errors import ConfigError
 
 GROUP = "config.istio.io"
+_REMOTE = "bypass"
 _CLIENT_KINDS = frozenset({"HTTPAPISpec", "HTTPAPISpecBinding", "QuotaSpec", "QuotaSpecBinding"})
 _SAAS = frozenset(
     {"circonus", "cloudwatch", "servicecontrol", "signalfx", "solarwinds", "stackdriver"}
@@ -174,13 +175,9 @@ def _handler(name: Name, reader: Reader, known: Known) -> Iterable[HandlerSpec]:
         reader.faults.append(place.fault(*_no_saas(adapter)))
     elif connection.node.entries:
         connection.only("address", "timeout", "authentication")
-        yield HandlerSpec(
-            name=name,
-            adapter=adapter,
-            params=reader.mapping("params"),
-            address=connection.required("address", "127.0.0.1:9070"),
-            place=reader.node,
-        )
+        connection.required("address", "127.0.0.1:9070")
+        params = _remote_params(connection.node, reader.node)
+        yield HandlerSpec(name=name, adapter=_REMOTE, params=params, place=reader.node)
     elif adapter in known.adapters:
         yield HandlerSpec(
             name=name, adapter=adapter, params=reader.mapping("params"), place=reader.node
@@ -189,6 +186,16 @@ def _handler(name: Name, reader: Reader, known: Known) -> Iterable[HandlerSpec]:
         reader.faults.append(
             place.fault(f"there is no adapter {adapter!r}", suggestion(adapter, known.adapters))
         )
+
+
+def _remote_params(connection: MappingNode, handler: MappingNode) -> MappingNode:
+    """What the adapter `bypass` is to know of an adapter in another process."""
+    entries = tuple(
+        (evolve(key, text="backend_address") if key.text == "address" else key, value)
+        for key, value in connection.entries
+    )
+    given = handler.only(["params"]).entries
+    return evolve(connection, entries=(*entries, *given))
 
 
 def _instance(name: Name, reader: Reader, known: Known) -> Iterable[InstanceSpec]:

@@ -29,14 +29,12 @@ class HandlerSpec:
         name: of the document.
         adapter: the adapter, by its name.
         params: its parameters.
-        address: where the adapter runs, if it is another process.
         place: where the document stands.
     """
 
     name: Name
     adapter: str
     params: MappingNode
-    address: str = ""
     place: Position
 
     @property

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import evolve, frozen
 
+from meshregistry.errors import MixerError
 from meshregistry.mixer import vocabulary
 from meshregistry.mixer._attributes import AttributeBag
 from meshregistry.mixer._directive import HeaderOperation, Operation, RouteDirective
@@ -255,7 +256,7 @@ class Dispatcher:
         try:
             async with deadline:
                 return await ask()
-        except (EvaluationError, HandlerFailed) as error:
+        except MixerError as error:
             reason = str(error)
         except Exception as error:
             # A handler's own time-outs look the same.

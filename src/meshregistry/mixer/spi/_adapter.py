@@ -111,7 +111,8 @@ class Handler:
 
     A handler has the methods of its adapter's templates beside these: see `CheckHandler`,
     `QuotaHandler`, `ReportHandler` and `GeneratorHandler`. The class of an instance tells
-    which template it is of. A call that raises is a failure of this call alone.
+    which template it is of. A call that raises is a failure of this call alone: a `MixerError`
+    gives its reason, anything else is logged as a fault of the adapter, too.
     """
 
     async def start(self) -> None:

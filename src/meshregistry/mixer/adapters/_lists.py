@@ -1,0 +1,119 @@
+"""Lists of texts, addresses and patterns: read from bodies, asked for values. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Literal
+
+import yaml
+
+from meshregistry.mixer.adapters._extra import imported
+
+EntryType = Literal["STRINGS", "CASE_INSENSITIVE_STRINGS", "IP_ADDRESSES", "REGEX"]
+Address = IPv4Address | IPv6Address
+Contains = Callable[[str], bool]
+"""Whether a list has a value; raises ValueError for a value that it cannot have."""
+
+_PACKED = (4, 16)
+
+
+def entries_of(body: str, entry_type: EntryType) -> tuple[str, ...]:
+    """The entries of a body: lines; of addresses, YAML with a list below ``whitelist``.
+
+    Raises:
+        ValueError: if it is not of this form.
+    """
+    if entry_type != "IP_ADDRESSES":
+        return tuple(line for one in body.splitlines() if (line := one.strip()))
+    try:
+        document = yaml.safe_load(body)
+    except yaml.YAMLError as error:
+        reason = str(error).replace("\n", " ")
+        raise ValueError(f"the body is not YAML: {reason}") from error
+    listed = document.get("whitelist") if isinstance(document, dict) else None
+    if not isinstance(listed, list):
+        raise ValueError("the body has no list below whitelist:")  # noqa: TRY004 - of a body
+    return tuple(str(one) for one in listed)
+
+
+def contains(entries: Iterable[str], entry_type: EntryType) -> Contains:
+    """A function that tells whether a value is in the list.
+
+    Raises:
+        ValueError: if an entry cannot be read; names it.
+    """
+    return _MAKERS[entry_type](entries)
+
+
+def _texts(entries: Iterable[str]) -> Contains:
+    return frozenset(entries).__contains__
+
+
+def _folded(entries: Iterable[str]) -> Contains:
+    known = frozenset(one.casefold() for one in entries)
+    return lambda value: value.casefold() in known
+
+
+def _addresses(entries: Iterable[str]) -> Contains:
+    """Networks by version and length of prefix: the cost of a question is that of the lengths."""
+    known: dict[tuple[int, int], set[int]] = {}
+    for one in entries:
+        try:
+            network = ip_network(one, strict=False)
+        except ValueError as error:
+            raise ValueError(f"{one!r} is neither an address nor a network") from error
+        shift = network.max_prefixlen - network.prefixlen
+        numbers = known.setdefault((network.version, shift), set())
+        numbers.add(int(network.network_address) >> shift)
+
+    def has(value: str) -> bool:
+        address = _address(value)
+        number = int(address)
+        return any(
+            version == address.version and number >> shift in numbers
+            for (version, shift), numbers in known.items()
+        )
+
+    return has
+
+
+def _address(value: str) -> Address:
+    try:
+        address = ip_address(value)
+    except ValueError as error:
+        raise ValueError(f"{value} is not an IP address") from error
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
+
+
+def _patterns(entries: Iterable[str]) -> Contains:
+    re2 = imported("re2", "mixer-server")
+    options = re2.Options()
+    options.log_errors = False
+    compiled = []
+    for one in entries:
+        try:
+            compiled.append(re2.compile(one, options))
+        except re2.error as error:
+            # The library's errors hold bytes.
+            reason = b"".join(part for part in error.args if isinstance(part, bytes)).decode()
+            raise ValueError(f"{one!r} is not a regular expression (RE2): {reason}") from error
+    return lambda value: any(pattern.search(value) is not None for pattern in compiled)
+
+
+_MAKERS: dict[EntryType, Callable[[Iterable[str]], Contains]] = {
+    "STRINGS": _texts,
+    "CASE_INSENSITIVE_STRINGS": _folded,
+    "IP_ADDRESSES": _addresses,
+    "REGEX": _patterns,
+}
+
+
+def symbol(value: object) -> str:
+    """The value that is looked for, as text; empty if it is neither a text nor an address."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bytes) and len(value) in _PACKED:
+        return str(ip_address(value))
+    return ""
