@@ -9,6 +9,7 @@ from servers.eureka import RECIPE as EUREKA
 from servers.mesos_recipe import MESOS
 from servers.nats import NATS
 from servers.prometheus import PROMETHEUS
+from servers.redis import REDIS
 from servers.statsd import STATSD
 from servers.zipkin import ZIPKIN
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from servers.recipes import Recipe
 
-RECIPES: tuple[Recipe, ...] = (EUREKA, MESOS, NATS, PROMETHEUS, STATSD, ZIPKIN)
+RECIPES: tuple[Recipe, ...] = (EUREKA, MESOS, NATS, PROMETHEUS, REDIS, STATSD, ZIPKIN)
 """Those that are not built from Go."""
 
 

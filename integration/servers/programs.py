@@ -100,6 +100,14 @@ PROGRAMS = (
         version="3.7.3",
         minutes=1,
     ),
+    Program(
+        name="opa",
+        module="opa",
+        package="github.com/open-policy-agent/opa",
+        version="1.22.3",
+        question="version",
+        minutes=2,
+    ),
 )
 
 
