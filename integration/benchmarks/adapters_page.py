@@ -61,7 +61,8 @@ COST = """- *requests/min*: what the registry's server counts itself while nothi
 
 TAIL = """## Adapters that are not in these tables
 
-Their READMEs say what was measured on the servers that there are.
+[What each kind can do](registries.md) is a table of its own. The READMEs say what was measured on
+the servers that there are.
 
 - [Cloud Foundry](../../plugins/cloudfoundry/README.md): `gorouter` has no requests to count, and
   its first complete catalog takes two register intervals by its nature; the API behind `capi` cannot
