@@ -94,6 +94,7 @@ class Connection:
         self._fault: Exception | None = None
         self._refusal: RegistryError | None = None
         self._is_open = False
+        self._is_established = False
 
     async def __aenter__(self) -> Self:
         """Connect to the first server that answers.
@@ -134,7 +135,9 @@ class Connection:
             raise self._refusal
         if not self._is_open or (self._client is not None and self._client.is_closed):
             last = self._errors[-1] if self._errors else None
-            if last is not None and _is_refusal(last):
+            # Credentials that were good may have been exchanged: the next attempt reads them
+            # again, and tells.
+            if last is not None and _is_refusal(last) and not self._is_established:
                 raise self._refused(last) from last
             what = f": {_text(last)}" if last is not None else ""
             msg = f"the connection to NATS was lost{what}; it is tried again"
@@ -149,6 +152,7 @@ class Connection:
     async def _connect(self, server: str) -> None:
         config = self._config
         self._errors, self._refusal = [], None
+        self._is_established = False
         try:
             password = await config.password.read() if config.password is not None else None
             token = await config.token.read() if config.token is not None else None
@@ -195,6 +199,7 @@ class Connection:
             msg = f"NATS at {server} cannot be used: {_text(cause)}; check servers and the network"
             raise RegistryUnavailable(msg) from error
         self.check()
+        self._is_established = True
 
     def _tls(self, server: str) -> ssl.SSLContext | None:
         config, base = self._config, self._context.base_path
