@@ -1,291 +1,21 @@
-"""Stock Envoys that our pilot alone configures, and a Mixer server behind them.
-
-A sidecar's workload calls its own service: the request leaves by the outbound listener and comes
-back by the inbound one, so that both sides report.
-"""
+"""Stock Envoys that our pilot alone configures check, are limited, and report."""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
 from datetime import timedelta
-from textwrap import dedent
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-import aiohttp
 import pytest
-from attrs import frozen
 
-from meshregistry import Endpoint, Pilot, ServiceRecord, Settings
-from meshregistry.agent import bootstrap, node_id
-from meshregistry.documents import RuleUnit
-from meshregistry.mixer.fronts import EnvoyFronts
-from meshregistry.mixer.server import MixerServer
-from meshregistry.mixer.spi import (
-    LIST_ENTRY,
-    METRIC,
-    QUOTA,
-    CheckAnswer,
-    Code,
-    Handler,
-    MixerAdapter,
-    QuotaAnswer,
-    Status,
-)
-from meshregistry.model import Port, Protocol, ProxyRole, Service
-from servers.backends import Echo
-from servers.ports import free_port
+from meshregistry.mixer import AttributeBag, forwarded_header
+from meshregistry.mixer.fronts import FrontOptions, Trust
+from mixer_mesh import DB, WEB, Mesh
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from servers.envoy import Envoy
-
-    MakeEnvoy = Callable[[Mapping[str, Any]], Envoy]
-
-DOMAIN = "shop.svc.mesh.local"
-WEB, DB = f"web.{DOMAIN}", f"db.{DOMAIN}"
-SIDECAR = "127.0.0.9"
-
-
-@frozen(kw_only=True)
-class NoParameters:
-    """The adapter of this file has none."""
-
-
-class Judge(Handler):
-    """Denies what begins with ``/forbidden``, hands out so much quota, remembers reports.
-
-    Attributes:
-        checks: what it was asked; answers hold for ``valid`` seconds.
-        reports: what it was told.
-    """
-
-    def __init__(self) -> None:
-        self.checks: list[str] = []
-        self.reports: list[dict[str, Any]] = []
-        self.quota_left = 0
-        self.valid = 0.0
-
-    async def check(self, instance: Any) -> CheckAnswer:
-        self.checks.append(instance.value)
-        if instance.value.startswith("/forbidden"):
-            status = Status(Code.PERMISSION_DENIED, "not for you")
-            return CheckAnswer(status=status, valid_duration=self.valid, valid_use_count=1000)
-        return CheckAnswer(valid_duration=self.valid, valid_use_count=1000)
-
-    async def quota(self, instance: Any, request: Any) -> QuotaAnswer:
-        granted = request.amount if self.quota_left >= request.amount else 0
-        self.quota_left -= granted
-        return QuotaAnswer(amount=granted, valid_duration=1.0)
-
-    async def report(self, instances: Any) -> None:
-        self.reports += [dict(one.dimensions) for one in instances]
-
-    def adapter(self) -> MixerAdapter:
-        """The adapter that opens this one handler, again and again."""
-        return MixerAdapter(
-            name="judge",
-            config_class=NoParameters,
-            templates=(LIST_ENTRY, METRIC, QUOTA),
-            open=lambda _config, _context: self,
-        )
-
-    async def told(self, count: int = 1, **words: object) -> list[dict[str, Any]]:
-        """Wait for so many reports with these dimensions."""
-        async with asyncio.timeout(20):
-            while True:
-                found = [one for one in self.reports if words.items() <= one.items()]
-                if len(found) >= count:
-                    return found
-                await asyncio.sleep(0.01)
-
-
-DIMENSIONS = {
-    "kind": 'context.reporter.kind | "?"',
-    "uid": 'context.reporter.uid | "?"',
-    "protocol": 'context.protocol | "?"',
-    "host": 'destination.service.host | "?"',
-    "name": 'destination.service.name | "?"',
-    "namespace": 'destination.service.namespace | "?"',
-    "source_uid": 'source.uid | "?"',
-    "destination_uid": 'destination.uid | "?"',
-    "port": "destination.port | 0",
-    "path": 'request.path | "?"',
-    "user": 'request.headers["x-user"] | "?"',
-    "code": "response.code | 0",
-    "request_size": "request.size | 0",
-    "size": "response.size | 0",
-    "total_size": "response.total_size | 0",
-    "took": 'response.duration | "0ms"',
-    "flags": 'context.proxy_error_code | "?"',
-    "hit": "check.cache_hit | false",
-    "error": 'check.error_message | "-"',
-    "event": 'connection.event | "-"',
-    "connection": 'connection.id | "-"',
-    "received": "connection.received.bytes | 0",
-    "sent": "connection.sent.bytes | 0",
-    "received_total": "connection.received.bytes_total | 0",
-    "lasted": 'connection.duration | "0ms"',
-}
-
-
-def document(kind: str, name: str, spec: str) -> str:
-    """One document of Mixer."""
-    head = f"apiVersion: config.istio.io/v1alpha2\nkind: {kind}\n"
-    head += f"metadata: {{name: {name}, namespace: istio-system}}\nspec:\n"
-    return head + "".join(f"  {line}\n" for line in dedent(spec).strip().splitlines())
-
-
-def documents() -> list[Any]:
-    """Check, quota and report at the judge, and headers for what may go on."""
-    dimensions = "".join(f"    {name}: '{text}'\n" for name, text in DIMENSIONS.items())
-    texts = [
-        document("handler", "judge", "compiledAdapter: judge"),
-        document(
-            "instance",
-            "asked",
-            "compiledTemplate: listentry\nparams: {value: 'request.path | destination.service.host'}",
-        ),
-        document(
-            "instance",
-            "rate",
-            "compiledTemplate: quota\nparams: {dimensions: {host: destination.service.host}}",
-        ),
-        document(
-            "instance",
-            "told",
-            f"compiledTemplate: metric\nparams:\n  value: '1'\n  dimensions:\n{dimensions}",
-        ),
-        document("rule", "check", "actions: [{handler: judge, instances: [asked]}]"),
-        document(
-            "rule",
-            "limit",
-            "match: 'request.path == \"/limited\"'\nactions: [{handler: judge, instances: [rate]}]",
-        ),
-        document(
-            "rule",
-            "headers",
-            """
-            match: 'request.path == "/headers"'
-            requestHeaderOperations:
-            - {name: x-host, values: [destination.service.host]}
-            - {name: x-namespace, values: [destination.service.namespace]}
-            - {name: x-secret, operation: REMOVE}
-            responseHeaderOperations:
-            - {name: x-answer, values: ['"yes"'], operation: APPEND}
-            """,
-        ),
-        document("rule", "report", "actions: [{handler: judge, instances: [told]}]"),
-    ]
-    return [one for text in texts for one in RuleUnit.of_text("mixer.yaml", text).documents]
-
-
-class Mesh:
-    """A pilot, a workload, a Mixer at a port that stays the same, and an Envoy between them."""
-
-    def __init__(self, make_envoy: MakeEnvoy, *, namespace: str = "shop", **mixer: Any) -> None:
-        self._namespace = namespace
-        self.judge = Judge()
-        self.fronts = EnvoyFronts()
-        self.address = f"127.0.0.1:{free_port()}"
-        self.web_port, self.db_port, self.edge_port = free_port(), free_port(), free_port()
-        self._make_envoy = make_envoy
-        self._mixer = {"check": self.address, "report": self.address, **mixer}
-        self._stack = AsyncExitStack()
-        self.server: MixerServer | None = None
-        self.echo = Echo("v1")
-
-    async def __aenter__(self) -> Self:
-        await self.start_mixer()
-        enter = self._stack.enter_async_context
-        await enter(self.echo)
-        self._database = await asyncio.start_server(_parrot, "127.0.0.1", 0)
-        self._stack.callback(self._database.close)
-        settings = Settings.from_dict(
-            {
-                "sources": [{"id": "mine", "kind": "memory"}],
-                "mesh": {
-                    "mixer": {**self._mixer, "request_headers": ["x-user"]},
-                    "router": {"http_port": self.edge_port},
-                },
-                "server": {"xds": "127.0.0.1:0"},
-            }
-        )
-        self.pilot = await enter(Pilot(settings))
-        database = self._database.sockets[0].getsockname()[1]
-        for host, port, name, protocol, target in (
-            (WEB, self.web_port, "http", Protocol.HTTP, self.echo.port),
-            (DB, self.db_port, "tcp", Protocol.TCP, database),
-        ):
-            self.pilot.memory("mine").upsert(
-                ServiceRecord(
-                    Service(
-                        host=host, namespace=self._namespace, ports=[Port(name, port, protocol)]
-                    ),
-                    [Endpoint(address=SIDECAR, port=target, service_port=name)],
-                )
-            )
-        # Else an Envoy could be ready with nothing.
-        await self.pilot.published(timeout=20)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        try:
-            await self._stack.aclose()
-        finally:
-            await self.stop_mixer()
-
-    async def sidecar(self) -> Envoy:
-        """Start the workload's sidecar."""
-        node = node_id(ProxyRole.SIDECAR, address=SIDECAR, name="web-1.shop", domain=DOMAIN)
-        return await self._start(node)
-
-    async def router(self) -> Envoy:
-        """Start a router beside it."""
-        return await self._start("edge-1")
-
-    async def _start(self, node: str) -> Envoy:
-        config = bootstrap(node=node, cluster="test", xds=self.pilot.xds_address)
-        envoy = await self._stack.enter_async_context(self._make_envoy(config))
-        await envoy.ready()
-        return envoy
-
-    async def start_mixer(self) -> None:
-        """Serve Mixer, again at the same address."""
-        self.server = MixerServer(
-            self.address, adapters=[self.judge.adapter()], fronts=[self.fronts], drain=0.0
-        )
-        await self.server.__aenter__()
-        accepted = await self.server.configure(documents())
-        assert [] == [str(one) for one in accepted.faults]
-
-    async def stop_mixer(self) -> None:
-        """Take it away, with its cache."""
-        server, self.server = self.server, None
-        if server is not None:
-            await server.__aexit__(None, None, None)
-
-    async def get(self, path: str, *, edge: bool = False, **headers: str) -> tuple[int, Any, Any]:
-        """Status, body and headers of an answer."""
-        url = f"http://127.0.0.1:{self.edge_port if edge else self.web_port}{path}"
-        sent = {"Host": WEB} | {name.replace("_", "-"): text for name, text in headers.items()}
-        async with aiohttp.ClientSession() as http, http.get(url, headers=sent) as answer:
-            is_json = answer.content_type == "application/json"
-            body = await answer.json() if is_json else await answer.text()
-            return answer.status, body, answer.headers
-
-    async def until(self, path: str, status: int) -> None:
-        """Ask until the answer has this status."""
-        async with asyncio.timeout(20):
-            while (await self.get(path))[0] != status:
-                await asyncio.sleep(0.02)
-
-
-async def _parrot(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(1000):
-        writer.write(data * 2)
-    writer.close()
+    from mixer_mesh import MakeEnvoy
 
 
 @pytest.fixture
@@ -476,3 +206,48 @@ def test_a_registry_can_say_what_it_likes(mesh):
         await mesh.judge.told(kind="inbound", namespace=hostile, code=200)
 
     mesh(main, namespace=hostile)
+
+
+def test_a_denied_connection_is_closed(mesh):
+    """Before a byte has reached the service; the end is reported all the same."""
+
+    async def main(mesh: Mesh) -> None:
+        mesh.judge.denied = DB
+        await mesh.sidecar()
+        reader, writer = await asyncio.open_connection("127.0.0.1", mesh.db_port)
+        writer.write(b"12345")
+        assert b"" == await reader.read(10)
+        writer.close()
+        await mesh.judge.told(kind="outbound", host=DB, event="close", received_total=5)
+        assert {"checks denied": 1} == {
+            name: count for name, count in mesh.fronts.counts.items() if "checks" in name
+        }
+
+    mesh(main)
+
+
+def test_a_denied_call_of_grpc_has_a_status_of_grpc(mesh):
+    """Envoy makes it of the code of HTTP; the report says which protocol it was."""
+
+    async def main(mesh: Mesh) -> None:
+        await mesh.sidecar()
+        kind = {"content_type": "application/grpc"}
+        status, _, headers = await mesh.get("/forbidden.Service/Call", **kind)
+        assert (200, "7") == (status, headers["grpc-status"])
+        await mesh.judge.told(kind="inbound", protocol="grpc", flags="UAEX")
+
+    mesh(main)
+
+
+@pytest.mark.parametrize(("network", "caller"), [("127.0.0.0/8", "u"), ("10.0.0.0/8", "nobody")])
+def test_forwarded_attributes_are_believed_of_whom_is_trusted(mesh, network, caller):
+    """By the address that Envoy sees; the service gets no such header in either case."""
+
+    async def main(mesh: Mesh) -> None:
+        await mesh.sidecar()
+        _, value = forwarded_header(AttributeBag({"source.uid": "u"}))
+        _, body, _ = await mesh.get("/headers", x_istio_attributes=value)
+        assert caller == body["headers"]["x-caller"]
+        assert "x-istio-attributes" not in body["headers"]
+
+    mesh(main, options=FrontOptions(trust=Trust(networks=[network])))

@@ -316,6 +316,7 @@ PROGRAMS = [
     (name, number)
     for name in (
         "how-to/embed",
+        "how-to/mixer-with-envoy",
         "how-to/run-the-server",
         "how-to/serve-your-own-resources",
         "how-to/threads-and-gunicorn",
