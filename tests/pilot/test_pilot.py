@@ -397,7 +397,7 @@ class TestFailure:
                 def broken(*_):
                     raise ZeroDivisionError("planted")
 
-                pilot._publisher._publish = broken
+                pilot._core.publisher._publish = broken
                 pilot.memory("mine").upsert(record("a.b", "10.0.0.1:80"))
                 with pytest.raises(PilotFailed, match="planted") as caught:
                     await pilot.published(timeout=5)

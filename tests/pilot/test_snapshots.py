@@ -271,7 +271,7 @@ def test_a_folder_that_cannot_be_written_is_said_and_counted(mesh, caplog):
     async def story(pilot):
         await synced(pilot)
         async with asyncio.timeout(10):
-            while pilot._snapshots.failures < 3:  # noqa: ASYNC110 - nobody tells
+            while pilot._core.snapshots.failures < 3:  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(0.01)
         figures = {one.name: dict(one.samples) for one in pilot.statistics()}
         assert sum(figures["meshregistry_snapshot_failures"].values()) >= 3

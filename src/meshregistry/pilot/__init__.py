@@ -11,9 +11,9 @@ from meshregistry.pilot._documents import (
 )
 from meshregistry.pilot._drained import Drained
 from meshregistry.pilot._pilot import Pilot
-from meshregistry.pilot._registration import registered
 from meshregistry.pilot._reload import ReloadReport
 from meshregistry.pilot._rule_book import RuleStatus
+from meshregistry.pilot._self_registration import registered
 from meshregistry.pilot._threaded import ThreadedPilot
 from meshregistry.pilot._wiring import check_settings
 from meshregistry.pilot._writing import check_decision, decision_writer

@@ -45,10 +45,10 @@ if TYPE_CHECKING:
     from meshregistry.errors import GenerationError
     from meshregistry.loader import Plugins
     from meshregistry.model import Catalog, Node, Peer, Proxy, ResourceSet, SourceId
+    from meshregistry.pilot._agent_registrations import Registrations
     from meshregistry.pilot._derivation import Derivation
     from meshregistry.pilot._peers import PeerAnswer
     from meshregistry.pilot._pilot import Pilot
-    from meshregistry.pilot._registrations import Registrations
     from meshregistry.pilot._waiting import Waiting
     from meshregistry.rules import MeshSettings, RuleSet
     from meshregistry.server import Stream

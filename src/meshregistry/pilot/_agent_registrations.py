@@ -14,7 +14,7 @@ from attrs import evolve, frozen
 
 from meshregistry.errors import ConfigError, RegistryError, RegistryProtocolError
 from meshregistry.model import ServiceRecord, SourceId
-from meshregistry.pilot._registration_ids import decode_id, encode_id
+from meshregistry.pilot._agent_registration_ids import decode_id, encode_id
 from meshregistry.registries import read_machine
 from meshregistry.server import Caller, Refusal, registration_routes
 from meshregistry.settings import RegistrationClient

@@ -12,7 +12,7 @@ import pytest
 from meshregistry import Pilot
 from meshregistry.errors import ConfigError, RegistryProtocolError, RegistryUnavailable
 from meshregistry.pilot import check_settings
-from meshregistry.pilot._registration_ids import decode_id, encode_id
+from meshregistry.pilot._agent_registration_ids import decode_id, encode_id
 from meshregistry.spi import RegistryKind, hookimpl
 
 TOKEN = "s3cret"
