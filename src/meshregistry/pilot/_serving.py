@@ -11,7 +11,6 @@ from meshregistry.errors import RemoteAdsError
 from meshregistry.model import (
     TYPE_TRAITS,
     Endpoint,
-    Labels,
     Metric,
     ProxyKey,
     ProxyRole,
@@ -24,6 +23,7 @@ from meshregistry.pilot._documents import catalog_document, rules_document, sour
 from meshregistry.pilot._drained import DrainWait, drained_document
 from meshregistry.pilot._listeners import grpc_listener, http_contexts
 from meshregistry.pilot._peers import Peers
+from meshregistry.pilot._proxies import proxies_document, proxy_metrics
 from meshregistry.server import (
     Assignment,
     Holders,
@@ -322,77 +322,12 @@ class Serving:
 
     def proxies_document(self) -> dict[str, Any]:
         """Connected proxies and what each holds of each type."""
-        return {
-            "proxies": [
-                {
-                    "node": status.node.id,
-                    "cluster": status.node.cluster,
-                    "role": str(status.proxy.role),
-                    "key": str(status.key),
-                    "version": " ".join(
-                        filter(None, (status.node.user_agent_name, status.node.user_agent_version))
-                    ),
-                    "peer": status.peer.address,
-                    "identities": list(status.peer.identities),
-                    "protocol": "delta" if status.is_delta else "sotw",
-                    "types": [
-                        {
-                            "type": type_traits(one.type_url).name,
-                            "state": str(one.state),
-                            "names": list(one.names),
-                            "sent": one.version_sent,
-                            "acknowledged": one.version_acked,
-                            "error": one.error,
-                        }
-                        for one in status.types
-                    ],
-                }
-                for status in self._hub.status()
-            ]
-        }
+        return proxies_document(self._hub.status())
 
     def metrics(self) -> tuple[Metric, ...]:
         """The figures of the serve side, as plain values."""
-        figures = self._hub.statistics()
-        counters = {
-            "opened": figures.opened,
-            "refused": figures.refused,
-        }
-        return (
-            Metric.of("meshregistry_xds_streams", "gauge", "Streams open now.", figures.streams),
-            Metric.of(
-                "meshregistry_xds_streams_seen",
-                "counter",
-                "Streams that were let in or turned away.",
-                {Labels({"result": name}): float(value) for name, value in counters.items()},
-            ),
-            Metric.of("meshregistry_xds_pushes", "counter", "Messages written.", figures.pushes),
-            Metric.of("meshregistry_xds_bytes", "counter", "Bytes written.", figures.bytes),
-            Metric.of(
-                "meshregistry_xds_acks",
-                "counter",
-                "Responses that proxies have accepted or refused.",
-                {
-                    Labels({"result": "ack"}): float(figures.acks),
-                    Labels({"result": "nack"}): float(figures.nacks),
-                },
-            ),
-            Metric.of(
-                "meshregistry_xds_encodings",
-                "counter",
-                "Responses whose bytes existed, or had to be joined.",
-                {
-                    Labels({"result": "shared"}): float(figures.encode_hits),
-                    Labels({"result": "joined"}): float(figures.encode_misses),
-                },
-            ),
-            Metric.of(
-                "meshregistry_generation_faults",
-                "gauge",
-                "Resources that could not be generated.",
-                sum(len(faults) for faults in self._faults.values()),
-            ),
-        )
+        faults = sum(len(faults) for faults in self._faults.values())
+        return proxy_metrics(self._hub.statistics(), faults)
 
 
 def _endpoint_of(query: Mapping[str, str]) -> Endpoint:

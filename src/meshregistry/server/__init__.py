@@ -11,8 +11,9 @@ from meshregistry.server._grpc import GrpcLimits, GrpcListener, discovery_handle
 from meshregistry.server._holding import Holders
 from meshregistry.server._http import HttpListeners
 from meshregistry.server._http_tls import renewing_context
-from meshregistry.server._hub import Hub, Limits
+from meshregistry.server._hub import Hub
 from meshregistry.server._items import resource_of
+from meshregistry.server._limits import Limits
 from meshregistry.server._metrics import MetricsCollector
 from meshregistry.server._observers import Observers
 from meshregistry.server._registration import Caller, Refusal, registration_routes

@@ -7,83 +7,31 @@ hands in requests, and is asked to send bytes, one write at a time.
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
 from typing import TYPE_CHECKING
-
-from attrs import define, field, frozen
 
 from meshregistry.ads import REMOVAL_GRACE, WARM_TIMEOUT, Acked, Nacked, Session, Subscribed
 from meshregistry.errors import RemoteAdsError
-from meshregistry.model import ResourceSet
 from meshregistry.server._codec import Encoder
 from meshregistry.server._fanout import Fanout, Wish
+from meshregistry.server._groups import Groups
+from meshregistry.server._limits import Limits
 from meshregistry.server._observers import Observers
 from meshregistry.server._reports import HubStatistics
+from meshregistry.server._shared_diff import SharedDiff
 from meshregistry.server._stream import Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
 
     from meshregistry.ads import AdsRequest
-    from meshregistry.model import Changes, Node, Peer
+    from meshregistry.model import Node, Peer, ResourceSet
     from meshregistry.server._fanout import LoopClock
     from meshregistry.server._reports import Assignment, StreamStatus
     from meshregistry.server._stream import Transport
 
 _LOG = logging.getLogger("meshregistry.server")
-_MIB = 1 << 20
 _TTL_FEATURE = "xds.config.supports-resource-ttl"
 _WRAPPING_FEATURE = "xds.config.resource-in-sotw"
-
-
-@frozen(kw_only=True)
-class Limits:
-    """What a hub bears.
-
-    Attributes:
-        streams: more are turned away with RESOURCE_EXHAUSTED.
-        writes: writes in flight together; a stalled one no longer counts. Small ones overlap
-            best in great numbers, and what large ones hold is limited by their bytes.
-        bytes_in_flight: no write starts while so many bytes are in flight.
-        stall_after: seconds after which a write counts as stalled.
-        kept_bytes: encoded responses that are kept to be shared.
-        kept_diffs: differences of two sets that are kept to be shared.
-    """
-
-    streams: int = 20_000
-    writes: int = 4_096
-    bytes_in_flight: int = 128 * _MIB
-    stall_after: float = 1.0
-    kept_bytes: int = 32 * _MIB
-    kept_diffs: int = 64
-
-
-@define(eq=False)
-class _Group:
-    current: ResourceSet | None = None
-    # A dictionary without values, to keep the order of arrival: turns are given in it.
-    streams: dict[Stream, None] = field(factory=dict)
-
-
-class _SharedDiff:
-    """Differences of two sets, found once for all sessions that hold the older one."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        # The sets are kept in the entry, so that their ids stay theirs.
-        self._known: OrderedDict[tuple[int, int, str], tuple[ResourceSet, ResourceSet, Changes]] = (
-            OrderedDict()
-        )
-
-    def __call__(self, older: ResourceSet, newer: ResourceSet, type_url: str) -> Changes:
-        key = (id(older), id(newer), type_url)
-        known = self._known.get(key)
-        if known is None:
-            known = (older, newer, newer.changes_since(older, type_url))
-            self._known[key] = known
-            if len(self._known) > self._size:
-                self._known.popitem(last=False)
-        return known[2]
 
 
 class Hub:
@@ -118,13 +66,12 @@ class Hub:
         self.encoder = Encoder(max_bytes=self.limits.kept_bytes)
         self._assign = assign
         self._clock = clock
-        self._wanted = wanted
         self._unwanted = unwanted
         self._observers = observers or Observers()
         self._warm_timeout = warm_timeout
         self._removal_grace = removal_grace
-        self._diff = _SharedDiff(self.limits.kept_diffs)
-        self._groups: dict[Hashable, _Group] = {}
+        self._diff = SharedDiff(self.limits.kept_diffs)
+        self._groups = Groups(wanted, self._has_no_streams)
         self._streams: dict[Stream, None] = {}
         self._watchers: list[Callable[[Stream], object]] = []
         self._fanout: Fanout[Stream] = Fanout(
@@ -145,17 +92,13 @@ class Hub:
         """Make this the set of a group; its streams are sent what differs for them."""
         self._epoch += 1
         self._publications += 1
-        group = self._groups.setdefault(key, _Group())
-        group.current = resources
-        for stream in group.streams:
+        for stream in self._groups.put(key, resources).streams:
             self._fanout.want(stream, Wish.PUSH)
 
     def withdraw(self, key: Hashable) -> None:
         """Take a group's set away and end its streams; when they come back, they wait."""
-        group = self._groups.pop(key, None)
-        if group is not None:
-            for stream in tuple(group.streams):
-                self.end(stream, "UNAVAILABLE", f"the resources of {key!r} were withdrawn")
+        for stream in self._groups.drop(key):
+            self.end(stream, "UNAVAILABLE", f"the resources of {key!r} were withdrawn")
 
     def reassign(self, key_of: Callable[[Stream], Hashable]) -> None:
         """Ask for the group of every identified stream again, and move those that differ.
@@ -169,25 +112,23 @@ class Hub:
             try:
                 key = key_of(stream)
                 if key != stream.key:
-                    self._leave(stream)
-                    self._join(stream, key)
+                    self._groups.leave(stream)
+                    self._groups.join(stream, key)
                     self._fanout.want(stream, Wish.PUSH)
             except RemoteAdsError as error:
                 self.refuse(stream, error)
 
     def current(self, key: Hashable) -> ResourceSet | None:
         """The set of a group, if it has one."""
-        group = self._groups.get(key)
-        return group.current if group else None
+        return self._groups.current(key)
 
     def keys(self) -> tuple[Hashable, ...]:
         """The groups that have a set or streams."""
-        return tuple(self._groups)
+        return self._groups.keys()
 
     def streams(self, key: Hashable) -> tuple[Stream, ...]:
         """The streams of a group, in order of arrival."""
-        group = self._groups.get(key)
-        return tuple(group.streams) if group else ()
+        return self._groups.streams(key)
 
     def open_streams(self) -> tuple[Stream, ...]:
         """Every stream whose client has said who it is, the oldest first."""
@@ -218,11 +159,10 @@ class Hub:
 
     def statistics(self) -> HubStatistics:
         """Figures of this moment."""
-        groups = self._groups.values()
         return HubStatistics(
             streams=len(self._streams),
-            groups=sum(group.current is not None for group in groups),
-            waiting=sum(len(group.streams) for group in groups if group.current is None),
+            groups=self._groups.served,
+            waiting=self._groups.waiting,
             opened=self._opened,
             refused=self._refused,
             requests=self._requests,
@@ -365,7 +305,7 @@ class Hub:
         has_ttl = _TTL_FEATURE in features and (stream.is_delta or _WRAPPING_FEATURE in features)
         stream.node = node
         stream.proxy = assignment.proxy
-        self._join(stream, assignment.key)
+        self._groups.join(stream, assignment.key)
         stream.session = session = Session(
             nonces=self._nonce,
             is_delta=stream.is_delta,
@@ -379,20 +319,7 @@ class Hub:
         self._tell(self._observers.opened, stream)
         return session
 
-    def _join(self, stream: Stream, key: Hashable) -> None:
-        group = self._groups.setdefault(key, _Group())
-        stream.key = key
-        group.streams[stream] = None
-        if group.current is None and self._wanted is not None:
-            group.current = self._wanted(key)
-
-    def _leave(self, stream: Stream) -> None:
-        key = stream.key
-        group = self._groups.get(key)
-        if group is None or group.streams.pop(stream, self) is self or group.streams:
-            return
-        if group.current is None:
-            del self._groups[key]
+    def _has_no_streams(self, key: Hashable) -> None:
         if self._unwanted is not None:
             self._tell(self._unwanted, key)
 
@@ -405,7 +332,7 @@ class Hub:
             stream.timer.cancel()
             stream.timer = None
         self._fanout.rest(stream)
-        self._leave(stream)
+        self._groups.leave(stream)
 
     def _nonce(self) -> str:
         """The number of the last fan-out.
@@ -422,12 +349,12 @@ class Hub:
     def _turn(self, stream: Stream) -> bytes | None:
         """The next bytes of a stream, made of what is current at this moment."""
         session = stream.session
-        group = self._groups.get(stream.key)
-        if session is None or group is None or group.current is None:
+        current = self._groups.current(stream.key)
+        if session is None or current is None:
             return None  # it waits: an empty response would take away what the client has
         try:
-            if session.offered is not group.current:
-                session.offer(group.current)
+            if session.offered is not current:
+                session.offer(current)
             response = session.next_message(self._clock.time())
             self._arm(stream, session.next_deadline())
         except Exception:  # noqa: BLE001 - logged; a fault of ours ends one stream only

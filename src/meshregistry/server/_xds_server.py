@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from meshregistry.server._extra import grpc
     from meshregistry.server._fanout import TimerHandle
     from meshregistry.server._grpc import GrpcLimits
-    from meshregistry.server._hub import Limits
+    from meshregistry.server._limits import Limits
     from meshregistry.server._observers import Observers
     from meshregistry.server._reports import HubStatistics
     from meshregistry.server._tls import ServerTls
