@@ -37,6 +37,7 @@ from meshregistry.spi._rules import (
     RuleSource,
     RuleSourceKind,
 )
+from meshregistry.spi._tls import tls_context
 from meshregistry.spi._writing import OutgoingDocument, RuleWriter, safe_name
 
 __all__ = [
@@ -78,4 +79,5 @@ __all__ = [
     "hookimpl",
     "hookspecs",
     "safe_name",
+    "tls_context",
 ]

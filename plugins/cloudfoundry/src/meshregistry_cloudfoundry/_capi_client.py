@@ -17,6 +17,7 @@ from meshregistry.errors import (
     RegistryProtocolError,
     RegistryUnavailable,
 )
+from meshregistry.spi import tls_context
 from meshregistry_cloudfoundry._capi_http import (
     Listing,
     Page,
@@ -176,11 +177,8 @@ class CapiClient:
                 return response.status, response.headers, body
 
     def _connect(self) -> aiohttp.ClientSession:
-        config, base = self._config, self._context.base_path
-        tls = ssl.create_default_context(cafile=config.ca_file and str(base / config.ca_file))
-        if not config.verify:
-            tls.check_hostname = False
-            tls.verify_mode = ssl.CERT_NONE
+        config = self._config
+        tls = tls_context(self._context.base_path, ca_file=config.ca_file, verify=config.verify)
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=tls, limit=config.concurrency),
             timeout=aiohttp.ClientTimeout(total=config.timeout),

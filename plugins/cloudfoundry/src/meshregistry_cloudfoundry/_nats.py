@@ -15,6 +15,7 @@ import nats.errors
 from nats.aio.client import Client
 
 from meshregistry.errors import RegistryAuthError, RegistryError, RegistryUnavailable
+from meshregistry.spi import tls_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -202,16 +203,16 @@ class Connection:
         self._is_established = True
 
     def _tls(self, server: str) -> ssl.SSLContext | None:
-        config, base = self._config, self._context.base_path
+        config = self._config
         if not (server.startswith("tls://") or config.ca_file or config.cert_file):
             return None
-        tls = ssl.create_default_context(cafile=config.ca_file and str(base / config.ca_file))
-        if not config.verify:
-            tls.check_hostname = False
-            tls.verify_mode = ssl.CERT_NONE
-        if config.cert_file is not None:
-            tls.load_cert_chain(base / config.cert_file, config.key_file and base / config.key_file)
-        return tls
+        return tls_context(
+            self._context.base_path,
+            ca_file=config.ca_file,
+            cert_file=config.cert_file,
+            key_file=config.key_file,
+            verify=config.verify,
+        )
 
     def _refused(self, error: Exception) -> RegistryAuthError:
         return RegistryAuthError(

@@ -18,6 +18,7 @@ from meshregistry.errors import (
     RegistryProtocolError,
     RegistryUnavailable,
 )
+from meshregistry.spi import tls_context
 from meshregistry_eureka._config import Server, parse_servers
 from meshregistry_eureka._listing import Listing, listing_of
 from meshregistry_eureka._xml import document_of
@@ -239,15 +240,14 @@ class EurekaClient:
         return aiohttp.ClientSession(connector=connector, timeout=timeout)
 
     def _tls(self) -> ssl.SSLContext:
-        config, base = self._config, self._context.base_path
-        tls = ssl.create_default_context(cafile=config.ca_file and str(base / config.ca_file))
-        if not config.verify:
-            tls.check_hostname = False
-            tls.verify_mode = ssl.CERT_NONE
-        if config.cert_file is not None:
-            key_file = config.key_file and base / config.key_file
-            tls.load_cert_chain(base / config.cert_file, key_file)
-        return tls
+        config = self._config
+        return tls_context(
+            self._context.base_path,
+            ca_file=config.ca_file,
+            cert_file=config.cert_file,
+            key_file=config.key_file,
+            verify=config.verify,
+        )
 
     @asynccontextmanager
     async def _mapped_errors(self, url: str) -> AsyncIterator[None]:
