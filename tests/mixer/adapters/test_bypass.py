@@ -97,11 +97,14 @@ class Backend:
 
 
 @asynccontextmanager
-async def backend():
+async def backend(credentials=None):
     """It, and its address."""
     made, server = Backend(), grpc.aio.server()
     server.add_generic_rpc_handlers(made.handlers())
-    port = server.add_insecure_port("127.0.0.1:0")
+    if credentials is None:
+        port = server.add_insecure_port("127.0.0.1:0")
+    else:
+        port = server.add_secure_port("127.0.0.1:0", credentials)
     await server.start()
     try:
         yield made, f"127.0.0.1:{port}"
@@ -300,6 +303,32 @@ def test_a_process_that_is_not_there_stops_no_handler(adapters, run_async):
             with pytest.raises(MixerError, match="UNAVAILABLE"):
                 await handler.check(ListEntry(name="l.instance.ns"))
             assert 2 == context.counts["failed_calls"]
+
+    run_async(main())
+
+
+@pytest.mark.parametrize("is_mutual", [False, True])
+def test_a_connection_is_secured(adapters, run_async, certificate, is_mutual):
+    """By certificates of one side or of both; who has none of his own is not let in."""
+    own, key = (file.read_bytes() for file in certificate)
+    credentials = grpc.ssl_server_credentials(
+        [(key, own)], own if is_mutual else None, require_client_auth=is_mutual
+    )
+    known = "caCertificates: collector.pem, serverName: localhost"
+    shown = f"{known}, privateKey: collector.key, clientCertificate: collector.pem"
+
+    async def asked(address, authentication):
+        params = f"{{backendAddress: '{address}', authentication: {{{authentication}}}}}"
+        async with adapters.running("bypass", params, CHECKS) as (handler, _):
+            return await handler.check(ListEntry(name="l.instance.ns"))
+
+    async def main():
+        async with backend(credentials) as (_, address):
+            right = f"mutual: {{{shown}}}" if is_mutual else f"tls: {{{known}}}"
+            assert (await asked(address, right)).status.is_ok
+            wrong = f"tls: {{{known}}}" if is_mutual else "tls: {serverName: localhost}"
+            with pytest.raises(MixerError, match="UNAVAILABLE"):
+                await asked(address, wrong)
 
     run_async(main())
 

@@ -128,7 +128,13 @@ def test_bodies_have_a_form(kind, body, entries):
     assert entries == entries_of(body, kind)
 
 
-@pytest.mark.parametrize("body", ["10.0.0.1", "{", "whitelist: 3", "[1]"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        *("10.0.0.1", "{", "whitelist: 3", "[1]", "whitelist: [1]", "whitelist: [[10.0.0.1]]"),
+        "[" * 100_000,
+    ],
+)
 def test_a_body_of_another_form_is_refused(body):
     """And leaves the former list in force."""
     with pytest.raises(ValueError, match="body"):

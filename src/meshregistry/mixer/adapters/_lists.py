@@ -28,13 +28,16 @@ def entries_of(body: str, entry_type: EntryType) -> tuple[str, ...]:
         return tuple(line for one in body.splitlines() if (line := one.strip()))
     try:
         document = yaml.safe_load(body)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         reason = str(error).replace("\n", " ")
         raise ValueError(f"the body is not YAML: {reason}") from error
     listed = document.get("whitelist") if isinstance(document, dict) else None
     if not isinstance(listed, list):
         raise ValueError("the body has no list below whitelist:")  # noqa: TRY004 - of a body
-    return tuple(str(one) for one in listed)
+    # Nested entries are none, and aliases could make them endless.
+    if not all(isinstance(one, str) for one in listed):
+        raise ValueError("the body has an entry that is no text")
+    return tuple(listed)
 
 
 def contains(entries: Iterable[str], entry_type: EntryType) -> Contains:
