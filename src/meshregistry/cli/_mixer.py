@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from meshregistry.cli._exits import Exit
 from meshregistry.cli._logs import configure_logs
 from meshregistry.documents import RuleUnit
 from meshregistry.errors import ConfigError
+from meshregistry.mixer.vocabulary import CONTEXT_TIME, REQUEST_TIME
 from meshregistry.pilot import Pilot
 from meshregistry.settings import Settings
 
@@ -190,7 +192,12 @@ def check(paths: tuple[Path, ...], standard: bool) -> int:
 @click.option(
     "--quota", "quotas", multiple=True, metavar="NAME=AMOUNT", help="Also take so much of it."
 )
-@click.option("--report", "is_report", is_flag=True, help="Report it instead.")
+@click.option(
+    "--report",
+    "is_report",
+    is_flag=True,
+    help="Report it instead; as of now, unless request.time or context.time says when.",
+)
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
@@ -225,6 +232,8 @@ async def _ask(
     options = ClientOptions(fail_policy=FailPolicy.RAISE, timeout=timeout, report_timeout=timeout)
     async with MixerClient([server], options=options) as client:
         if is_report:
+            if not {REQUEST_TIME, CONTEXT_TIME} & bag.keys():
+                bag = bag.updated({REQUEST_TIME: datetime.now(UTC)})
             client.report(bag)
             await client.close()
             counted = client.statistics()
