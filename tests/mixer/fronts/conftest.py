@@ -174,6 +174,8 @@ class Double(Handler):
 class House:
     """A server with fronts over one double, and a channel to it."""
 
+    double = Double
+
     def __init__(self):
         self.answer = CheckAnswer(valid_duration=60.0, valid_use_count=100)
         self.quota = QuotaAnswer(amount=10**9, valid_duration=1.0)

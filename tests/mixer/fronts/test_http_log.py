@@ -71,6 +71,35 @@ ROWS = [
             "destination.service.namespace": None,
         },
     ),
+    (
+        (
+            'upstream_cluster: "outbound|80||a.shop" '
+            'custom_tags { key: "destination.service.host" value: "a.shop" } '
+            'custom_tags { key: "destination.service.name" value: "stated" }'
+        ),
+        "",
+        {"destination.service.host": "a.shop", "destination.service.name": "stated"},
+    ),
+    (
+        (
+            'upstream_cluster: "outbound|80||b.shop" '
+            'custom_tags { key: "destination.service.host" value: "a.shop" } '
+            'custom_tags { key: "destination.service.namespace" value: "shop" } '
+            'custom_tags { key: "destination.service.name" value: "stated" }'
+        ),
+        "",
+        {
+            "destination.service.host": "b.shop",
+            "destination.service.name": "b.shop",
+            "destination.service.namespace": None,
+        },
+    ),
+    (
+        "start_time { seconds: 253402300799 } duration { seconds: 10 }",
+        "",
+        {"response.time": None, "response.duration": timedelta(seconds=10)},
+    ),
+    ("duration { seconds: -1 }", "", {"response.duration": None}),
     ('upstream_cluster: "inbound|80||"', "", {"destination.service.host": None}),
     (
         (
@@ -233,6 +262,16 @@ def test_filters_say_what_they_found(metadata):
         "check.error_message": "PERMISSION_DENIED:no",
     }
     assert expected == {name: found.get(name) for name in expected}
+
+
+def test_numbers_that_are_none_are_left_out():
+    """JSON has no word for them; the rest of what the filter found is there."""
+    message = entry()
+    fields = message.common_properties.metadata.filter_metadata["my.filter"].fields
+    fields["wrong"].number_value = float("nan")
+    fields["right"].number_value = 1e300
+    found, _ = request_bag(message, Reporter())
+    assert StringMap(right="1e+300") == found["my.filter"]
 
 
 def test_texts_of_the_filter_state_are_attributes():

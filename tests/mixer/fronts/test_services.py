@@ -232,6 +232,28 @@ def test_each_message_of_a_log_is_one_batch_of_reports(house, rules):
     asyncio.run(main())
 
 
+def test_reports_that_fail_are_counted(house, rules, monkeypatch):
+    """Also what was stated in vain; the stream goes on."""
+
+    async def broken(_self, _instances):
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(house.double, "report", broken)
+
+    async def main():
+        async with house.served(*rules) as channel:
+            message = logs([200])
+            common = message.http_logs.log_entry[0].common_properties
+            common.custom_tags["destination.port"] = "x"
+            starting = logs([200])
+            starting.http_logs.log_entry[0].common_properties.access_log_type = 4
+            await stream(channel, [starting, message, message])
+        counts = {"reports": 2, "reports failed": 2, "stated attributes refused": 2}
+        assert counts == house.fronts.counts
+
+    asyncio.run(main())
+
+
 def test_what_was_stated_in_vain_is_counted(house, rules, caplog):
     """And logged, but not each time."""
 

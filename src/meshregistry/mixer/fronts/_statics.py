@@ -103,13 +103,6 @@ def _integer(text: str) -> int | None:
     return number if number in _INT64 else None
 
 
-def _double(text: str) -> Value | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
-
-
 def _bool(text: str) -> Value | None:
     return {"true": True, "false": False}.get(text.strip().lower())
 
@@ -147,7 +140,6 @@ def _map(text: str) -> Value | None:
 
 _READERS: Mapping[ValueType, Callable[[str], Value | None]] = {
     ValueType.INT64: _integer,
-    ValueType.DOUBLE: _double,
     ValueType.BOOL: _bool,
     ValueType.IP_ADDRESS: _address,
     ValueType.TIMESTAMP: _time,
