@@ -43,6 +43,51 @@ spec: {compiledTemplate: checknothing}
 """
 
 
+SERVICES = """
+services:
+  - host: reviews.shop
+    ports: [{port: 9080, protocol: HTTP}]
+    endpoints:
+      - {address: 10.0.0.1, port: 9080, labels: {app: bad}}
+      - {address: 10.0.0.2, port: 9080, labels: {app: good}}
+"""
+CATALOG = """
+apiVersion: config.istio.io/v1alpha2
+kind: kubernetesenv
+metadata: {name: env, namespace: istio-system}
+spec: {}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: kubernetes
+metadata: {name: who, namespace: istio-system}
+spec:
+  source_ip: source.ip | ip("0.0.0.0")
+  attribute_bindings: {source.labels: $out.source_labels | emptyStringMap()}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: rule
+metadata: {name: who, namespace: istio-system}
+spec: {actions: [{handler: env.kubernetesenv, instances: [who.kubernetes]}]}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: denier
+metadata: {name: no, namespace: istio-system}
+spec: {status: {code: 7, message: not from there}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: checknothing
+metadata: {name: any, namespace: istio-system}
+spec: {}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: rule
+metadata: {name: bad, namespace: istio-system}
+spec:
+  match: source.labels["app"] == "bad"
+  actions: [{handler: no.denier, instances: [any.checknothing]}]
+"""
+
+
 class TestCheck:
     """Documents without a server."""
 
@@ -207,6 +252,51 @@ class TestServe:
         ran = run("mixer", "serve", "--demo", "--trust", "10.0.0.1/8")
         assert ran.code == Exit.USAGE
         assert "--trust: 10.0.0.1/8 has host bits set; write a network" in ran.err
+
+    @pytest.mark.parametrize(
+        ("words", "reason"),
+        [
+            (("--address", "0.0.0.0:0"), "--allow-plaintext if the network is trusted"),
+            (("--address", "nowhere"), "--address: 'nowhere' is not an address"),
+            (("--key", __file__), "--certificate and --key belong together"),
+            (("--key", "nope.pem"), "does not exist"),
+            (("--trust", "10.0.0.0/99"), "--trust"),
+        ],
+    )
+    def test_wrong_words(self, run, words, reason):
+        """What is missing, or dangerous, before anything starts."""
+        ran = run("mixer", "serve", "--standard", *words)
+        assert ran.code == Exit.USAGE
+        assert reason in ran.err
+
+    def test_a_catalog_tells_who_calls(self, tmp_path, run):
+        """The adapter kubernetesenv looks into the catalog of the pilot's sources."""
+        (tmp_path / "mesh.yaml").write_text(
+            "sources: [{id: vms, kind: file, path: services.yaml}]\n"
+        )
+        (tmp_path / "services.yaml").write_text(SERVICES)
+        (tmp_path / "policies").mkdir()
+        (tmp_path / "policies" / "a.yaml").write_text(CATALOG)
+        command = [
+            *(sys.executable, "-m", "meshregistry", "mixer", "serve", str(tmp_path / "policies")),
+            *("--catalog", str(tmp_path / "mesh.yaml")),
+            *("--address", "127.0.0.1:0", "--monitoring", ""),
+        ]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                lines = []
+                while not (lines and "ready:" in lines[-1]):
+                    lines.append(process.stderr.readline())
+                    assert lines[-1], lines
+                address = re.search(r"mixer=(\S+)", lines[-1])[1]
+                ask = ("mixer", "ask", "--server", address)
+                assert run(*ask, "source.ip=10.0.0.2").code == 0
+                denied = run(*ask, "source.ip=10.0.0.1")
+                assert denied.code == Exit.WRONG_INPUT
+                assert "not from there" in denied.out
+            finally:
+                process.terminate()
+                process.communicate(timeout=20)
 
     def test_it_is_ready_answers_and_ends(self, tmp_path):
         """The standard configuration has no fault; SIGTERM ends with 0."""

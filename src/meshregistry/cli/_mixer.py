@@ -19,7 +19,7 @@ from meshregistry.documents import RuleUnit
 from meshregistry.errors import ConfigError
 from meshregistry.mixer.vocabulary import CONTEXT_TIME, REQUEST_TIME
 from meshregistry.pilot import Pilot
-from meshregistry.settings import Settings
+from meshregistry.settings import Address, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger("meshregistry.cli")
 _ADDRESS, _MONITORING = "127.0.0.1:9091", "127.0.0.1:15014"
 _DENIED = "DENIED"
+_FIRST_CATALOG = 15.0
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.group()
@@ -69,6 +71,35 @@ def mixer() -> None:
     metavar="SECONDS",
     help="How long one call of a handler may take.",
 )
+@click.option("--certificate", type=_FILE, help="The server's certificate: a PEM file.")
+@click.option("--key", type=_FILE, help="Its private key.")
+@click.option("--client-ca", type=_FILE, help="Whose certificates clients must have.")
+@click.option(
+    "--allow-plaintext", is_flag=True, help="Speak plain text although others reach the address."
+)
+@click.option(
+    "--shed",
+    type=click.Choice(["disabled", "logonly", "enforce"]),
+    default="disabled",
+    show_default=True,
+    help="Whether calls are turned away while the server is late.",
+)
+@click.option(
+    "--shed-latency",
+    type=click.FloatRange(min=0),
+    default=0.1,
+    show_default=True,
+    metavar="SECONDS",
+    help="It is late if calls take longer on average.",
+)
+@click.option(
+    "--shed-rate",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    metavar="NUMBER",
+    help="Also turn away calls beyond so many a second; 0: as many as come.",
+)
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
@@ -92,6 +123,13 @@ def serve(
     catalog: str | None,
     trust: tuple[str, ...],
     deadline: float,
+    certificate: Path | None,
+    key: Path | None,
+    client_ca: Path | None,
+    allow_plaintext: bool,
+    shed: str,
+    shed_latency: float,
+    shed_rate: float,
     log_level: str,
     log_format: str,
 ) -> int:
@@ -104,6 +142,8 @@ def serve(
     """
     if not (paths or standard or demo):
         raise click.UsageError("there is no configuration: name a PATH, --standard or --demo")
+    tls = _tls(certificate, key, client_ca)
+    _check_exposure(address, is_allowed=allow_plaintext or tls is not None)
     configure_logs(log_level, log_format)
     base = (*_standard(standard or demo), *_demo(demo))
     options: dict[str, Any] = {
@@ -112,8 +152,38 @@ def serve(
         "monitoring": monitoring or None,
         "deadline": deadline,
         "fronts": [_fronts(trust)],
+        "shedding": _shedding(shed, shed_latency, shed_rate),
+        "tls": tls,
     }
     return asyncio.run(_serve(address, catalog, options))
+
+
+def _tls(certificate: Path | None, key: Path | None, client_ca: Path | None) -> Any:
+    from meshregistry.mixer.server import MixerServerTls  # noqa: PLC0415 - an extra
+
+    if certificate is None and key is None and client_ca is None:
+        return None
+    if certificate is None or key is None:
+        raise click.UsageError("--certificate and --key belong together; --client-ca needs both")
+    return MixerServerTls(certificate=certificate, key=key, client_ca=client_ca)
+
+
+def _check_exposure(address: str, *, is_allowed: bool) -> None:
+    try:
+        where = Address(address)
+    except ValueError as error:
+        raise click.UsageError(f"--address: {error}") from error
+    if not (where.is_loopback or is_allowed):
+        raise click.UsageError(
+            f"{address} is not loopback, and without a certificate anyone can read and alter what "
+            "is said: add --certificate and --key, or --allow-plaintext if the network is trusted"
+        )
+
+
+def _shedding(mode: str, latency: float, rate: float) -> Any:
+    from meshregistry.mixer.server import Mode, SheddingConfig  # noqa: PLC0415 - an extra
+
+    return SheddingConfig(mode=Mode(mode), latency=latency, rate=rate)
 
 
 def _fronts(trust: tuple[str, ...]) -> Any:
@@ -136,12 +206,14 @@ async def _serve(address: str, catalog: str | None, options: dict[str, Any]) -> 
         services: dict[str, object] = {}
         if catalog is not None:
             pilot = await stack.enter_async_context(Pilot(Settings.load(catalog), serve=False))
+            try:
+                await pilot.synced(timeout=_FIRST_CATALOG)
+            except TimeoutError as error:
+                _log.warning("the catalog is empty so far: %s", error)
             services["catalog"] = lambda: pilot.catalog
         server = MixerServer(address, adapters=_adapters(), services=services, **options)
         try:
             await stack.enter_async_context(server)
-        except ConfigError:
-            raise
         except OSError as error:
             click.echo(f"error: {error.strerror or error}", err=True)
             return Exit.ADDRESS
