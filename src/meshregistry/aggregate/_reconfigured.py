@@ -9,7 +9,7 @@ from attrs import frozen
 from meshregistry.model import SourceId
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from meshregistry.aggregate._source import Source
 
@@ -22,6 +22,17 @@ class Reconfigured:
     changed: tuple[SourceId, ...] = ()
     removed: tuple[SourceId, ...] = ()
     unchanged: tuple[SourceId, ...] = ()
+
+    @classmethod
+    def of(cls, old: Mapping[SourceId, Source], new: Sequence[Source]) -> Reconfigured:
+        """What becomes of which source; one that is kept is the same object in both."""
+        ids = {one.id for one in new}
+        return cls(
+            added=tuple(one.id for one in new if one.id not in old),
+            changed=tuple(one.id for one in new if one.id in old and old[one.id] is not one),
+            removed=tuple(one for one in old if one not in ids),
+            unchanged=tuple(one.id for one in new if old.get(one.id) is one),
+        )
 
 
 def distinct(sources: Sequence[Source]) -> Sequence[Source]:

@@ -258,12 +258,7 @@ class Supervisor:
         old = {source.id: source for source in self._aggregation.sources}
         wanted = distinct(sources)
         kept = [old[source.id] if old.get(source.id) == source else source for source in wanted]
-        done = Reconfigured(
-            added=tuple(one.id for one in kept if one.id not in old),
-            changed=tuple(one.id for one in kept if one.id in old and old[one.id] is not one),
-            removed=tuple(one for one in old if one not in {new.id for new in kept}),
-            unchanged=tuple(one.id for one in kept if old.get(one.id) is one),
-        )
+        done = Reconfigured.of(old, kept)
         is_running = self._loop is not None and not self._has_ended
         retired = {
             source: self._retire(self._runners.pop(source))
