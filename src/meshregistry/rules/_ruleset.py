@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
 from attrs import frozen
@@ -16,7 +15,7 @@ from meshregistry.rules._joining import joined_policies, joined_routes
 from meshregistry.rules._routes import RouteRule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 OperatorDecision: TypeAlias = SourceShift | Drain | LossAcceptance
 """One decision of an operator; it is about the catalog, and no part of a rule set."""
@@ -77,11 +76,6 @@ class RuleSet:
             scopes=tuple(scopes),
             environments=tuple(environments),
         )
-
-    @cached_property
-    def by_gateway(self) -> Mapping[str, Gateway]:
-        """The gateways by ``namespace/name``."""
-        return {gateway.key: gateway for gateway in self.gateways}
 
     def __bool__(self) -> bool:
         return self != _NOTHING

@@ -110,11 +110,6 @@ class Store:
         return self.take(now)
 
     @property
-    def is_touched(self) -> bool:
-        """Whether there is something to take."""
-        return bool(self._touched)
-
-    @property
     def next_deadline(self) -> float | None:
         """When waiting for a pod ends."""
         return min(self._waiting.values(), default=None)
