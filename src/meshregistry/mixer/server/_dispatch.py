@@ -134,10 +134,12 @@ class Dispatcher:
         failures = [one for one in results if isinstance(one, Failure)]
         if failures and together.outcome.status.is_ok:
             raise DispatchFailed(failures)
-        outcome = together.outcome
-        if outcome.status.is_ok:
-            outcome = evolve(outcome, directive=self._directive(rules, attributes, together))
-        return evolve(outcome, references=attributes.references)
+        directive = together.outcome.directive
+        if together.outcome.status.is_ok:
+            directive = self._directive(rules, attributes, together)
+        # After the values of headers, whose reading leaves references, too.
+        references = attributes.references
+        return evolve(together.outcome, directive=directive, references=references)
 
     async def quota(
         self, attributes: TrackedAttributes, name: str, request: QuotaRequest
