@@ -15,7 +15,7 @@ from meshregistry.errors import PluginConflictError, PluginError, PluginLoadErro
 from meshregistry.loader._examination import ADAPTERS, COMMANDS, collected
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     import click
 
@@ -32,6 +32,9 @@ class Adapter(Protocol):
     @property
     def config_class(self) -> type[Any]: ...
 
+
+# Parameters that an adapter only hands on, as to another process, may be anything at all.
+_PASSED_ON: Mapping[Any, Callable[[str], Any]] = {Any: str}
 
 A = TypeVar("A", bound=Adapter)
 T = TypeVar("T")
@@ -92,7 +95,7 @@ def adapters(owners: Sequence[Owner], cls: type[A]) -> Offers:
         for item in items:
             if not isinstance(item, cls):
                 msg = f"the hook {ADAPTERS!r} of the plugin {owner.title} returned {item!r}; return a {cls.__name__}, several of them, or None"
-            elif wrong := check_class(item.config_class):
+            elif wrong := check_class(item.config_class, scalars=_PASSED_ON):
                 msg = f"the config class of the Mixer adapter {item.name!r} of the plugin {owner.title} cannot be used: {'; '.join(wrong)}"
             else:
                 good.append(item)
