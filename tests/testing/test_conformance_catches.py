@@ -57,7 +57,8 @@ class Quick(RegistryConformance):
     settle = 0.05
     outage = 0.4
     slowness = 0.4
-    cpu_share = 0.25
+    # A program that never rests gets less than that only if ten others want the processor, too.
+    cpu_share = 0.1
     changes = 2_000
 
     @pytest.fixture

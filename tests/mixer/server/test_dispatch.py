@@ -240,6 +240,11 @@ class TestHeaders:
             bench.answers["a", "check"] = DENIED
             denied = await check(engine, tracked(request_path="/", request_method="GET"))
             assert denied.directive.request_headers == ()
+            bench.answers["a", "check"] = FINE
+            smuggled = await check(
+                engine, tracked(request_path="/", request_method="GET\r\nx-admin: yes")
+            )
+            assert [one.name for one in smuggled.directive.request_headers] == ["cookie"]
             await engine.close()
 
         run_async(main())

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 INBOUND = "inbound"
+_FORBIDDEN = frozenset("\r\n\0")
 
 
 class DispatchFailed(HandlerFailed):
@@ -296,7 +297,11 @@ class Dispatcher:
 
 
 def _operations(header: HeaderPlan, attributes: Attributes) -> Iterable[HeaderOperation]:
-    """One operation for each value; empty values, and those that are not there, give none."""
+    """One operation for each value; empty values, and those that are not there, give none.
+
+    Nor does one with a line break or a zero: it would be a header of the caller's choice
+    (RFC 9110, section 5.5).
+    """
     try:
         name = header.name.evaluate(attributes)
     except EvaluationError:
@@ -309,7 +314,7 @@ def _operations(header: HeaderPlan, attributes: Attributes) -> Iterable[HeaderOp
             value = one.evaluate(attributes)
         except EvaluationError:
             continue
-        if value:
+        if value and _FORBIDDEN.isdisjoint(value):
             yield HeaderOperation(name, value, header.operation)
 
 
