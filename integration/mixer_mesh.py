@@ -1,21 +1,13 @@
-"""A mesh with one workload, its Envoys, and a Mixer server whose one handler a test plays.
-
-The workload calls its own service: the request leaves by the outbound listener of its sidecar and
-comes back by the inbound one, so that both sides report.
-"""
+"""The mesh of one workload, with a Mixer server whose one handler a test plays."""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any, Self
 
-import aiohttp
 from attrs import frozen
 
-from meshregistry import Endpoint, Pilot, ServiceRecord, Settings
-from meshregistry.agent import bootstrap, node_id
 from meshregistry.documents import RuleUnit
 from meshregistry.mixer.fronts import EnvoyFronts, FrontOptions
 from meshregistry.mixer.server import MixerServer
@@ -30,20 +22,11 @@ from meshregistry.mixer.spi import (
     QuotaAnswer,
     Status,
 )
-from meshregistry.model import Port, Protocol, ProxyRole, Service
-from servers.backends import Echo
+from mixer_workload import Workload
 from servers.ports import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from servers.envoy import Envoy
-
-    MakeEnvoy = Callable[[Mapping[str, Any]], Envoy]
-
-DOMAIN = "shop.svc.mesh.local"
-WEB, DB = f"web.{DOMAIN}", f"db.{DOMAIN}"
-SIDECAR = "127.0.0.9"
+    from mixer_workload import MakeEnvoy
 
 
 @frozen(kw_only=True)
@@ -182,8 +165,8 @@ def documents() -> list[Any]:
     return [one for text in texts for one in RuleUnit.of_text("mixer.yaml", text).documents]
 
 
-class Mesh:
-    """A pilot, a workload, a Mixer at a port that stays the same, and an Envoy between them."""
+class Mesh(Workload):
+    """The workload, and a Mixer at a port that stays the same."""
 
     def __init__(
         self,
@@ -193,71 +176,22 @@ class Mesh:
         options: FrontOptions | None = None,
         **mixer: Any,
     ) -> None:
-        self._namespace = namespace
         self.judge = Judge()
         self.fronts = EnvoyFronts(options)
         self.address = f"127.0.0.1:{free_port()}"
-        self.web_port, self.db_port, self.edge_port = free_port(), free_port(), free_port()
-        self._make_envoy = make_envoy
-        self._mixer = {"check": self.address, "report": self.address, **mixer}
-        self._stack = AsyncExitStack()
         self.server: MixerServer | None = None
-        self.echo = Echo("v1")
+        settings = {"check": self.address, "report": self.address, **mixer}
+        super().__init__(make_envoy, settings, namespace=namespace)
 
     async def __aenter__(self) -> Self:
         await self.start_mixer()
-        enter = self._stack.enter_async_context
-        await enter(self.echo)
-        self._database = await asyncio.start_server(_parrot, "127.0.0.1", 0)
-        self._stack.callback(self._database.close)
-        settings = Settings.from_dict(
-            {
-                "sources": [{"id": "mine", "kind": "memory"}],
-                "mesh": {
-                    "mixer": {**self._mixer, "request_headers": ["x-user"]},
-                    "router": {"http_port": self.edge_port},
-                },
-                "server": {"xds": "127.0.0.1:0"},
-            }
-        )
-        self.pilot = await enter(Pilot(settings))
-        database = self._database.sockets[0].getsockname()[1]
-        for host, port, name, protocol, target in (
-            (WEB, self.web_port, "http", Protocol.HTTP, self.echo.port),
-            (DB, self.db_port, "tcp", Protocol.TCP, database),
-        ):
-            self.pilot.memory("mine").upsert(
-                ServiceRecord(
-                    Service(
-                        host=host, namespace=self._namespace, ports=[Port(name, port, protocol)]
-                    ),
-                    [Endpoint(address=SIDECAR, port=target, service_port=name)],
-                )
-            )
-        # Else an Envoy could be ready with nothing.
-        await self.pilot.published(timeout=20)
-        return self
+        return await super().__aenter__()
 
     async def __aexit__(self, *_: object) -> None:
         try:
-            await self._stack.aclose()
+            await super().__aexit__()
         finally:
             await self.stop_mixer()
-
-    async def sidecar(self) -> Envoy:
-        """Start the workload's sidecar."""
-        node = node_id(ProxyRole.SIDECAR, address=SIDECAR, name="web-1.shop", domain=DOMAIN)
-        return await self._start(node)
-
-    async def router(self) -> Envoy:
-        """Start a router beside it."""
-        return await self._start("edge-1")
-
-    async def _start(self, node: str) -> Envoy:
-        config = bootstrap(node=node, cluster="test", xds=self.pilot.xds_address)
-        envoy = await self._stack.enter_async_context(self._make_envoy(config))
-        await envoy.ready()
-        return envoy
 
     async def start_mixer(self) -> None:
         """Serve Mixer, again at the same address."""
@@ -273,24 +207,3 @@ class Mesh:
         server, self.server = self.server, None
         if server is not None:
             await server.__aexit__(None, None, None)
-
-    async def get(self, path: str, *, edge: bool = False, **headers: str) -> tuple[int, Any, Any]:
-        """Status, body and headers of an answer."""
-        url = f"http://127.0.0.1:{self.edge_port if edge else self.web_port}{path}"
-        sent = {"Host": WEB} | {name.replace("_", "-"): text for name, text in headers.items()}
-        async with aiohttp.ClientSession() as http, http.get(url, headers=sent) as answer:
-            is_json = answer.content_type == "application/json"
-            body = await answer.json() if is_json else await answer.text()
-            return answer.status, body, answer.headers
-
-    async def until(self, path: str, status: int) -> None:
-        """Ask until the answer has this status."""
-        async with asyncio.timeout(20):
-            while (await self.get(path))[0] != status:
-                await asyncio.sleep(0.02)
-
-
-async def _parrot(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(1000):
-        writer.write(data * 2)
-    writer.close()

@@ -10,12 +10,13 @@ import pytest
 
 from meshregistry.mixer import AttributeBag, forwarded_header
 from meshregistry.mixer.fronts import FrontOptions, Trust
-from mixer_mesh import DB, WEB, Mesh
+from mixer_mesh import Mesh
+from mixer_workload import DB, WEB
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mixer_mesh import MakeEnvoy
+    from mixer_workload import MakeEnvoy
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from servers.ports import free_port
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mixer_mesh import MakeEnvoy
+    from mixer_workload import MakeEnvoy
 
 _PAGE = Path(__file__).parent.parent / "docs" / "how-to" / "mixer-with-envoy.md"
 _FILTERS = "type.googleapis.com/envoy.extensions.filters"

@@ -25,6 +25,7 @@ from meshregistry.mixer.adapters import ADAPTERS
 from meshregistry.mixer.adapters._redis_scripts import FIXED_WINDOW, ROLLING_WINDOW
 from meshregistry.mixer.server import MixerServer
 from servers import mixer_backend, programs
+from servers.needed import installed
 from servers.opa import Opa
 from servers.ports import free_port
 from servers.process import ChildProcess
@@ -38,10 +39,7 @@ DIRECT = ClientOptions(check_cache_size=0, quota_cache_size=0)
 @pytest.fixture(scope="session")
 def redis_folder():
     """Where a real Redis is."""
-    folder = REDIS.find()
-    if folder is None:
-        pytest.skip(REDIS.reason())
-    return folder
+    return installed(REDIS)
 
 
 def document(kind, name, spec):

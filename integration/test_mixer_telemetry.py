@@ -12,9 +12,7 @@ import random
 import time
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
-import msgpack
 import pytest
 from aiohttp import web
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2
@@ -29,31 +27,20 @@ from meshregistry.mixer.server._engine import Engine
 from meshregistry.mixer.server._running import Surroundings
 from meshregistry.mixer.spi import TEMPLATES
 from meshregistry.mixer.standard import dashboard, standard_text
+from servers.forward import ForwardReceiver
+from servers.needed import installed
 from servers.ports import free_port
 from servers.prometheus import PROMETHEUS, Prometheus
 from servers.statsd import STATSD, Statsd
 from servers.zipkin import ZIPKIN, Zipkin
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from servers.recipes import Recipe
-
 START = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
-
-
-def installed(recipe: Recipe) -> Path:
-    """The folder of a server; without it the test skips with the reason."""
-    found = recipe.find()
-    if found is None:
-        pytest.skip(recipe.reason())
-    return found
 
 
 class Reporting:
     """An engine with a configuration, told what happened."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder):
         self.engine = Engine(Surroundings(random=random.Random(1), base_path=folder))
         self._folder = folder
 
@@ -445,15 +432,6 @@ def test_statsd_counts_and_times(run_async, tmp_path):
 
 def test_a_forward_protocol_receiver_gets_records(run_async, tmp_path):
     """Written by msgpack, read by msgpack; there is no Fluentd to be had."""
-    records = asyncio.Queue()
-
-    async def read(reader, writer):
-        unpacker = msgpack.Unpacker()
-        while data := await reader.read(4096):
-            unpacker.feed(data)
-            for one in unpacker:
-                records.put_nowait(one)
-        writer.close()
 
     async def main():
         entry = (
@@ -464,13 +442,12 @@ def test_a_forward_protocol_receiver_gets_records(run_async, tmp_path):
                 "tag: '\"access\"'}}"
             ),
         )
-        async with await asyncio.start_server(read, "127.0.0.1", 0) as server:
-            port = server.sockets[0].getsockname()[1]
-            params = f"{{address: '127.0.0.1:{port}', integerDuration: true}}"
+        async with ForwardReceiver() as receiver:
+            params = f"{{address: '{receiver.address}', integerDuration: true}}"
             text = configuration("fluentd", params, entry=entry)
             async with reporting(tmp_path, text) as mixer:
                 await mixer.report(request(), request(code=503))
-            found = [await records.get(), await records.get()]
+            found = [await receiver.records.get(), await receiver.records.get()]
         name = "entry.instance.istio-system"
         seconds = int(START.timestamp())
         assert [

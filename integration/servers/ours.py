@@ -1,30 +1,43 @@
-"""``meshregistry serve`` as anybody would start it, in a process of its own."""
+"""Our servers as anybody would start them, in processes of their own."""
 
 from __future__ import annotations
 
 import contextlib
 import re
+import sys
 from typing import TYPE_CHECKING
 
 from servers.process import ChildProcess
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
 _READY = re.compile(r"ready: .*$", re.MULTILINE)
 
 
-@contextlib.asynccontextmanager
-async def serving(program: Path, settings: Path, *, log: Path) -> AsyncIterator[dict[str, str]]:
-    """Serve until the context is left; gives the addresses of its ready line, by listener.
+def serving(
+    program: Path, settings: Path, *, log: Path
+) -> AbstractAsyncContextManager[dict[str, str]]:
+    """Run ``meshregistry serve``; gives the addresses of its ready line, by listener.
 
     Args:
         program: the command ``meshregistry`` of some environment.
         settings: the settings file.
         log: where its log goes.
     """
-    command = [str(program), "serve", "-c", str(settings)]
+    return _serving([str(program), "serve", "-c", str(settings)], log)
+
+
+def serving_mixer(*words: str, log: Path) -> AbstractAsyncContextManager[dict[str, str]]:
+    """Run ``meshregistry mixer serve`` of this environment, with these options, likewise."""
+    return _serving([sys.executable, "-m", "meshregistry", "mixer", "serve", *words], log)
+
+
+@contextlib.asynccontextmanager
+async def _serving(command: list[str], log: Path) -> AsyncIterator[dict[str, str]]:
+    """Serve until the context is left."""
     async with ChildProcess(command, log=log) as process:
 
         async def is_ready() -> bool:

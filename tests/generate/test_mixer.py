@@ -151,6 +151,35 @@ def test_the_server_is_reached_by_address_or_name(
     assert cluster.typed_extension_protocol_options
 
 
+def test_servers_take_turns(entry_of: EntryOf) -> None:
+    """All are in the cluster; a check that has not reached one of them goes to another."""
+    several = "10.0.0.1:1, [::1]:2,mixer.example:3"
+    resources = sent(
+        entry_of, ProxyRole.SIDECAR, MixerSettings(check=several, report="a:1", timeout=1.0)
+    )
+    found = resources.get(*CHECK)
+    assert found is not None
+    cluster = cluster_pb2.Cluster.FromString(found.bytes)
+    places = [
+        one.endpoint.address.socket_address
+        for one in cluster.load_assignment.endpoints[0].lb_endpoints
+    ]
+    assert [("10.0.0.1", 1), ("::1", 2), ("mixer.example", 3)] == [
+        (one.address, one.port_value) for one in places
+    ]
+    assert cluster.type == cluster_pb2.Cluster.STRICT_DNS
+    asking = []
+    for check in (several, "a:1"):
+        mixer = MixerSettings(check=check)
+        http = connections(sent(entry_of, ProxyRole.SIDECAR, mixer), "10.0.0.1_8080")
+        found_filter = ext_authz_pb2.ExtAuthz()
+        http.http_filters[2].typed_config.Unpack(found_filter)
+        asking.append(found_filter.grpc_service)
+    retries = asking[0].retry_policy
+    assert (retries.retry_on, retries.num_retries.value) == ("connect-failure,refused-stream", 2)
+    assert not asking[1].HasField("retry_policy")
+
+
 @pytest.mark.parametrize("is_open", [True, False])
 def test_requests_fail_as_the_mesh_says(entry_of: EntryOf, is_open: bool) -> None:
     """Open, or closed with 503; in the time that the mesh gives."""
@@ -243,6 +272,8 @@ def test_routes_state_the_service_that_they_lead_to() -> None:
     [
         ({"check": "mixer"}, "write host:port"),
         ({"report": "a:0"}, "write host:port"),
+        ({"check": "a:1, b"}, "write host:port"),
+        ({"check": "a:1,"}, "write host:port"),
         ({"quotas": {"a=b": 1}}, "short name of a quota"),
         ({"quotas": {"a": 0}}, "charge at least 1"),
         ({"quotas": {"a": True}}, "charge at least 1"),

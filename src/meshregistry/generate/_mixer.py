@@ -15,6 +15,7 @@ from envoy.config.core.v3 import config_source_pb2, grpc_service_pb2
 from envoy.extensions.access_loggers.grpc.v3 import als_pb2
 from envoy.extensions.filters.http.ext_authz.v3 import ext_authz_pb2
 from envoy.extensions.filters.network.ext_authz.v3 import ext_authz_pb2 as connection_authz_pb2
+from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2
 
 from meshregistry.generate import _naming
 from meshregistry.generate._cluster_policy import http_options, set_http_options
@@ -23,7 +24,7 @@ from meshregistry.generate._tracing import static_or_dns
 from meshregistry.model import CLUSTER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from envoy.config.route.v3 import route_components_pb2
     from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
@@ -39,6 +40,8 @@ _METADATA = "x-mixer-attributes"
 _QUOTAS = "mixer.quotas"
 _JWT = "envoy.filters.http.jwt_authn"
 _UNAVAILABLE = 503
+_NOT_REACHED = "connect-failure,refused-stream"
+_OTHERS = "envoy.retry_host_predicates.previous_hosts"
 _HTTP_LOG = "envoy.access_loggers.http_grpc"
 _TCP_LOG = "envoy.access_loggers.tcp_grpc"
 # What the standard configuration and the adapters for spans read.
@@ -154,6 +157,13 @@ def _asking(mixer: MixerSettings, side: Side) -> grpc_service_pb2.GrpcService:
     """The call. Only its metadata can state attributes for connections, so all are there."""
     service = grpc_service_pb2.GrpcService()
     service.envoy_grpc.cluster_name = _naming.MIXER_CHECK_CLUSTER
+    others = len(mixer.checkers) - 1
+    if others:
+        # Only what certainly has not reached a server: a quota is charged once.
+        retries = service.retry_policy
+        retries.retry_on, retries.num_retries.value = _NOT_REACHED, others
+        previous = previous_hosts_pb2.PreviousHostsPredicate()
+        retries.retry_host_predicate.add(name=_OTHERS).typed_config.CopyFrom(packed(previous))
     service.timeout.FromNanoseconds(round(mixer.timeout * 1e9))
     stated = list(side.stated)
     if mixer.quotas:
@@ -265,15 +275,14 @@ def mixer_clusters(view: View) -> Generated:
     if mixer is None:
         return Generated()
     places = (
-        (_naming.MIXER_CHECK_CLUSTER, mixer.check),
-        (_naming.MIXER_REPORT_CLUSTER, mixer.report),
+        (_naming.MIXER_CHECK_CLUSTER, mixer.checkers),
+        (_naming.MIXER_REPORT_CLUSTER, mixer.reporters),
     )
     return Generated(resources=[_cluster(name, at, view.mesh) for name, at in places if at])
 
 
-def _cluster(name: str, address: str, mesh: MeshSettings) -> Resource:
-    host, _, port = address.rpartition(":")
-    cluster = static_or_dns(name, host.strip("[]"), int(port), mesh)
+def _cluster(name: str, places: Sequence[tuple[str, int]], mesh: MeshSettings) -> Resource:
+    cluster = static_or_dns(name, places, mesh)
     options = http_options(cluster)
     options.explicit_http_config.http2_protocol_options.SetInParent()
     set_http_options(cluster, options)

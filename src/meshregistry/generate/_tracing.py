@@ -17,6 +17,8 @@ from meshregistry.generate._output import Generated, packed, resource
 from meshregistry.model import CLUSTER
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from envoy.extensions.filters.network.http_connection_manager.v3 import (
         http_connection_manager_pb2 as hcm_pb2,
     )
@@ -68,7 +70,7 @@ def tracing_cluster(view: View) -> Generated:
     tracing = view.mesh.tracing
     if tracing is None:
         return Generated()
-    cluster = static_or_dns(_naming.TRACING_CLUSTER, tracing.host, tracing.port, view.mesh)
+    cluster = static_or_dns(_naming.TRACING_CLUSTER, [(tracing.host, tracing.port)], view.mesh)
     if tracing.provider == "opentelemetry":
         options = http_options(cluster)
         options.explicit_http_config.http2_protocol_options.SetInParent()
@@ -76,18 +78,22 @@ def tracing_cluster(view: View) -> Generated:
     return Generated(resources=[resource(CLUSTER, cluster.name, cluster)])
 
 
-def static_or_dns(name: str, host: str, port: int, mesh: MeshSettings) -> cluster_pb2.Cluster:
-    """A cluster of one machine that settings name: at an IP, or what DNS says."""
+def static_or_dns(
+    name: str, places: Iterable[tuple[str, int]], mesh: MeshSettings
+) -> cluster_pb2.Cluster:
+    """A cluster of machines that settings name, by host and port: at an IP, or what DNS says."""
     cluster = cluster_pb2.Cluster(name=name)
     cluster.connect_timeout.FromNanoseconds(round(mesh.connect_timeout * 1e9))
     cluster.type = cluster_pb2.Cluster.STATIC
-    try:
-        ip_address(host)
-    except ValueError:
-        cluster.type = cluster_pb2.Cluster.STRICT_DNS
-        cluster.dns_lookup_family = cluster_pb2.Cluster.V4_PREFERRED
     cluster.load_assignment.cluster_name = name
-    endpoint = cluster.load_assignment.endpoints.add().lb_endpoints.add().endpoint
-    endpoint.address.socket_address.address = host
-    endpoint.address.socket_address.port_value = port
+    group = cluster.load_assignment.endpoints.add()
+    for host, port in places:
+        try:
+            ip_address(host)
+        except ValueError:
+            # IPs may stand beside names.
+            cluster.type = cluster_pb2.Cluster.STRICT_DNS
+            cluster.dns_lookup_family = cluster_pb2.Cluster.V4_PREFERRED
+        place = group.lb_endpoints.add().endpoint.address.socket_address
+        place.address, place.port_value = host, port
     return cluster

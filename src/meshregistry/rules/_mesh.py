@@ -119,9 +119,15 @@ class TracingSettings:
         return int(self.address.rpartition(":")[2])
 
 
-def _is_address_or_empty(settings: object, attribute: Attribute[str], value: str) -> None:
-    if value:
-        _is_host_and_port(settings, attribute, value)
+def _are_addresses(settings: object, attribute: Attribute[str], value: str) -> None:
+    for one in value.split(",") if value else ():
+        _is_host_and_port(settings, attribute, one.strip())
+
+
+def _places(addresses: str) -> tuple[tuple[str, int], ...]:
+    """Host, without brackets, and port of each."""
+    found = (one.strip().rpartition(":") for one in addresses.split(",") if one)
+    return tuple((host.strip("[]"), int(port)) for host, _, port in found)
 
 
 def _are_quotas(
@@ -153,8 +159,9 @@ class MixerSettings:
     """Whom proxies ask before requests and tell of them after (MeshConfig.mixerCheckServer …).
 
     Attributes:
-        check: address of the Mixer server that is asked, ``host:port``; empty: nobody is.
-        report: address of the one that is told; empty: nobody is.
+        check: address of the Mixer server that is asked, ``host:port``, or of several that
+            take turns, with commas between them; empty: nobody is.
+        report: address of the one that is told, or of several; empty: nobody is.
         fail_open: whether requests go on when the server gives no answer
             (MeshConfig.policyCheckFailOpen).
         timeout: seconds that it may take for one.
@@ -168,14 +175,24 @@ class MixerSettings:
         ValueError: if an address is malformed, or another value is out of its range.
     """
 
-    check: str = field(default="", validator=[instance_of(str), _is_address_or_empty])
-    report: str = field(default="", validator=[instance_of(str), _is_address_or_empty])
+    check: str = field(default="", validator=[instance_of(str), _are_addresses])
+    report: str = field(default="", validator=[instance_of(str), _are_addresses])
     fail_open: bool = field(default=False, validator=instance_of(bool))
     timeout: Seconds = field(default=Seconds(5.0), validator=_is_length_of_time)
     quotas: dict[str, int] = field(factory=dict, converter=dict, validator=_are_quotas, hash=False)
     tcp_report_interval: Seconds = field(default=Seconds(10.0), validator=_is_length_of_time)
     request_headers: tuple[str, ...] = field(default=(), converter=_words, validator=_are_headers)
     response_headers: tuple[str, ...] = field(default=(), converter=_words, validator=_are_headers)
+
+    @property
+    def checkers(self) -> tuple[tuple[str, int], ...]:
+        """Host and port of each server that is asked."""
+        return _places(self.check)
+
+    @property
+    def reporters(self) -> tuple[tuple[str, int], ...]:
+        """Host and port of each server that is told."""
+        return _places(self.report)
 
 
 @frozen(kw_only=True)
