@@ -156,7 +156,9 @@ class TestServing:
 
         with socket.create_server(("127.0.0.1", 0)) as taken:
             busy = f"127.0.0.1:{taken.getsockname()[1]}"
-            assert Exit.ADDRESS == serving(steps, MEMORY.replace("127.0.0.1:0", busy))
+            assert Exit.ADDRESS == serving(
+                steps, MEMORY.replace("'127.0.0.1:0'", f"'{busy}', http: '127.0.0.1:0'")
+            )
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith(f"error: cannot listen on {busy}")
 

@@ -139,7 +139,10 @@ class TestEntering:
         async def main():
             with socket.create_server(("127.0.0.1", 0)) as taken:
                 busy = f"127.0.0.1:{taken.getsockname()[1]}"
-                for server in ({"xds": busy}, {"xds": "127.0.0.1:0", "http": busy}):
+                for server in (
+                    {"xds": busy, "http": "127.0.0.1:0"},
+                    {"xds": "127.0.0.1:0", "http": busy},
+                ):
                     with pytest.raises(OSError, match=busy):
                         await Pilot(make_settings(server=server)).__aenter__()
             with socket.create_server(("127.0.0.1", 0)) as once:
@@ -148,7 +151,7 @@ class TestEntering:
                 busy = f"127.0.0.1:{taken.getsockname()[1]}"
                 with pytest.raises(OSError, match=busy):
                     await Pilot(make_settings(server={"xds": busy, "http": free})).__aenter__()
-            async with Pilot(make_settings(server={"http": free})) as pilot:
+            async with Pilot(make_settings(server={"xds": "127.0.0.1:0", "http": free})) as pilot:
                 assert free == pilot.http_address
 
         run_async(main())

@@ -136,7 +136,9 @@ class TestLife:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             busy = f"127.0.0.1:{taken.getsockname()[1]}"
             with pytest.raises(OSError, match=busy):
-                Pilot.in_thread(make_settings(server={"xds": busy})).__enter__()
+                Pilot.in_thread(
+                    make_settings(server={"xds": busy, "http": "127.0.0.1:0"})
+                ).__enter__()
 
     def test_leaving_leaves_no_thread(self, memory_settings):
         """Neither the pilot's nor those of its loop."""
