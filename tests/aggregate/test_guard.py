@@ -10,9 +10,11 @@ from meshregistry.aggregate._updates import Fault
 from meshregistry.model import (
     Endpoint,
     Health,
+    Hostname,
     Port,
     RecordKey,
     Service,
+    ServiceKey,
     ServiceRecord,
     SourceId,
 )
@@ -211,6 +213,16 @@ def test_a_key_that_names_another_service_is_a_change():
     moved = evolve(record("b", 1, first=60), key=record("a", 1).key)
     guarded.apply(Upsert(moved), 1.0)
     assert guarded.held == {moved}
+
+
+def test_further_names_of_a_service_that_has_lost_much_stay():
+    """The registry still says them; what is kept are endpoints."""
+    names = [ServiceKey("", Hostname("old.shop"))]
+    guarded = Guarded()
+    guarded.apply(Replace((evolve(record("a", 20), aliases=names),)), 0.0)
+    guarded.apply(Upsert(evolve(record("a", 1), aliases=names)), 1.0)
+    (shown,) = guarded.held
+    assert (len(shown.endpoints), shown.aliases) == (20, tuple(names))
 
 
 def ported(number, *addresses, name="http"):

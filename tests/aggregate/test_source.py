@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import evolve
 
 from meshregistry.aggregate._source import Source
-from meshregistry.model import Endpoint, ServiceRecord, SourceId
+from meshregistry.model import Endpoint, Hostname, ServiceKey, ServiceRecord, SourceId
 
 
 def source(**words):
@@ -50,6 +50,16 @@ def test_the_record_key_is_kept():
     """Identity in the table is the backend's own."""
     keyed = evolve(record(), key="native")
     assert source(namespace="shop").completed(keyed).key == "native"
+
+
+def test_further_names_are_kept_and_completed_as_the_service_is():
+    """One without a namespace takes that of the source, if the service has none either."""
+    names = [ServiceKey("", Hostname("basket.shop")), ServiceKey("own", Hostname("cart.own"))]
+    shop = source(namespace="shop", network="n1")
+    done = shop.completed(evolve(record("10.0.0.1:80"), aliases=names))
+    assert list(map(str, done.aliases)) == ["own/cart.own", "shop/basket.shop"]
+    own = shop.completed(evolve(record("10.0.0.1:80", namespace="x"), aliases=names))
+    assert own.aliases == tuple(sorted(names))
 
 
 def test_sources_compare_by_settings():

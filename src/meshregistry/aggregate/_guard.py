@@ -328,4 +328,4 @@ def _kept(shown: ServiceRecord | None, said: ServiceRecord | None) -> ServiceRec
     service = said.service
     if len(by_number) > len(service.ports):
         service = evolve(service, ports=by_number.values())
-    return ServiceRecord(service, endpoints.values(), key=said.key)
+    return evolve(said, service=service, endpoints=endpoints.values())

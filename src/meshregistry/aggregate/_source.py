@@ -11,7 +11,14 @@ from attrs import evolve, field, frozen
 
 from meshregistry.aggregate._guard import GuardPolicy, LossStatus
 from meshregistry.errors import RegistryError
-from meshregistry.model import Endpoint, EndpointKey, RecordKey, ServiceRecord, SourceId
+from meshregistry.model import (
+    Endpoint,
+    EndpointKey,
+    RecordKey,
+    ServiceKey,
+    ServiceRecord,
+    SourceId,
+)
 from meshregistry.spi import Condition, Registrar, Registry, RegistryContext
 
 
@@ -69,9 +76,11 @@ class Source:
         Where the network makes two endpoints of a record one, the one that named its
         network stands.
         """
-        service = record.service
+        service, aliases = record.service, record.aliases
         if service.namespace is None:
             service = evolve(service, namespace=self.namespace)
+            # A registry without namespaces cannot name one for the further names either.
+            aliases = tuple(one if one.namespace else self._alias(one) for one in aliases)
         endpoints = record.endpoints
         if (self.network or self.cluster) and not all(
             one.network and one.cluster for one in endpoints
@@ -83,7 +92,10 @@ class Source:
             endpoints = tuple(by_key.values())
         if service is record.service and endpoints is record.endpoints:
             return record
-        return ServiceRecord(service, endpoints, key=record.key)
+        return ServiceRecord(service, endpoints, key=record.key, aliases=aliases)
+
+    def _alias(self, name: ServiceKey) -> ServiceKey:
+        return ServiceKey(self.namespace, name.host)
 
     def _completed_endpoint(self, endpoint: Endpoint) -> Endpoint:
         return evolve(
