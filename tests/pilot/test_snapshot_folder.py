@@ -93,6 +93,9 @@ def test_a_damaged_index_is_as_none(folder, text):
         (lambda text: text.replace('"version":1', '"version":2'), "has version 2 of the format"),
         (lambda text: text.replace('"id":"dc1"', '"id":"dc2"'), "is the one of source dc2"),
         (lambda text: text.replace('"origin":"abc",', ""), "is damaged"),
+        (lambda text: text.replace('"current":90.0', '"current":1e400'), "is damaged: inf is no"),
+        (lambda text: text.replace('"current":90.0', '"current":NaN'), "is damaged: nan is no"),
+        (lambda text: text.replace('"written":100.0', '"written":1e99'), "is damaged: 1e.99 is no"),
     ],
 )
 def test_what_cannot_be_trusted_is_refused(folder, change, reason):
@@ -137,4 +140,10 @@ def test_the_format_is_lines_of_json(folder):
             {"name": "west", "current": 80.0, "items": 0},
         ],
     }
-    assert rest == ['"x"', '"ü"']
+    assert rest == ['"x"', r'"\u00fc"']
+
+
+def test_what_no_utf_8_holds_is_kept_all_the_same(folder):
+    """JSON lets a registry say half a surrogate, and a snapshot must not be why a pilot fails."""
+    folder.write(HEAD, {"": StoredPart(("\ud800",), 90.0)}, same)
+    assert folder.read("source", "dc1", same)[1][""].items == ("\ud800",)

@@ -382,3 +382,11 @@ class TestRules:
             assert pilot.rules == good[0]
 
         mesh.run(Backend(CART), begin_again, mesh.settings(rules=self.FILES))
+
+    def test_a_file_without_documents_never_stops_the_start(self, mesh, caplog):
+        """It is damaged in a way that its format allows."""
+        self.start(mesh, Backend(CART), lambda pilot: pilot.rules)
+        file = mesh.folder / "kept" / "rules-file.jsonl"
+        file.write_text(file.read_text().replace('{"name":"",', '{"name":"east",'))
+        assert self.start(mesh, Backend(CART), lambda pilot: pilot.rules) != RuleSet()
+        assert "the snapshot of rules file is not used: it holds no documents" in caplog.text

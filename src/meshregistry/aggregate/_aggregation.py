@@ -77,10 +77,12 @@ class Aggregation:
                 if source.guard is None:
                     self._unguard(followed, now)
                 followed.is_rearranged = True
+                is_other = followed.source.origin != source.origin
                 with self._watching(followed, followed.parts):
                     followed.source = source
                     for part in followed.parts.values():
                         part.restart(now)
+                        part.is_foreign |= is_other
                 # Other settings may mean other parts: the new run declares its own.
                 self.declare(source.id, ())
         rank = {source.id: place for place, source in enumerate(sources)}
@@ -217,12 +219,15 @@ class Aggregation:
         return self._sources[source].is_restored
 
     def kept(self, source: SourceId, now: float) -> Mapping[str, Kept[ServiceRecord]]:
-        """What is to be kept of a source, part by part: what has ever been listed."""
+        """What is to be kept of a source, part by part: what has ever been listed.
+
+        But for what something else said, that the source followed under other settings.
+        """
         parts = self._sources[source].parts
         return {
             name: Kept(tuple(self._table.given(PartId(source, name)).values()), part.current(now))
             for name, part in sorted(parts.items())
-            if part.has_synced or part.is_restored
+            if (part.has_synced or part.is_restored) and not part.is_foreign
         }
 
     def condition(self, source: SourceId) -> tuple[Condition, RegistryError | None]:

@@ -35,6 +35,7 @@ class Part:
         is_open: whether this run has asked for its sink.
         has_spoken: whether it was ever heard or degraded.
         is_restored: whether what it holds comes from a snapshot, and not from its registry.
+        is_foreign: whether what it holds was said by what the source followed before a reload.
     """
 
     condition: Condition = Condition.STARTING
@@ -47,6 +48,7 @@ class Part:
     is_open: bool = False
     has_spoken: bool = False
     is_restored: bool = False
+    is_foreign: bool = False
     _held: list[Upsert | Remove] = field(factory=list, init=False)
 
     def begin(self) -> None:
@@ -130,7 +132,7 @@ class Part:
         self.heard = now
         self.left = None
         self.has_synced = self.has_spoken = True
-        self.is_restored = False
+        self.is_restored = self.is_foreign = False
 
     def _cleared(self, update: Upsert | Remove) -> None:
         key = update.record.key if isinstance(update, Upsert) else update.key

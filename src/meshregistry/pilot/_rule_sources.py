@@ -90,6 +90,7 @@ class RuleSources:
         self._gate: StartGate[str] = StartGate()
         self._alarm = Alarm(clock, self._check_gate)
         self._restored: set[str] = set()
+        self._foreign: set[str] = set()
         self._patience = settings.sync_timeout
         self._told: dict[str, frozenset[str]] = {}
         self._group: asyncio.TaskGroup | None = None
@@ -145,6 +146,9 @@ class RuleSources:
             runner, left = self._followed[name].runner, old[name].runner.left
             runner.condition = Condition.STALE
             runner.left = self._clock.now() if left is None else left
+            if self._followed[name].feed.origin != old[name].feed.origin:
+                self._foreign.add(name)
+        self._foreign &= self._followed.keys()
         before = self.book.decisions
         is_news = self.book.reconfigure(self._followed)
         for name in (*done.added, *done.changed):
@@ -167,8 +171,13 @@ class RuleSources:
         self._announce(before, is_news=self.book.restore(name, kept.items))
 
     def kept(self, name: str) -> Kept[RuleDocument] | None:
-        """The last good documents of a source; None if it has never listed any."""
+        """The last good documents of a source; None if it has never listed any.
+
+        Nor since a reload by which it follows something else.
+        """
         if name in self.book.unsynced and name not in self._restored:
+            return None
+        if name in self._foreign:
             return None
         left = self._followed[name].runner.left
         return Kept(self.book.good(name), self._clock.now() if left is None else left)
@@ -225,6 +234,7 @@ class RuleSources:
         if name not in self._followed or self._followed[name].feed is not feed:
             return  # the last words of one that has been replaced
         before = self.book.decisions
+        self._foreign.discard(name)
         is_news = self.book.replace(
             name, listing.documents, listing.faults, is_whole=listing.is_whole
         )

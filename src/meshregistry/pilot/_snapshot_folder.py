@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 FORMAT = "meshregistry-snapshot"
 VERSION = 1
 INDEX = "current.json"
+_FIRST, _LAST = -1e10, 1e11
+"""Times that every calendar has; the clock of a machine may be wrong for a while."""
 
 
 @frozen(kw_only=True)
@@ -137,11 +139,12 @@ class SnapshotFolder:
             with path.open(encoding="utf-8") as lines:
                 first = json.loads(next(lines, ""))
                 _check(first)
-                head = Head(**{name: first[name] for name in ("what", "id", "origin", "written")})
+                names = {name: first[name] for name in ("what", "id", "origin")}
+                head = Head(**names, written=_time(first["written"]))
                 found = {
                     part["name"]: StoredPart(
                         tuple(item(json.loads(next(lines, ""))) for _ in range(part["items"])),
-                        float(part["current"]),
+                        _time(part["current"]),
                     )
                     for part in first["parts"]
                 }
@@ -166,7 +169,7 @@ class SnapshotFolder:
         try:
             index = json.loads((self.path / INDEX).read_text(encoding="utf-8"))
             _check(index)
-            times = {part: float(time) for part, time in index["current"].get(name, {}).items()}
+            times = {part: _time(time) for part, time in index["current"].get(name, {}).items()}
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return parts
         return {
@@ -182,7 +185,8 @@ class SnapshotFolder:
             descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor, for its mode
                 file.writelines(
-                    json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n"
+                    # In ASCII, since a registry may say what no UTF-8 holds (half a surrogate).
+                    json.dumps(line, separators=(",", ":")) + "\n"
                     for line in lines
                 )
                 file.flush()
@@ -196,6 +200,19 @@ class SnapshotFolder:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def _time(value: Any) -> float:
+    """Seconds since the epoch.
+
+    Raises:
+        ValueError: if it is no moment that a calendar has.
+    """
+    time = float(value)
+    if not _FIRST < time < _LAST:
+        msg = f"{value} is no time"
+        raise ValueError(msg)
+    return time
 
 
 def _check(first: Any) -> None:

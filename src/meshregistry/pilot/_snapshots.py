@@ -102,7 +102,7 @@ class Snapshots:
         self._wall = wall
         self._folder = SnapshotFolder(settings.path)
         self._codec = RecordCodec()
-        self._written: dict[str, _Items] = {}
+        self._written: dict[str, tuple[str, _Items]] = {}
         self._current: dict[str, dict[str, float]] = {}
         self._refreshed: float | None = None
         self._news = News()
@@ -142,7 +142,8 @@ class Snapshots:
             msg = f"it is too old: it was current until {Instant(newest)}"
             raise SnapshotError(msg)
         shelf.restore(fresh)
-        self._written[shelf.file] = {name: part.items for name, part in shelf.kept().items()}
+        items = {name: part.items for name, part in shelf.kept().items()}
+        self._written[shelf.file] = shelf.origin, items
         self._current[shelf.file] = {name: parts[name].current for name in parts}
         _log.warning(
             "%s: what it said until %s is served from the snapshot, %.0f s old, until it answers",
@@ -173,18 +174,19 @@ class Snapshots:
     async def _write_changes(self, *, is_last: bool) -> None:
         now, core = self._wall(), self._clock.now()
         has_changed = False
-        for shelf in self._shelves():
-            kept = shelf.kept()
+        # All at one moment: sources may come and go while the first ones are written.
+        for shelf, kept in [(one, one.kept()) for one in self._shelves()]:
             parts = {
                 name: StoredPart(part.items, now - max(0.0, core - part.current))
                 for name, part in kept.items()
             }
             items = {name: part.items for name, part in kept.items()}
-            if kept and not _is_same(self._written.get(shelf.file), items):
+            origin, written = self._written.get(shelf.file, ("", None))
+            if kept and not (origin == shelf.origin and _is_same(written, items)):
                 head = Head(what=shelf.what, id=shelf.id, origin=shelf.origin, written=now)
                 if not await self._tried(partial(self._folder.write, head, parts, shelf.plain)):
                     continue
-                self._written[shelf.file] = items
+                self._written[shelf.file] = shelf.origin, items
                 has_changed = True
             if kept:
                 self._current[shelf.file] = {name: one.current for name, one in parts.items()}
@@ -236,13 +238,18 @@ class Snapshots:
             found = rules.kept(name)
             return {} if found is None else {"": found}
 
+        def restore(parts: Mapping[str, Kept[Any]]) -> None:
+            if "" not in parts:
+                raise SnapshotError("it holds no documents")
+            rules.restore(name, parts[""])
+
         return _Shelf(
             what="rules",
             id=name,
             origin=feed.origin,
             oldest=None,
             kept=kept,
-            restore=lambda parts: rules.restore(name, parts[""]),
+            restore=restore,
             plain=stored,
             item=restored,
         )
