@@ -10,6 +10,13 @@ import yaml
 from meshregistry.cli._output import dumped, emit, table
 
 
+def test_what_no_utf_8_holds_is_escaped():
+    """A registry may say half a surrogate; what is around it is printed as it is."""
+    printed = dumped({"a": "ü\ud800"}, "json").encode()
+    assert "ü".encode() in printed
+    assert {"a": "ü\ud800"} == json.loads(printed)
+
+
 class TestTable:
     def test_what_registries_say_is_no_markup(self, capsys):
         """Square brackets and backslashes are printed as they are."""

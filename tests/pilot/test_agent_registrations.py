@@ -270,6 +270,23 @@ def test_without_a_known_token_nobody_registers_or_ends_anything(asking, token):
     asking(body)
 
 
+def test_a_token_that_is_no_text_is_not_known(asking):
+    """Whatever bytes somebody sends, nothing of them is a fault of ours."""
+
+    async def body(asked):
+        host, _, port = asked.pilot.addresses()["registration"].rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(
+            b"POST /v1/register HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer \xff\xfe\r\n"
+            b"Content-Length: 0\r\nConnection: close\r\n\r\n"
+        )
+        assert (await reader.readline()).startswith(b"HTTP/1.1 401 ")
+        writer.close()
+        await writer.wait_closed()
+
+    asking(body)
+
+
 @pytest.mark.parametrize(
     ("grant", "is_allowed"),
     [

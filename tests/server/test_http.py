@@ -104,6 +104,17 @@ class TestProbes:
 
 
 class TestAdmin:
+    def test_what_no_utf_8_holds_hides_nothing_else(self, run_async):
+        """One label of one registry must not take the catalog from everybody."""
+
+        async def main() -> None:
+            routes = admin_routes({"catalog": lambda _: {"a": "ü\ud800"}})
+            async with HttpListeners({"admin": ("127.0.0.1:0", routes)}) as listeners:
+                answer = await _get(f"http://{listeners.address('admin')}/debug/catalog")
+                assert answer == (200, '{\n  "a": "ü\\ud800"\n}\n')
+
+        run_async(main())
+
     def test_serves_documents_and_the_page(self, run_async):
         """Each document under its name; what is not there is 404, what is wrong is 400."""
 

@@ -30,7 +30,9 @@ class PlainDumper(yaml.SafeDumper):
 def dumped(document: Any, form: str) -> str:
     """The document as ``json`` or ``yaml``, ending in a newline."""
     if form == "json":
-        return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+        text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+        # What no UTF-8 holds (half a surrogate, in somebody's label) is escaped as JSON does it.
+        return text.encode(errors="backslashreplace").decode()
     return yaml.dump(document, Dumper=PlainDumper, sort_keys=False, allow_unicode=True)
 
 

@@ -256,7 +256,9 @@ async def _is_token(secret: Secret, given: str, name: str) -> bool:
     except (OSError, KeyError, UnicodeDecodeError) as error:
         _log.warning("the token %r of server.registration cannot be read: %s", name, error)
         return False
-    return bool(wanted) and hmac.compare_digest(wanted.encode(), given.encode())
+    # A header may hold any bytes; those that are no text stand in it as surrogates.
+    sent = given.encode(errors="surrogateescape")
+    return bool(wanted) and hmac.compare_digest(wanted.encode(), sent)
 
 
 def _bare(record: ServiceRecord, source: Source) -> ServiceRecord:

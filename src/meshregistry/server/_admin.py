@@ -101,5 +101,7 @@ def document_route(path: str, document: Document) -> web.RouteDef:
 
 
 def _json(document: Any, *, status: int = 200) -> web.Response:
-    text = json.dumps(document, indent=2, ensure_ascii=False)
-    return web.Response(text=text + "\n", status=status, content_type="application/json")
+    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    # What no UTF-8 holds (half a surrogate, in somebody's label) is escaped as JSON does it.
+    body = text.encode(errors="backslashreplace")
+    return web.Response(body=body, status=status, content_type="application/json", charset="utf-8")
