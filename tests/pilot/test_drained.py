@@ -137,6 +137,40 @@ def test_what_the_catalog_has_is_not_drained(run_async, memory_settings, record)
     run_async(main())
 
 
+def test_nothing_is_drained_before_the_first_catalog(run_async, make_settings):
+    """Proxies that cannot ask yet may have what an earlier process told them."""
+
+    async def main():
+        async with Pilot(make_settings({**MINE, "manual": True})) as pilot:
+            with pytest.raises(TimeoutError, match="nothing is published yet, and proxies may"):
+                await pilot.drained(GONE, 0.05)
+            query = {"address": GONE.address, "port": GONE.port}
+            _, document = await ask(pilot, "/debug/drained", **query)
+            assert (document["is_drained"], document["is_published"]) == (False, False)
+            waiting = asyncio.create_task(pilot.drained(GONE, 5))
+            await asyncio.sleep(0)
+            pilot.memory("mine").replace([])
+            assert (await waiting).proxies == ()
+
+    run_async(main())
+
+
+def test_a_replica_that_has_published_nothing_cannot_agree(run_async, make_settings, record):
+    """Its proxies are not known yet; whoever waits is told which replica it is."""
+
+    async def main():
+        peers = {"peers": ["http://127.0.0.1:1"]}
+        async with Pilot(make_settings({**MINE, "manual": True}, server=peers)) as other:
+            url = f"http://{other.http_address}"
+            async with serving(make_settings(MINE, server={"peers": [url]}), record) as pilot:
+                leave(pilot, record)
+                reason = f"not so at {url} .it has published nothing yet"
+                with pytest.raises(TimeoutError, match=reason):
+                    await pilot.drained(GONE, 1)
+
+    run_async(main())
+
+
 def test_the_document_tells_who_holds_it(run_async, memory_settings, record, make_proxy):
     """And what is wrong with the question."""
 
@@ -150,6 +184,7 @@ def test_the_document_tells_who_holds_it(run_async, memory_settings, record, mak
             assert before == {
                 "endpoint": "10.0.0.1:80",
                 "is_drained": False,
+                "is_published": True,
                 "services": ["cart.shop"],
                 "health": ["HEALTHY"],
                 "proxies": ["one"],

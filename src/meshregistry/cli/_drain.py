@@ -242,6 +242,8 @@ class _Drain:
 def _laggards(found: Mapping[str, Any]) -> str:
     """Who is still led there, by the last answer."""
     parts = []
+    if not found["is_published"]:
+        parts.append("the server has published nothing yet; see meshregistry sources")
     if found["services"]:
         parts.append(f"still in {', '.join(found['services'])}")
     if found["proxies"]:

@@ -62,11 +62,15 @@ def drained_document(
     services: Mapping[str, Health],
     proxies: Sequence[str],
     peers: Sequence[PeerAnswer],
+    *,
+    is_published: bool,
 ) -> dict[str, Any]:
     """How far an endpoint is drained at this moment, as ``/debug/drained`` shows it."""
+    is_held = bool(services or proxies or any(not one.is_drained for one in peers))
     return {
         "endpoint": str(endpoint),
-        "is_drained": not (services or proxies or any(not one.is_drained for one in peers)),
+        "is_drained": is_published and not is_held,
+        "is_published": is_published,
         "services": list(services),
         "health": sorted({str(health) for health in services.values()}),
         "proxies": list(proxies),
@@ -91,6 +95,7 @@ class DrainWait:
         holders: who may hold it.
         waiting: of the pilot: fails if the pilot does.
         services: those that lead to it, published or about to be.
+        is_published: whether anything is: before, proxies may have what an earlier process said.
         news: how to wait for the next publication.
         peers: the other replicas.
     """
@@ -103,6 +108,7 @@ class DrainWait:
         holders: Holders,
         waiting: Waiting,
         services: Callable[[], Mapping[str, Health]],
+        is_published: Callable[[], bool],
         news: Callable[[], Awaitable[bool]],
         peers: Peers,
     ) -> None:
@@ -111,6 +117,7 @@ class DrainWait:
         self._holders = holders
         self._waiting = waiting
         self._services = services
+        self._is_published = is_published
         self._news = news
         self._peers = peers
         self._answers: tuple[PeerAnswer, ...] = ()
@@ -148,7 +155,7 @@ class DrainWait:
         stop = self._hub.watch(look_at)
         try:
             self._holders.look()
-            while self._services() or self._holders.nodes:
+            while not self._is_published() or self._services() or self._holders.nodes:
                 self._waiting.check_running()
                 if await self._next(changed):
                     # Other sets are offered now.
@@ -181,6 +188,11 @@ class DrainWait:
 
     def _laggards(self) -> str:
         """Who is to blame, and what can be done."""
+        if not self._is_published():
+            return (
+                "nothing is published yet, and proxies may have what they were told before; "
+                "see why with: meshregistry sources"
+            )
         if services := self._services():
             return (
                 f"it still serves {', '.join(services)}; take it out of its registry, or write a "

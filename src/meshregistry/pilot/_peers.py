@@ -77,6 +77,7 @@ async def _ask(http: aiohttp.ClientSession, url: str, endpoint: Endpoint) -> Pee
                 url=url,
                 is_drained=document["is_drained"] is True,
                 proxies=tuple(map(str, document["proxies"])),
+                error="" if document["is_published"] else "it has published nothing yet",
             )
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         return PeerAnswer(

@@ -289,7 +289,16 @@ class Serving:
     def _how_drained(self, endpoint: Endpoint, peers: Sequence[PeerAnswer]) -> dict[str, Any]:
         holders = self._holders(endpoint)
         holders.look()
-        return drained_document(endpoint, self._pilot.serving(endpoint), holders.nodes, peers)
+        return drained_document(
+            endpoint,
+            self._pilot.serving(endpoint),
+            holders.nodes,
+            peers,
+            is_published=self._is_published(),
+        )
+
+    def _is_published(self) -> bool:
+        return self._pilot.catalog.generation > 0
 
     def _holders(self, endpoint: Endpoint) -> Holders:
         def is_looked_at(stream: Stream) -> bool:
@@ -316,6 +325,7 @@ class Serving:
             holders=self._holders(endpoint),
             waiting=waiting,
             services=lambda: self._pilot.serving(endpoint),
+            is_published=self._is_published,
             news=news,
             peers=self._peers,
         )
