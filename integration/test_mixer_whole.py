@@ -281,6 +281,12 @@ async def prometheus_has_istios_metrics(parts: Whole) -> None:
         } == found
         told = ", ".join(f"{labels[-3:]}: {int(value)}" for labels, value in sorted(found.items()))
         parts.note(f'istio_requests_total{{reporter="{reporter}"}}', told)
+    checks = "sum by (outcome) (mixer_envoy_checks_total) > 0"
+    await parts.prometheus.until(f"sum(mixer_envoy_checks_total) == {ASKED + 3}")
+    assert {
+        "outcome=allowed": LIMIT + 2,
+        "outcome=denied": ASKED - LIMIT + 1,
+    } == await parts.prometheus.query(checks)
 
 
 async def zipkin_has_the_spans(parts: Whole) -> None:

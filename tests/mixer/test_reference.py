@@ -9,6 +9,7 @@ import os
 import re
 import typing
 from pathlib import Path
+from random import Random
 
 import attrs
 import pytest
@@ -20,6 +21,11 @@ from meshregistry.mixer.adapters import ADAPTERS
 from meshregistry.mixer.client._statistics import Statistics
 from meshregistry.mixer.expressions import FUNCTIONS
 from meshregistry.mixer.expressions._operators import COMPARISONS, SUM
+from meshregistry.mixer.fronts import EnvoyFronts
+from meshregistry.mixer.server import Mixer
+from meshregistry.mixer.server._engine import Engine
+from meshregistry.mixer.server._running import Surroundings
+from meshregistry.mixer.server._statistics import server_metrics
 from meshregistry.mixer.spi import TEMPLATES, Form
 from meshregistry.mixer.vocabulary import STANDARD
 
@@ -64,9 +70,21 @@ def statistics():
 
 
 def metrics():
-    """Every metric with its kind, its label and its meaning."""
+    """Every metric of a client."""
+    return metric_table(MixerClient("127.0.0.1:1").metrics())
+
+
+def server_figures():
+    """Every metric of a server that Envoys ask."""
+    engine = Engine(Surroundings(random=Random(1), base_path=Path()))
+    mixer = Mixer(engine, now=lambda: 0.0)
+    return metric_table((*server_metrics(engine, mixer, 0), *EnvoyFronts().metrics()))
+
+
+def metric_table(found):
+    """Each metric with its kind, its labels and its meaning."""
     rows = []
-    for metric in MixerClient("127.0.0.1:1").metrics():
+    for metric in found:
         labels = {f"{key}={value}" for each, _ in metric.samples for key, value in each.items()}
         values = ", ".join(f"`{label}`" for label in sorted(labels))
         rows.append((f"`{metric.name}`", metric.kind, values, metric.description))
@@ -217,6 +235,7 @@ TABLES = {
     "options": options,
     "statistics": statistics,
     "metrics": metrics,
+    "server figures": server_figures,
     "attributes": attributes,
 }
 

@@ -183,6 +183,7 @@ class House:
         self.quotas = []
         self.reports = []
         self.fronts = None
+        self.server = None
 
     @asynccontextmanager
     async def served(self, *rules, options=None, **more):
@@ -202,6 +203,7 @@ class House:
         async with MixerServer(
             "127.0.0.1:0", adapters=[adapter], fronts=[self.fronts], **more
         ) as server:
+            self.server = server
             accepted = await server.configure([one for unit in units for one in unit.documents])
             assert [] == [str(one) for one in accepted.faults]
             async with grpc.aio.insecure_channel(server.address) as channel:

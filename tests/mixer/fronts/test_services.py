@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from typing import get_args
 
+import aiohttp
 import grpc
 import pytest
 from attrs import evolve
@@ -14,6 +16,7 @@ from envoy.service.ratelimit.v3 import rls_pb2
 from meshregistry.mixer import Status
 from meshregistry.mixer.client import QuotaRule, QuotaRules
 from meshregistry.mixer.fronts import FrontOptions
+from meshregistry.mixer.fronts._counts import CountName, front_metrics
 from meshregistry.mixer.server import Mode, SheddingConfig
 from meshregistry.mixer.spi import CheckAnswer, DirectResponse, QuotaAnswer
 
@@ -274,3 +277,32 @@ def test_options_are_checked():
         FrontOptions(connections=0)
     with pytest.raises(TypeError, match="trust"):
         evolve(FrontOptions(), trust=None)
+
+
+def test_a_server_shows_what_its_fronts_count(house, rules):
+    """With its own figures, for Prometheus; what has not happened is 0."""
+    house.answer = CheckAnswer(status=Status(7, "no"))
+
+    async def main():
+        async with house.served(*rules, monitoring="127.0.0.1:0") as channel:
+            for _ in range(2):
+                await check(channel)
+            url = f"http://{house.server.monitoring_address}/metrics"
+            async with aiohttp.ClientSession() as http, http.get(url) as answer:
+                return await answer.text()
+
+    lines = asyncio.run(main()).splitlines()
+    assert {
+        'mixer_envoy_checks_total{outcome="denied"} 2.0',
+        'mixer_envoy_checks_total{outcome="allowed"} 0.0',
+        'mixer_envoy_quotas_total{outcome="granted"} 0.0',
+        "mixer_envoy_attributes_refused_total 0.0",
+        "mixer_config_errors 0.0",
+    } <= set(lines)
+
+
+@pytest.mark.parametrize("name", get_args(CountName))
+def test_every_count_has_a_metric(name):
+    """It is one sample of one metric."""
+    values = [value for one in front_metrics({name: 3}) for _, value in one.samples]
+    assert [3.0] == [value for value in values if value]

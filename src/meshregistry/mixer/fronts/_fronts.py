@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from meshregistry.mixer.fronts._access_log import AccessLogFront
 from meshregistry.mixer.fronts._authorization import AuthorizationFront
-from meshregistry.mixer.fronts._counts import Counts
+from meshregistry.mixer.fronts._counts import Counts, front_metrics
 from meshregistry.mixer.fronts._options import FrontOptions
 from meshregistry.mixer.fronts._rate_limit import RateLimitFront
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import grpc.aio
 
     from meshregistry.mixer.server import Mixer
+    from meshregistry.model import Metric
 
 
 class EnvoyFronts:
@@ -41,3 +42,7 @@ class EnvoyFronts:
     def counts(self) -> Mapping[str, int]:
         """How often what happened, by a few words such as ``checks denied``."""
         return dict(self._counts.by_name)
+
+    def metrics(self) -> tuple[Metric, ...]:
+        """The same for Prometheus; a server that has these fronts shows it with its own."""
+        return front_metrics(self._counts.by_name)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 from attrs import frozen
 from watchfiles import awatch
@@ -52,6 +52,14 @@ _OPTIONS = (
 )
 
 
+@runtime_checkable
+class _Counting(Protocol):
+    """A front that counts."""
+
+    def metrics(self) -> Iterable[Metric]:
+        """What it counts."""
+
+
 @frozen(kw_only=True)
 class ConfigStatus:
     """How the configuration is doing.
@@ -80,6 +88,7 @@ class MixerServer:
         adapters: what handlers can be.
         templates: what instances can be.
         fronts: further services of the same port: each is given the `Mixer` and the server.
+            What one returns from a method ``metrics``, if it has such, is shown with ours.
         services: what the program offers to handlers, by name; with `monitoring` its page of
             metrics is offered, too, as ``prometheus_registry``.
         monitoring: ``host:port`` for health, metrics and the configuration's faults; None: no
@@ -160,9 +169,12 @@ class MixerServer:
         return "" if self._monitoring is None else self._monitoring.address
 
     def metrics(self) -> tuple[Metric, ...]:
-        """What it counts."""
+        """What it counts, and what its fronts do."""
         faults = 0 if self._accepted is None else len(self._accepted.faults)
-        return server_metrics(self._engine, self.mixer, faults)
+        return (
+            *server_metrics(self._engine, self.mixer, faults),
+            *(one for front in self._fronts for one in _figures(front)),
+        )
 
     def status(self) -> ConfigStatus:
         """How the configuration is doing."""
@@ -287,6 +299,10 @@ class MixerServer:
                 _log.warning("%s", fault)
         for key in accepted.kept:
             _log.warning("%s: the last good version stays in force", key)
+
+
+def _figures(front: object) -> Iterable[Metric]:
+    return front.metrics() if isinstance(front, _Counting) else ()
 
 
 def _paths(config: Path | str | Iterable[Path | str] | None) -> tuple[Path, ...]:

@@ -42,19 +42,19 @@ def server_metrics(engine: Engine, mixer: Mixer, faults: int) -> tuple[Metric, .
         Metric.of(
             "mixer_runtime_dispatches",
             "counter",
-            "calls of handlers",
+            "calls of handlers, by handler",
             _by_handler(engine.counts, "dispatch"),
         ),
         Metric.of(
             "mixer_runtime_dispatch_errors",
             "counter",
-            "calls of handlers that failed or were late",
+            "calls of handlers that failed or were late, by handler",
             _by_handler(engine.counts, "error"),
         ),
         Metric.of(
             "mixer_handler_events",
             "counter",
-            "what handlers count of themselves",
+            "what handlers count of themselves, by handler and event",
             _events(engine),
         ),
         _of("mixer_checkcache_cache_hits", "checks answered from the cache", cache.hits),
