@@ -144,6 +144,23 @@ class TestReload:
 
         run_async(main())
 
+    def test_a_changed_one_keeps_what_a_broken_file_held(self, run_async, tmp_path):
+        """The new run has not seen the file when it was whole, and the pilot has."""
+        path = tmp_path / "one.yaml"
+        path.write_text(f"{GOOD}---\n{GOOD.replace('a}', 'b}').replace('a.example', 'b.example')}")
+
+        async def main():
+            async with Pilot(self.made(path, watch="poll"), serve=False) as pilot:
+                await pilot.synced(10)
+                before = pilot.rules
+                assert len(before.policies) == 2
+                path.write_text(f"{GOOD}---\n{{")
+                await pilot.reload(self.made(path))
+                await until(lambda: pilot.rule_sources()[0].errors)
+                assert pilot.rules == before
+
+        run_async(main())
+
     def test_a_changed_one_keeps_its_rules_until_it_has_listed_anew(self, run_async, tmp_path):
         """Here the new path is not there yet."""
         (tmp_path / "old").mkdir()

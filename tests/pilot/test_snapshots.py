@@ -390,3 +390,21 @@ class TestRules:
         file.write_text(file.read_text().replace('{"name":"",', '{"name":"east",'))
         assert self.start(mesh, Backend(CART), lambda pilot: pilot.rules) != RuleSet()
         assert "the snapshot of rules file is not used: it holds no documents" in caplog.text
+
+    def test_what_a_file_said_before_it_was_broken_outlives_a_restart(self, mesh):
+        """What cannot even be parsed may be any of the documents that its file held."""
+        file = mesh.folder / "rules" / "a.yaml"
+        both = f"{RULE}---\n{RULE.replace('name: a', 'name: b').replace('a.example', 'b.example')}"
+        file.write_text(both)
+        good = self.start(mesh, Backend(CART), lambda pilot: pilot.rules)
+        assert len(good.policies) == 2
+        file.write_text(f"{RULE}---\n{{")
+
+        async def begin_again(pilot):
+            async with asyncio.timeout(10):
+                while not pilot.rule_sources()[0].is_synced:  # noqa: ASYNC110 - files tell no event
+                    await asyncio.sleep(0.01)
+            assert pilot.rule_sources()[0].errors
+            assert pilot.rules == good
+
+        mesh.run(Backend(CART), begin_again, mesh.settings(rules=self.FILES))

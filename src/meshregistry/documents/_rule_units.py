@@ -107,6 +107,13 @@ class RuleUnits:
     def __init__(self) -> None:
         self._units: dict[str, RuleUnit] = {}
 
+    def restore(self, documents: Iterable[RuleDocument]) -> None:
+        """Take what places said before, to an earlier run or process; each stands in its place."""
+        places: dict[str, list[RuleDocument]] = {}
+        for document in documents:
+            places.setdefault(document.root.file, []).append(document)
+        self._units = {name: RuleUnit(name, tuple(said)) for name, said in places.items()}
+
     def replace(self, units: Iterable[RuleUnit]) -> None:
         """Take all places; what is not among them is gone."""
         former, self._units = self._units, {}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from meshregistry.aggregate import Backoff
-    from meshregistry.documents import RuleListing
+    from meshregistry.documents import RuleDocument, RuleListing
     from meshregistry.errors import RegistryError
     from meshregistry.pilot._rule_feeds import RuleFeed
 
@@ -100,8 +100,13 @@ class RuleRunner:
             run.end()
         return Failure.returned(context.source_id)
 
-    def restore(self, current: float) -> None:
+    def know(self, documents: Iterable[RuleDocument]) -> None:
+        """What it said to an earlier run: a place that is broken now keeps what it held."""
+        self._units.restore(documents)
+
+    def restore(self, documents: Iterable[RuleDocument], current: float) -> None:
         """What a snapshot holds counts as what it last said; it was current then."""
+        self.know(documents)
         msg = "what it said before the start is in force, from a snapshot, until it answers"
         self.condition = Condition.STALE
         self.error = RegistryUnavailable(msg, source=self._context.source_id)

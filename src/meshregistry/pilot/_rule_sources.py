@@ -145,6 +145,7 @@ class RuleSources:
         for name in done.changed:
             runner, left = self._followed[name].runner, old[name].runner.left
             runner.condition = Condition.STALE
+            runner.know(self.book.good(name))
             runner.left = self._clock.now() if left is None else left
             if self._followed[name].feed.origin != old[name].feed.origin:
                 self._foreign.add(name)
@@ -167,7 +168,7 @@ class RuleSources:
         """Take what was kept of a source, before they run; it is STALE until it lists."""
         before = self.book.decisions
         self._restored.add(name)
-        self._followed[name].runner.restore(kept.current)
+        self._followed[name].runner.restore(kept.items, kept.current)
         self._announce(before, is_news=self.book.restore(name, kept.items))
 
     def kept(self, name: str) -> Kept[RuleDocument] | None:
