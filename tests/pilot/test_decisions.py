@@ -6,9 +6,11 @@ import asyncio
 import logging
 
 import pytest
+from attrs import evolve
 
 from meshregistry import Pilot, Settings
-from meshregistry.model import Health
+from meshregistry.model import Health, Hostname, ServiceKey
+from meshregistry.pilot._decisions import decisions_document
 
 SHIFT = (
     "apiVersion: meshregistry.dev/v1\nkind: SourceShift\nmetadata: {name: move, namespace: shop}\n"
@@ -69,6 +71,27 @@ def test_a_shift_is_in_the_first_catalog_and_can_be_taken_back(
     assert [f"in force: {said}", f"no longer in force: {said}"] == [
         one for one in caplog.messages if "in force" in one
     ]
+
+
+def test_a_decision_about_another_name_of_a_service_is_shown_as_such(
+    run_async, settings, record, tmp_path
+):
+    """It changes nothing, since decisions are about services; nobody has to find that out."""
+    (tmp_path / "shift.yaml").write_text(SHIFT.replace("[r.shop]", "[r.old, '*']"))
+
+    async def main():
+        async with Pilot(settings, serve=False) as pilot:
+            named = evolve(
+                record("r.shop", "10.0.0.1:80"), aliases=[ServiceKey("", Hostname("r.old"))]
+            )
+            pilot.memory("old").upsert(named)
+            await pilot.synced(10)
+            await pilot.published(10)
+            order = pilot.source_order()
+            (shown,) = decisions_document(pilot.decisions, order, pilot.catalog)
+            assert shown["other_names"] == {"r.old": "r.shop"}
+
+    run_async(main())
 
 
 def test_a_drain_is_published_as_a_change_of_endpoints(run_async, settings, record, tmp_path):

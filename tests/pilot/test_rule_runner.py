@@ -149,7 +149,7 @@ def test_a_degraded_source_is_mended_by_a_confirmation(run_async):
 
 
 def test_a_sink_of_an_ended_attempt_does_nothing(run_async):
-    """Also from another thread."""
+    """Also from another thread, and whatever it is given."""
     sinks = []
 
     async def attempt(sink):
@@ -161,6 +161,7 @@ def test_a_sink_of_an_ended_attempt_does_nothing(run_async):
         thread = threading.Thread(target=sinks[0].replace, args=([RuleUnit.of_text("a", ONE)],))
         thread.start()
         thread.join()
+        sinks[0].replace(1 // 0 for _ in range(1))
         other = threading.Thread(target=sink.replace, args=([RuleUnit.of_text("b", TWO)],))
         other.start()
         other.join()

@@ -231,9 +231,9 @@ def test_a_decision_in_a_file_is_in_force(run_async, settings, tmp_path):
             assert not pilot.decisions
             path.write_text(f"{GOOD}---\n{drain}")
             await until(lambda: pilot.decisions)
-            (shown,) = decisions_document(pilot.decisions, pilot.source_order())
+            (shown,) = decisions_document(pilot.decisions, pilot.source_order(), pilot.catalog)
             assert shown["what"] == "10.0.0.1:80 of a.b: DRAINING"
-            assert shown["unknown_sources"] == ["theirs"]
+            assert (shown["unknown_sources"], shown["other_names"]) == (["theirs"], {})
             assert shown["from"] == f"Drain d ({path}:6)"
             counts = next(one for one in pilot.statistics() if one.name == "meshregistry_decisions")
             assert sorted(value for _, value in counts.samples) == [0.0, 0.0, 1.0]

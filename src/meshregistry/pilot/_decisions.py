@@ -7,21 +7,29 @@ from typing import TYPE_CHECKING, Any
 from meshregistry.documents import suggestion
 from meshregistry.errors import ConfigError
 from meshregistry.model import Labels, Metric
+from meshregistry.rules import Drain, LossAcceptance, SourceShift
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from logging import Logger
 
+    from meshregistry.model import Catalog
     from meshregistry.rules import Decisions
 
 
-def decisions_document(decisions: Decisions, known: Collection[str]) -> list[dict[str, Any]]:
+def decisions_document(
+    decisions: Decisions, known: Collection[str], catalog: Catalog
+) -> list[dict[str, Any]]:
     """Each decision in force, as ``/debug/rules`` shows it.
 
     Args:
         decisions: of all rule sources.
         known: ids of the sources that there are.
+        catalog: tells of which services a host is but another name, so that a decision about
+            it has no effect.
     """
+    services = [entry.service for entry in catalog.by_key.values()] if decisions else []
+    names = {str(one.host): str(one.alias_of) for one in services if one.alias_of is not None}
     return [
         {
             "kind": type(one).__name__,
@@ -29,10 +37,21 @@ def decisions_document(decisions: Decisions, known: Collection[str]) -> list[dic
             "name": one.name,
             "what": one.summary,
             "unknown_sources": [source for source in one.sources if source not in known],
+            "other_names": {host: names[host] for host in _hosts(one) if host in names},
             "from": str(one.origin),
         }
         for one in decisions
     ]
+
+
+def _hosts(one: SourceShift | Drain | LossAcceptance) -> tuple[str, ...]:
+    match one:
+        case SourceShift():
+            return one.hosts
+        case Drain():
+            return (one.host,)
+        case LossAcceptance():
+            return ()
 
 
 def unknown_sources(decisions: Decisions, known: Collection[str]) -> Iterator[ConfigError]:

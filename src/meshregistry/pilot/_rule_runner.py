@@ -157,6 +157,8 @@ class _Run:
     _held: dict[str, RuleUnit | None] | None = field(factory=dict, init=False)
 
     def replace(self, units: Iterable[RuleUnit]) -> None:
+        if self._is_ended:
+            return  # nothing is read for nobody: what it would raise is nobody's, either
         complete = {unit.name: unit for unit in units}
         self._call(lambda: self._replace(complete))
 

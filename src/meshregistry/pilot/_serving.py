@@ -254,7 +254,9 @@ class Serving:
     def _rules(self) -> Any:
         pilot = self._pilot
         document = rules_document(pilot.rule_sources())
-        document["decisions"] = decisions_document(pilot.decisions, pilot.source_order())
+        document["decisions"] = decisions_document(
+            pilot.decisions, pilot.source_order(), pilot.catalog
+        )
         return document
 
     def _resources(self, query: Mapping[str, str]) -> Any:
