@@ -334,10 +334,18 @@ async def there_is_an_access_log(parts: Whole) -> None:
 
 
 async def one_server_is_enough(parts: Whole) -> None:
-    """When the other ends, every request is asked about all the same, at the one that is left."""
+    """When the other ends, requests and connections are asked about at the one that is left."""
     await parts.mixers[0].aclose()
     asked = [await parts.mesh.get(f"/book/{number}") for number in range(20)]
     assert {200: 20} == Counter(status for status, _, _ in asked)
     assert {403: 20} == Counter([(await parts.mesh.get("/forbidden"))[0] for _ in range(20)])
     assert 429 == (await parts.mesh.get("/orders"))[0]
-    parts.note("with one server gone", "20 of 20 allowed, 20 of 20 denied, quota still exhausted")
+    for _ in range(4):
+        reader, writer = await asyncio.open_connection("127.0.0.1", parts.mesh.db_port)
+        writer.write(b"x")
+        assert b"xx" == await reader.read(10)
+        writer.close()
+    parts.note(
+        "with one server gone",
+        "20 of 20 allowed, 20 of 20 denied, quota exhausted, 4 of 4 connections",
+    )
