@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime as dt
 import socket
 from contextlib import asynccontextmanager
 
 import grpc
 import grpc.aio
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from meshregistry.errors import ConfigError
 from meshregistry.mixer import (
@@ -332,50 +327,6 @@ def test_a_client_needs_a_server():
         MixerClient([])
 
 
-class Authority:
-    """A certificate authority of the test's own."""
-
-    def __init__(self):
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test root")])
-        constraint = x509.BasicConstraints(ca=True, path_length=None)
-        builder = self._builder(self._name, self._key).add_extension(constraint, critical=True)
-        self.root = self._signed(builder)
-
-    def issue(self, name):
-        """A certificate for a DNS name and its key, as PEM."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        names = x509.SubjectAlternativeName([x509.DNSName(name)])
-        builder = self._builder(subject, key).add_extension(names, critical=False)
-        return self._signed(builder), key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-
-    def _builder(self, subject, key):
-        now = dt.datetime.now(dt.UTC)
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - dt.timedelta(hours=1))
-            .not_valid_after(now + dt.timedelta(hours=1))
-        )
-
-    def _signed(self, builder):
-        return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-
-
-@pytest.fixture(scope="module")
-def authority():
-    """One authority for all of these tests."""
-    return Authority()
-
-
 def test_both_sides_show_certificates(run_async, authority):
     """The server's name may be another one than its address."""
     mixer = Mixer()
@@ -419,7 +370,7 @@ def test_a_server_of_another_authority_is_not_believed(run_async, authority, tmp
                 return first
 
     path = tmp_path / "ca.pem"
-    path.write_bytes(Authority().root)
+    path.write_bytes(type(authority)().root)
     assert run_async(main(path)).failure is not None
 
 

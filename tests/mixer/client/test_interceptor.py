@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -51,9 +52,35 @@ def plain(request, context):
     return request
 
 
+async def broken(request, context):
+    """Has a fault."""
+    raise OSError("disk")
+
+
+async def half(request, context):
+    """Has a fault after a message."""
+    yield request
+    raise OSError("disk")
+
+
+async def coded(request, context):
+    """Has a fault, and has said which."""
+    context.set_code(grpc.StatusCode.DATA_LOSS)
+    raise OSError("disk")
+
+
+async def endless(request, context):
+    """Never answers."""
+    await asyncio.Event().wait()
+
+
 METHODS = {
     "Once": grpc.unary_unary_rpc_method_handler(once),
     "Fail": grpc.unary_unary_rpc_method_handler(failing),
+    "Broken": grpc.unary_unary_rpc_method_handler(broken),
+    "Half": grpc.unary_stream_rpc_method_handler(half),
+    "Coded": grpc.unary_unary_rpc_method_handler(coded),
+    "Endless": grpc.unary_unary_rpc_method_handler(endless),
     "Many": grpc.unary_stream_rpc_method_handler(many),
     "Written": grpc.unary_stream_rpc_method_handler(written),
     "Collected": grpc.stream_unary_rpc_method_handler(collected),
@@ -69,7 +96,7 @@ METHODS = {
 def serve(transport, run_async):
     """Runs ``main(channel)`` against a server with the interceptor; its result and reports."""
 
-    def run(main, **arguments):
+    def run(main, credentials=None, **arguments):
         @asynccontextmanager
         async def serving():
             async with MixerClient(transport=transport) as client:
@@ -77,10 +104,15 @@ def serve(transport, run_async):
                 server = grpc.aio.server(interceptors=[interceptor])
                 handler = grpc.method_handlers_generic_handler("test.Service", METHODS)
                 server.add_generic_rpc_handlers((handler,))
-                port = server.add_insecure_port("127.0.0.1:0")
+                if credentials is None:
+                    port = server.add_insecure_port("127.0.0.1:0")
+                    channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
+                else:
+                    port = server.add_secure_port("localhost:0", credentials[0])
+                    channel = grpc.aio.secure_channel(f"localhost:{port}", credentials[1])
                 await server.start()
                 try:
-                    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+                    async with channel:
                         yield channel
                 finally:
                     await server.stop(1.0)
@@ -159,6 +191,70 @@ def test_a_call_that_fails_is_reported_with_its_status(serve):
     result, (report,) = serve(main)
     assert grpc.StatusCode.NOT_FOUND is result
     assert ("5", "gone") == (report["response.grpc_status"], report["response.grpc_message"])
+
+
+def test_a_method_with_a_fault_is_not_reported_as_a_success(serve):
+    """The report has the code that the caller gets, which gRPC makes of the error."""
+
+    async def main(channel):
+        codes = [
+            await channel.unary_unary(f"/test.Service/{method}")(b"").code()
+            for method in ("Broken", "Coded")
+        ]
+        call = channel.unary_stream("/test.Service/Half")(b"x")
+        with pytest.raises(grpc.aio.AioRpcError):
+            _ = [each async for each in call]
+        return [*codes, await call.code()]
+
+    result, reports = serve(main)
+    unknown = grpc.StatusCode.UNKNOWN
+    assert [unknown, grpc.StatusCode.DATA_LOSS, unknown] == result
+    assert ["2", "15", "2"] == [report["response.grpc_status"] for report in reports]
+
+
+def test_a_call_that_the_caller_gives_up_is_reported_as_such(serve, transport):
+    """By itself, or since its time is over."""
+    allowed, asked = transport.answer, asyncio.Event()
+
+    def told(request):
+        asked.set()
+        return allowed
+
+    transport.answer = told
+
+    async def main(channel):
+        endless = channel.unary_unary("/test.Service/Endless")
+        call = endless(b"")
+        await asked.wait()
+        call.cancel()
+        return await endless(b"", timeout=0.05).code()
+
+    result, reports = serve(main)
+    assert grpc.StatusCode.DEADLINE_EXCEEDED is result
+    assert {"1", "4"} == {report["response.grpc_status"] for report in reports}
+
+
+def test_the_identity_in_a_certificate_is_the_principal(serve, transport, authority):
+    """As Mixer has it, without its scheme; a certificate without one has none."""
+    certificate, key = authority.issue("localhost")
+    server = grpc.ssl_server_credentials(
+        [(key, certificate)], authority.root, require_client_auth=True
+    )
+
+    def asked(*uris):
+        own_certificate, own_key = authority.issue("me", *uris)
+        client = grpc.ssl_channel_credentials(authority.root, own_key, own_certificate)
+
+        async def main(channel):
+            return await channel.unary_unary("/test.Service/Once")(b"a")
+
+        serve(main, credentials=(server, client))
+        bag = transport.bags[-1]
+        return bag.get("source.principal"), bag.get("source.user"), bag["connection.mtls"]
+
+    name = "mesh.local/ns/shop/sa/cart"
+    assert (name, name, True) == asked(f"spiffe://{name}")
+    assert (None, None, True) == asked()
 
 
 def test_streams_are_measured(serve):

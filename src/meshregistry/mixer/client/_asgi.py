@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from attrs import define, field
 
@@ -241,7 +242,7 @@ def _changed(scope: Scope, operations: tuple[HeaderOperation, ...]) -> Scope:
     for each in operations:
         if each.name == ":path":
             path, _, query = each.value.partition("?")
-            changed["path"] = path
+            changed["path"] = unquote(path)
             changed["raw_path"] = path.encode("latin-1", "replace")
             changed["query_string"] = query.encode("latin-1", "replace")
         elif each.name == ":method" and scope["type"] == "http":

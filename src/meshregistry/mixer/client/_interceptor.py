@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import time
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -19,7 +21,7 @@ from meshregistry.mixer.client._request import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 
     from meshregistry.mixer._attributes import AttributeBag
     from meshregistry.mixer.client._api import Api
@@ -137,22 +139,18 @@ class _Around:
     def _plain(self, behavior: Any) -> Any:
         async def around(request: Any, context: Any) -> Any:
             bag, result = await self._checked(context)
-            try:
+            with self._reporting(bag, result, context):
                 response = await behavior(request, context)
                 return response if self._inner.response_streaming else self._written(response)
-            finally:
-                self._report(bag, result, context)
 
         return around
 
     def _streaming(self, behavior: Any) -> Any:
         async def around(request: Any, context: Any) -> AsyncIterator[Any]:
             bag, result = await self._checked(context)
-            try:
+            with self._reporting(bag, result, context):
                 async for response in behavior(request, context):
                     yield response
-            finally:
-                self._report(bag, result, context)
 
         return around
 
@@ -209,11 +207,31 @@ class _Around:
             peer=_address(context.peer()),
             received=self._owner.wall_clock(),
             is_mutual_tls=bool(context.peer_identities()) if is_tls else False,
+            principal=_principal(auth.get("peer_spiffe_id")),
         )
 
-    def _report(self, bag: AttributeBag, result: CheckResult, context: Any) -> None:
+    @contextmanager
+    def _reporting(self, bag: AttributeBag, result: CheckResult, context: Any) -> Iterator[None]:
+        """Report the call when it has ended, however it ends."""
+        ended = Code.OK
+        try:
+            yield
+        except (asyncio.CancelledError, GeneratorExit):
+            left = context.time_remaining()
+            ended = Code.CANCELLED if left is None or left > 0 else Code.DEADLINE_EXCEEDED
+            raise
+        except BaseException:
+            # What gRPC makes of an error, unless the method has set a code before it.
+            ended = Code.UNKNOWN
+            raise
+        finally:
+            self._report(bag, result, context, ended)
+
+    def _report(
+        self, bag: AttributeBag, result: CheckResult, context: Any, ended: Code = Code.OK
+    ) -> None:
         owner = self._owner
-        code = _number(context.code())
+        code = _number(context.code()) or int(ended)
         facts = ResponseFacts(
             # The protocol is fine whatever the call's status.
             code=200,
@@ -241,6 +259,12 @@ def _number(code: Any) -> int:
 
 def _text(details: Any) -> str:
     return details.decode(errors="replace") if isinstance(details, bytes) else details or ""
+
+
+def _principal(ids: Iterable[bytes] | None) -> str:
+    """The identity in a certificate; gRPC tells it if there is exactly one."""
+    found = [one.decode(errors="replace") for one in ids or ()]
+    return found[0].removeprefix("spiffe://") if len(found) == 1 else ""
 
 
 def _address(peer: str) -> str:

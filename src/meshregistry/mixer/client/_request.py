@@ -36,6 +36,7 @@ class RequestFacts:
         peer: address of the connection's other end, or empty.
         received: when it arrived.
         is_mutual_tls: whether the peer showed a certificate; None: not known.
+        principal: identity in that certificate, without ``spiffe://``; empty: there is none.
     """
 
     method: str
@@ -46,6 +47,7 @@ class RequestFacts:
     peer: str
     received: datetime
     is_mutual_tls: bool | None = None
+    principal: str = ""
 
 
 @frozen(kw_only=True)
@@ -135,6 +137,8 @@ class Describer:
             v.CONTEXT_PROTOCOL: "grpc" if kind in _GRPC_TYPES else "http",
             v.ORIGIN_IP: packed(facts.peer),
             v.CONNECTION_MTLS: facts.is_mutual_tls,
+            v.SOURCE_PRINCIPAL: facts.principal or None,
+            v.SOURCE_USER: facts.principal or None,
         }
         if self.api is not None:
             more = self.api.describe(facts.method, url_path, parameters, headers)
