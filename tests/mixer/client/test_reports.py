@@ -305,3 +305,23 @@ def test_the_queue_keeps_order_and_bound(steps, size, batch):
         assert sorted(waiting) == waiting
         assert (queue.next_deadline() is None) == (not waiting)
         assert len(queue) == len(waiting) + len(taken)
+
+
+def test_closing_that_is_cancelled_leaves_nothing_behind(run_async, transport, until):
+    """Neither the task that sends nor a connection, and what waited is counted."""
+
+    async def main():
+        transport.report_script.append(asyncio.get_running_loop().create_future())
+        client = await MixerClient(transport=transport).__aenter__()
+        client.report(bag(0))
+        closing = asyncio.create_task(client.close())
+        await until(lambda: transport.report_requests)
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        left = [task.get_name() for task in asyncio.all_tasks()]
+        return left, client.statistics()["total_reports_dropped_closed"]
+
+    left, dropped = run_async(main())
+    assert "mixer reports" not in left
+    assert (1, True) == (dropped, transport.is_closed)

@@ -60,6 +60,37 @@ def test_leaving_sends_what_waits(transport):
     assert 1 == client.dropped_reports
 
 
+def test_threads_that_report_while_the_client_closes(transport):
+    """Each report is sent or counted, and nobody is told of a loop that is closed."""
+    given, raised = [], []
+
+    def work(client, stop):
+        count = 0
+        try:
+            while not stop.is_set():
+                client.report(BAG)
+                count += 1
+        except RuntimeError as error:
+            raised.append(error)
+        given.append(count)
+
+    stop = threading.Event()
+    client = ThreadedMixerClient(transport=transport)
+    with client:
+        threads = [threading.Thread(target=work, args=(client, stop)) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        inner = client._client
+    stop.set()
+    for thread in threads:
+        thread.join()
+    counted = inner.statistics()
+    assert [] == raised
+    assert sum(given) == client.dropped_reports + sum(
+        counted[f"total_reports_{what}"] for what in ("sent", "dropped_full", "dropped_closed")
+    )
+
+
 def test_reports_that_the_loop_does_not_fetch_are_bounded(transport):
     """A loop that is late costs reports, not memory."""
     with ThreadedMixerClient(

@@ -195,13 +195,16 @@ class MixerClient:
         self._sender = None
         if reporter is None or sender is None:
             return
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(reporter.flush(), self._options.drain_timeout)
-        sender.cancel()
-        await asyncio.gather(sender, return_exceptions=True)
-        reporter.drop()
-        await self._quotas.close()
-        await self._transport.close()
+        try:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(reporter.flush(), self._options.drain_timeout)
+        finally:
+            # Also if whoever waits for the reports is cancelled: nothing stays behind.
+            sender.cancel()
+            await asyncio.gather(sender, return_exceptions=True)
+            reporter.drop()
+            await self._quotas.close()
+            await self._transport.close()
 
     def statistics(self) -> Mapping[str, int]:
         """Counters by name; those of the original client library have its names."""

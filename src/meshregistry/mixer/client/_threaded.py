@@ -68,12 +68,12 @@ class ThreadedMixerClient:
         return self
 
     def __exit__(self, *_: object) -> None:
-        client, self._client = self._client, None
+        with self._lock:
+            client, self._client = self._client, None
         if client is None:
             return
         try:
-            self._drain(client)
-            self._run(client.close(), None)
+            self._run(self._finished(client), None)
         finally:
             self._stop()
 
@@ -110,17 +110,17 @@ class ThreadedMixerClient:
             TypeError, ValueError: if an attribute is not as the manifest declares it.
         """
         bag = self._bag(attributes)
-        client, loop = self._client, self._loop
         with self._lock:
+            # Within the lock, so that closing begins before this or after it.
+            client, loop = self._client, self._loop
             # What the loop has not fetched yet is bounded as what it has.
             is_full = len(self._reports) >= self._options.report_queue_size
             if client is None or loop is None or is_full:
                 self._dropped += 1
                 return
             self._reports.append(bag)
-            if len(self._reports) > 1:
-                return
-        loop.call_soon_threadsafe(self._drain, client)
+            if len(self._reports) == 1:
+                loop.call_soon_threadsafe(self._drain, client)
 
     def flush(self) -> None:
         """Wait until every report so far is sent or given up."""
@@ -148,6 +148,11 @@ class ThreadedMixerClient:
     async def _start(self) -> MixerClient:
         client = MixerClient(manifest=self._manifest, is_shared=True, **self._arguments)
         return await client.__aenter__()
+
+    async def _finished(self, client: MixerClient) -> None:
+        # On the loop, as everything that touches the client's queue.
+        self._drain(client)
+        await client.close()
 
     def _drain(self, client: MixerClient) -> None:
         with self._lock:
