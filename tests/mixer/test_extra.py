@@ -34,6 +34,19 @@ def test_a_missing_extra_is_named_with_the_line_to_type(missing, name):
     assert "pip install 'meshregistry[mixer]'" in said
 
 
+def test_a_server_without_its_extra_says_what_to_type():
+    """Also if all that is missing is what regular expressions need."""
+    said = output(
+        "import sys; sys.modules['re2'] = None\n"
+        "from meshregistry.errors import MissingExtraError\n"
+        "try:\n"
+        "    import meshregistry.mixer.config\n"
+        "except MissingExtraError as error:\n"
+        "    print(error.extra, error)\n"
+    )
+    assert said.startswith("mixer-server this needs the package 'google-re2'")
+
+
 def test_attributes_and_manifests_need_no_extra():
     """Neither gRPC nor protobuf is loaded for them."""
     said = output(

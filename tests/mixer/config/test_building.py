@@ -181,6 +181,13 @@ class TestWhole:
         """Only what a rule sends something to."""
         assert built(HANDLER, INSTANCE)[0].handlers == ()
 
+    def test_what_is_wrong_with_unused_handlers_is_told(self):
+        """Before a rule names them and finds out."""
+        made, faults = built(document("handler", "h", "compiledAdapter: double\nparams: {no: 1}"))
+        assert made.handlers == ()
+        (fault,) = faults
+        assert "spec.params.no" in str(fault)
+
     def test_equal_handlers_are_equal(self):
         """So that one which did not change goes on running."""
         one, _ = built(HANDLER, INSTANCE, RULE)
@@ -296,6 +303,14 @@ class TestFaults:
             (
                 [document("handler", "x", "compiledAdapter: doubel")],
                 "5: spec.compiledAdapter: there is no adapter 'doubel'",
+            ),
+            (
+                [document("instance", "x", "compiledTemplate: servicecontrolreport")],
+                "5: spec.compiledTemplate: the template servicecontrolreport is for an adapter that",
+            ),
+            (
+                [document("servicecontrolreport", "x", "{}")],
+                "2: kind: the template servicecontrolreport is for an adapter that",
             ),
             (
                 [document("handler", "x", "compiledAdapter: stackdriver")],

@@ -253,8 +253,11 @@ class _Build:
             for action in rule.actions:
                 sent = used.setdefault(action.handler.name, {})
                 sent.update({str(made.name): made.types for made in action.builders})
-        for name, instances in used.items():
-            self._plans[name] = self.plan(self.specs[name], instances)
+        for name, spec in self.specs.items():
+            plan = self.plan(spec, used.get(name, {}))
+            # Nobody needs one that no rule names, but what is wrong with it is told all the same.
+            if name in used:
+                self._plans[name] = plan
         by_namespace: dict[str, list[_Rule]] = {}
         for rule in rules:
             by_namespace.setdefault(rule.spec.name.namespace, []).append(rule)

@@ -39,6 +39,8 @@ _CLIENT_KINDS = frozenset({"HTTPAPISpec", "HTTPAPISpecBinding", "QuotaSpec", "Qu
 _SAAS = frozenset(
     {"circonus", "cloudwatch", "servicecontrol", "signalfx", "solarwinds", "stackdriver"}
 )
+_SAAS_TEMPLATE = "servicecontrolreport"
+"""For the adapter ``servicecontrol`` alone."""
 _OWN_KINDS = ("attributemanifest", "handler", "instance", "rule")
 
 
@@ -131,6 +133,8 @@ def _unknown_kind(document: RuleDocument, known: Known) -> ConfigError:
     place = document.root.get("kind") or document.root
     if kind in _SAAS:
         return place.fault(*_no_saas(kind))
+    if kind == _SAAS_TEMPLATE:
+        return place.fault(*_no_saas_template())
     if kind in {"adapter", "template"}:
         return place.fault(
             f"documents of kind {kind} describe what is compiled into other servers",
@@ -144,6 +148,13 @@ def _no_saas(name: str) -> tuple[str, str]:
     return (
         f"the adapter {name} sends to a service that others run, and is not part of meshregistry",
         "use opentelemetry, whose collectors pass on to such services, or write a plugin",
+    )
+
+
+def _no_saas_template() -> tuple[str, str]:
+    return (
+        f"the template {_SAAS_TEMPLATE} is for an adapter that is not part of meshregistry",
+        "use logentry or metric",
     )
 
 
@@ -210,6 +221,9 @@ def _instance(name: Name, reader: Reader, known: Known) -> Iterable[InstanceSpec
             bindings=reader.mapping("attribute_bindings"),
             place=reader.node,
         )
+    elif template == _SAAS_TEMPLATE:
+        place = reader.node.get(field) or reader.node
+        reader.faults.append(place.fault(*_no_saas_template()))
     elif template:
         place = reader.node.get(field) or reader.node
         reader.faults.append(

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Any
 
-import re2
 from attrs import field, frozen
 
 from meshregistry.mixer._attributes import StringMap, ValueType
 from meshregistry.mixer.expressions._comparing import dns_key, email_key, uri_key
+from meshregistry.mixer.expressions._extra import re2
 
 _STRING, _BOOL, _INT64 = ValueType.STRING, ValueType.BOOL, ValueType.INT64
 # RFC 3339, section 5.6.
