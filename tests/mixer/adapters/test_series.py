@@ -91,6 +91,16 @@ class TestSeries:
             series.observe(metric(-1), 0.0)
         assert () == series.points
 
+    @pytest.mark.parametrize("kind", ["COUNTER", "DISTRIBUTION"])
+    @pytest.mark.parametrize("value", ["nan", "inf", float("-inf")])
+    def test_what_would_spoil_a_sum_is_refused(self, kind, value):
+        """One request could say it, and the series would be of no use from then on."""
+        series = Series(kind, (), (1.0,), 10)
+        series.observe(metric(1), 0.0)
+        with pytest.raises(ValueError, match="cannot be added up"):
+            series.observe(metric(value), 0.0)
+        assert [1.0] == [point.value for point in series.points]
+
     def test_their_number_is_bounded(self):
         """Those that are there go on."""
         series = Series("COUNTER", ("a",), (), 2)

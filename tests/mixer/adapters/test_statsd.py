@@ -59,9 +59,11 @@ class TestStatsd:
             async with receiver() as (got, address):
                 params = f"{{address: '{address}', prefix: mesh, metrics: {self.METRICS}}}"
                 async with adapters.running("statsd", params, (HITS, TOOK)) as (handler, context):
-                    await handler.report([hit(3, to="web"), took(milliseconds=12.5)])
+                    await handler.report([hit(3, to="web"), took(milliseconds=1234567.5)])
                     await context.clock.advance(0.3)
-                    assert "mesh.hits.web:3|c\nmesh.took.instance.ns:12.5|ms" == await got.next()
+                    assert (
+                        "mesh.hits.web:3|c\nmesh.took.instance.ns:1234567.5|ms" == await got.next()
+                    )
                     await handler.report([hit(to="x" * 60) for _ in range(9)])
                     full = await got.next()
                     assert (6, True) == (full.count("|c"), len(full) <= 512)

@@ -128,7 +128,7 @@ class DogstatsdHandler(Handler):
 def _written(instance: Metric, kind: Type) -> tuple[str, str]:
     """Value and mark of a line."""
     if isinstance(instance.value, timedelta):
-        return f"{instance.value / timedelta(milliseconds=1):g}", "ms"
+        return text_of(instance.value / timedelta(milliseconds=1)), "ms"
     mark = {"COUNTER": "c", "GAUGE": "g"}.get(kind, "h")
     return text_of(instance.value), mark
 

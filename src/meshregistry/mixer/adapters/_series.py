@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from datetime import timedelta
+from math import isfinite
 from typing import TYPE_CHECKING, Literal
 
 from attrs import define, field, frozen
@@ -157,10 +158,13 @@ class Series:
         """Take an observation.
 
         Raises:
-            ValueError: if its value is no number, or lowers a counter.
+            ValueError: if its value is no number, or lowers a counter, or cannot be added up.
             Full: if it would begin one series too many.
         """
         value = number_of(instance.value)
+        if self.kind != "GAUGE" and not isfinite(value):
+            # A sum would stay so for ever, and texts that say this come with requests.
+            raise ValueError(f"{instance.name}: {value} cannot be added up")
         if self.kind == "COUNTER" and value < 0:
             raise ValueError(f"{instance.name}: a counter cannot fall by {-value:g}")
         labels = tuple(text_of(instance.dimensions.get(name)) for name in self.labels)

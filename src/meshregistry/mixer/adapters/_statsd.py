@@ -141,7 +141,7 @@ class StatsdHandler(Handler):
 def _written(instance: Metric, kind: Type) -> tuple[str, str]:
     """Value and mark of a line."""
     if isinstance(instance.value, timedelta):
-        return f"{instance.value / timedelta(milliseconds=1):g}", "ms"
+        return text_of(instance.value / timedelta(milliseconds=1)), "ms"
     return text_of(instance.value), "g" if kind == "GAUGE" else "c"
 
 
