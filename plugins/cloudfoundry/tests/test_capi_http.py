@@ -110,7 +110,8 @@ def test_a_refusal_says_how_to_retry(status, kind):
     assert type(error) is kind
     assert f"{status} CF-Title" in str(error)
     assert "page=2" not in str(error)
-    assert type(refusal(status, "<html>", "https://api.example/")) is kind
+    for other in ("<html>", {"errors": "not now"}, {"errors": {"a": "b"}}, {"errors": ["c", None]}):
+        assert type(refusal(status, other, "https://api.example/")) is kind
 
 
 def test_a_grant_follows_from_the_credentials():

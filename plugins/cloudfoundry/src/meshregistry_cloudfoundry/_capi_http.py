@@ -104,7 +104,9 @@ def pause_of(said: Mapping[str, str]) -> float:
 def refusal(status: int, body: Any, url: str) -> RegistryError:
     """What an answer without success means."""
     errors = body.get("errors") if isinstance(body, dict) else None
-    texts = [str(one.get("title") or one.get("detail")) for one in errors or () if one]
+    # What stands between may answer with JSON of its own.
+    listed = errors if isinstance(errors, list) else ()
+    texts = [str(one.get("title") or one.get("detail")) for one in listed if isinstance(one, dict)]
     shown = f"{status} {', '.join(texts)}"[:_SHOWN].strip()
     where = url.partition("?")[0]
     if status in _AUTH:
