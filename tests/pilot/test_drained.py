@@ -10,6 +10,7 @@ import grpc.aio
 import pytest
 
 from meshregistry import Endpoint, Pilot
+from meshregistry.aggregate import Supervisor
 from meshregistry.model import CLUSTER, ENDPOINT, Health
 
 GONE = Endpoint(address="10.0.0.1", port=80)
@@ -151,6 +152,19 @@ def test_nothing_is_drained_before_the_first_catalog(run_async, make_settings):
             await asyncio.sleep(0)
             pilot.memory("mine").replace([])
             assert (await waiting).proxies == ()
+
+    run_async(main())
+
+
+def test_waiting_for_what_was_said_before_counts(run_async, memory_settings, record, monkeypatch):
+    """After a reload, a former run may take seconds to end."""
+
+    async def main():
+        async with serving(memory_settings, record) as pilot:
+            with monkeypatch.context() as patched:
+                patched.setattr(Supervisor, "drained", lambda _: asyncio.Event().wait())
+                with pytest.raises(TimeoutError, match="is not drained within"):
+                    await asyncio.wait_for(pilot.drained(GONE, 0.05), 5)
 
     run_async(main())
 

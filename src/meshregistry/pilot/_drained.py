@@ -97,6 +97,7 @@ class DrainWait:
         services: those that lead to it, published or about to be.
         is_published: whether anything is: before, proxies may have what an earlier process said.
         news: how to wait for the next publication.
+        said: how to wait for what the sources have said before.
         peers: the other replicas.
     """
 
@@ -110,6 +111,7 @@ class DrainWait:
         services: Callable[[], Mapping[str, Health]],
         is_published: Callable[[], bool],
         news: Callable[[], Awaitable[bool]],
+        said: Callable[[], Awaitable[None]],
         peers: Peers,
     ) -> None:
         self._endpoint = endpoint
@@ -119,6 +121,7 @@ class DrainWait:
         self._services = services
         self._is_published = is_published
         self._news = news
+        self._said = said
         self._peers = peers
         self._answers: tuple[PeerAnswer, ...] = ()
 
@@ -132,6 +135,7 @@ class DrainWait:
         bound = asyncio.timeout(timeout)
         try:
             async with bound:
+                await self._said()
                 await self._until_let_go()
                 await self._until_peers_agree()
         except TimeoutError:

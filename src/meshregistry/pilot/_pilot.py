@@ -248,8 +248,10 @@ class Pilot(Reading):
             PilotFailed: if the core has failed.
             RuntimeError: if this pilot serves nothing.
         """
-        await self._running().supervisor.drained()
-        return await self._served().drain_wait(endpoint, self._waiting, self._news).run(timeout)
+        said = self._running().supervisor.drained
+        return (
+            await self._served().drain_wait(endpoint, self._waiting, self._news, said).run(timeout)
+        )
 
     def changes(self, since: Catalog | None = None) -> CatalogChanges:
         """Follow the catalog: ``async for diff in pilot.changes(since=catalog)``.

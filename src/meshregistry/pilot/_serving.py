@@ -318,7 +318,11 @@ class Serving:
         )
 
     def drain_wait(
-        self, endpoint: Endpoint, waiting: Waiting, news: Callable[[], Awaitable[bool]]
+        self,
+        endpoint: Endpoint,
+        waiting: Waiting,
+        news: Callable[[], Awaitable[bool]],
+        said: Callable[[], Awaitable[None]],
     ) -> DrainWait:
         """Whoever waits until no proxy is led to an endpoint."""
         return DrainWait(
@@ -329,6 +333,7 @@ class Serving:
             services=lambda: self._pilot.serving(endpoint),
             is_published=self._is_published,
             news=news,
+            said=said,
             peers=self._peers,
         )
 
