@@ -75,7 +75,9 @@ def test_threads_that_report_while_the_client_closes(transport):
         given.append(count)
 
     stop = threading.Event()
-    client = ThreadedMixerClient(transport=transport)
+    client = ThreadedMixerClient(
+        transport=transport, options=ClientOptions(report_queue_size=1_000_000)
+    )
     with client:
         threads = [threading.Thread(target=work, args=(client, stop)) for _ in range(3)]
         for thread in threads:
@@ -86,7 +88,8 @@ def test_threads_that_report_while_the_client_closes(transport):
         thread.join()
     counted = inner.statistics()
     assert [] == raised
-    assert sum(given) == client.dropped_reports + sum(
+    assert sum(given) == client.dropped_reports + counted["total_report_calls"]
+    assert counted["total_report_calls"] == sum(
         counted[f"total_reports_{what}"] for what in ("sent", "dropped_full", "dropped_closed")
     )
 
@@ -108,7 +111,13 @@ def test_reports_that_the_loop_does_not_fetch_are_bounded(transport):
             client.report(BAG)
         going.set()
         client.flush()
-        assert (3, 2) == (client.dropped_reports, client.statistics()["total_reports_sent"])
+        counted = client.statistics()
+        assert (3, 3, 2, 5) == (
+            client.dropped_reports,
+            counted["total_reports_dropped_full"],
+            counted["total_reports_sent"],
+            counted["total_report_calls"],
+        )
 
 
 def test_a_client_that_is_not_open_says_so():

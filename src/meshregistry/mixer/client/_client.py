@@ -183,6 +183,11 @@ class MixerClient:
             return
         self._reporter.add(bag)
 
+    def count_dropped(self, count: int) -> None:
+        """Note reports that were dropped on their way here, as by a queue before this one."""
+        self._statistics.total_report_calls += count
+        self._statistics.total_reports_dropped_full += count
+
     async def flush(self) -> None:
         """Wait until every report so far is sent or given up."""
         if self._reporter is not None:

@@ -54,6 +54,8 @@ class ThreadedMixerClient:
         self._lock = threading.Lock()
         self._reports: deque[AttributeBag] = deque()
         self._dropped = 0
+        # Those of them that the client has not been told of.
+        self._late = 0
 
     def __enter__(self) -> Self:
         loop = asyncio.new_event_loop()
@@ -117,6 +119,7 @@ class ThreadedMixerClient:
             is_full = len(self._reports) >= self._options.report_queue_size
             if client is None or loop is None or is_full:
                 self._dropped += 1
+                self._late += is_full
                 return
             self._reports.append(bag)
             if len(self._reports) == 1:
@@ -157,6 +160,8 @@ class ThreadedMixerClient:
     def _drain(self, client: MixerClient) -> None:
         with self._lock:
             found, self._reports = self._reports, deque()
+            late, self._late = self._late, 0
+        client.count_dropped(late)
         for bag in found:
             client.report(bag)
 
