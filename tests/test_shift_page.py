@@ -40,7 +40,8 @@ def port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> int:
     for name, content in re.findall(r"```yaml\n# (\S+)\n(.*?)```", TEXT, re.DOTALL):
         ours = content.replace("15010", "0").replace("8080", str(chosen))
         (tmp_path / name).write_text(ours)
-    (tmp_path / "decisions").mkdir()
+    for name in re.findall(r"^mkdir (\S+)$", TEXT, re.MULTILINE):
+        (tmp_path / name).mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MESHREGISTRY_CONFIG", raising=False)
     return chosen

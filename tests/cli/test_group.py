@@ -36,6 +36,7 @@ class TestHelp:
         for name in COMMANDS:
             assert name in ran.out
         assert "Exit codes: 0 fine" in ran.out
+        assert "Example: meshregistry serve" in ran.out
 
     def test_the_version_is_that_of_the_distribution(self, run):
         """One line."""

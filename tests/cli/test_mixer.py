@@ -258,6 +258,9 @@ class TestServe:
         [
             (("--address", "0.0.0.0:0"), "--allow-plaintext if the network is trusted"),
             (("--address", "nowhere"), "--address: 'nowhere' is not an address"),
+            (("--monitoring", "nowhere"), "--monitoring: 'nowhere' is not an address"),
+            (("--monitoring", "127.0.0.1:web"), "--monitoring: 'web' is not a port"),
+            (("--monitoring", "unix:///run/mixer"), "is a socket; write host:port"),
             (("--key", __file__), "--certificate and --key belong together"),
             (("--key", "nope.pem"), "does not exist"),
             (("--trust", "10.0.0.0/99"), "--trust"),

@@ -34,17 +34,20 @@ def test_a_missing_extra_is_named_with_the_line_to_type(missing, name):
     assert "pip install 'meshregistry[mixer]'" in said
 
 
-def test_a_server_without_its_extra_says_what_to_type():
-    """Also if all that is missing is what regular expressions need."""
+@pytest.mark.parametrize("package", ["config", "expressions", "fronts", "server"])
+@pytest.mark.parametrize(("missing", "named"), [("idna", "idna"), ("re2", "google-re2")])
+def test_a_server_without_its_extra_says_what_to_type(missing, named, package):
+    """Also if all that is missing is what expressions need, as with the extra `server`."""
     said = output(
-        "import sys; sys.modules['re2'] = None\n"
+        f"import sys; sys.modules[{missing!r}] = None\n"
         "from meshregistry.errors import MissingExtraError\n"
         "try:\n"
-        "    import meshregistry.mixer.config\n"
+        f"    import meshregistry.mixer.{package}\n"
         "except MissingExtraError as error:\n"
         "    print(error.extra, error)\n"
     )
-    assert said.startswith("mixer-server this needs the package 'google-re2'")
+    assert said.startswith(f"mixer-server this needs the package {named!r}")
+    assert "pip install 'meshregistry[mixer-server]'" in said
 
 
 def test_attributes_and_manifests_need_no_extra():

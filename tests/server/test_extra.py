@@ -8,7 +8,7 @@ import sys
 import pytest
 
 
-@pytest.mark.parametrize("missing", ["grpc", "envoy"])
+@pytest.mark.parametrize("missing", ["grpc", "envoy", "aiohttp", "prometheus_client"])
 def test_a_missing_extra_is_named_with_the_line_to_type(missing):
     """Importing the package without its extra tells how to install it."""
     code = (

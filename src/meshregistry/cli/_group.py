@@ -51,6 +51,8 @@ def cli() -> None:
 
     Exit codes: 0 fine, 1 the input is wrong or the answer is no, 2 wrong usage, 3 a list
     is incomplete, 4 an address is in use, 70 a fault of ours.
+
+    Example: meshregistry serve -c mesh.yaml
     """
 
 

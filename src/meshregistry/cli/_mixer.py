@@ -144,6 +144,8 @@ def serve(
         raise click.UsageError("there is no configuration: name a PATH, --standard or --demo")
     tls = _tls(certificate, key, client_ca)
     _check_exposure(address, is_allowed=allow_plaintext or tls is not None)
+    if monitoring and _parsed("--monitoring", monitoring).is_unix:
+        raise click.UsageError(f"--monitoring: {monitoring!r} is a socket; write host:port")
     configure_logs(log_level, log_format)
     base = (*_standard(standard or demo), *_demo(demo))
     options: dict[str, Any] = {
@@ -169,15 +171,18 @@ def _tls(certificate: Path | None, key: Path | None, client_ca: Path | None) -> 
 
 
 def _check_exposure(address: str, *, is_allowed: bool) -> None:
-    try:
-        where = Address(address)
-    except ValueError as error:
-        raise click.UsageError(f"--address: {error}") from error
-    if not (where.is_loopback or is_allowed):
+    if not (_parsed("--address", address).is_loopback or is_allowed):
         raise click.UsageError(
             f"{address} is not loopback, and without a certificate anyone can read and alter what "
             "is said: add --certificate and --key, or --allow-plaintext if the network is trusted"
         )
+
+
+def _parsed(option: str, text: str) -> Address:
+    try:
+        return Address(text)
+    except ValueError as error:
+        raise click.UsageError(f"{option}: {error}") from error
 
 
 def _shedding(mode: str, latency: float, rate: float) -> Any:

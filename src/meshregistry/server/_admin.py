@@ -7,8 +7,7 @@ import json
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
-
+from meshregistry.server._extra import web
 from meshregistry.server._metrics import exposition
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from meshregistry.errors import MissingExtraError
 try:
     import grpc
     import grpc.aio
+    from aiohttp import web
     from envoy.config.cluster.v3 import cluster_pb2
     from envoy.config.core.v3 import base_pb2, extension_pb2
     from envoy.config.endpoint.v3 import endpoint_pb2
@@ -23,16 +24,24 @@ try:
     from envoy.service.discovery.v3 import discovery_pb2
     from envoy.service.runtime.v3 import rtds_pb2
     from google.protobuf import any_pb2, json_format, message
+    from prometheus_client import CollectorRegistry, generate_latest
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+    from prometheus_client.registry import Collector
 except ModuleNotFoundError as error:
     raise MissingExtraError("server", error.name or "grpcio") from error
 
 __all__ = [
+    "Collector",
+    "CollectorRegistry",
+    "CounterMetricFamily",
+    "GaugeMetricFamily",
     "any_pb2",
     "base_pb2",
     "cluster_pb2",
     "discovery_pb2",
     "endpoint_pb2",
     "extension_pb2",
+    "generate_latest",
     "grpc",
     "http_connection_manager_pb2",
     "json_format",
@@ -44,4 +53,5 @@ __all__ = [
     "scoped_route_pb2",
     "secret_pb2",
     "tcp_proxy_pb2",
+    "web",
 ]

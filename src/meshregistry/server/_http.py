@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
-from aiohttp import web
+from meshregistry.server._extra import web
 
 if TYPE_CHECKING:
     import ssl

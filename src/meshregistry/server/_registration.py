@@ -7,10 +7,10 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
 from attrs import frozen
 
 from meshregistry.errors import ConfigError
+from meshregistry.server._extra import web
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
+from meshregistry.server._extra import web
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

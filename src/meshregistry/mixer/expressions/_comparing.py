@@ -8,9 +8,8 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
-import idna
-
 from meshregistry.mixer._attributes import ValueType
+from meshregistry.mixer.expressions._extra import idna
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

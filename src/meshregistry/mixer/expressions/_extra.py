@@ -5,8 +5,10 @@ from __future__ import annotations
 from meshregistry.errors import MissingExtraError
 
 try:
+    import idna
     import re2
 except ModuleNotFoundError as error:
-    raise MissingExtraError("mixer-server", "google-re2") from error
+    missing = "google-re2" if error.name == "re2" else "idna"
+    raise MissingExtraError("mixer-server", missing) from error
 
-__all__ = ["re2"]
+__all__ = ["idna", "re2"]
