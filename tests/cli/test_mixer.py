@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -271,6 +272,17 @@ class TestServe:
         ran = run("mixer", "serve", "--standard", *words)
         assert ran.code == Exit.USAGE
         assert reason in ran.err
+
+    @pytest.mark.parametrize("page", ["mixer", "mixer-with-envoy"])
+    def test_the_lines_of_the_pages_are_right(self, tmp_path, monkeypatch, run, page):
+        """Each gets as far as its folder, which is not there; nothing is bound before that."""
+        text = (Path(__file__).parents[2] / f"docs/how-to/{page}.md").read_text(encoding="utf-8")
+        lines = re.findall(r"^\$ meshregistry (mixer serve .* policies/)$", text, re.MULTILINE)
+        monkeypatch.chdir(tmp_path)
+        assert lines
+        for line in lines:
+            ran = run(*shlex.split(line))
+            assert (Exit.WRONG_INPUT, True) == (ran.code, "policies: the conf" in ran.err), line
 
     def test_a_catalog_tells_who_calls(self, tmp_path, run):
         """The adapter kubernetesenv looks into the catalog of the pilot's sources."""
