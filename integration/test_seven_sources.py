@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from servers.envoy import Envoy
-    from servers.seven import Member
+    from servers.members import Member
 
     MakeEnvoy = Callable[[Mapping[str, Any]], Envoy]
 
