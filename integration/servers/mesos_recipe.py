@@ -17,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from servers.recipes import Recipe, command
+from servers.recipes import Recipe, command, unpack_debian
 
 SOURCES = Path(__file__).resolve().parent / "mesos_local"
 
@@ -42,12 +42,12 @@ def install(folder: Path) -> None:
     """
     if sys.platform != "linux" or platform.machine() != "x86_64":
         raise RuntimeError("the package mesos-scheduler is for Linux on x86-64 only")
-    for tool in ("gcc", "g++", "nm", "apt-get", "dpkg"):
+    for tool in ("gcc", "g++", "nm"):
         if shutil.which(tool) is None:
             raise RuntimeError(f"{tool} is not on this machine, and Mesos needs it once")
     with tempfile.TemporaryDirectory() as scratch:
         _library(folder, Path(scratch) / "python")
-        _debian(folder, Path(scratch) / "debian")
+    unpack_debian(_DEBIAN, folder / "root")
     _stubs(folder)
     program = ["-O1", "-w", "-o", folder / "local_cluster", SOURCES / "local_cluster.cpp", "-ldl"]
     command(["g++", *program])
@@ -73,14 +73,6 @@ def _library(folder: Path, scratch: Path) -> None:
         raise RuntimeError(f"the Python package {_PACKAGE} cannot be had by {_PIP}")
     shutil.copyfile(found, folder / "_scheduler.so")
     command(["strip", "--strip-unneeded", folder / "_scheduler.so"])
-
-
-def _debian(folder: Path, scratch: Path) -> None:
-    """Packages are unpacked, not installed, which needs no rights."""
-    scratch.mkdir()
-    command(["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", *_DEBIAN], cwd=scratch)
-    for package in sorted(scratch.glob("*.deb")):
-        command(["dpkg", "-x", package, folder / "root"])
 
 
 def _stubs(folder: Path) -> None:

@@ -12,7 +12,7 @@ import aiohttp
 
 from servers.ports import free_port
 from servers.process import ChildProcess
-from servers.recipes import Recipe, command
+from servers.recipes import Recipe, command, unpack_debian
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,14 +20,8 @@ if TYPE_CHECKING:
 
 def _install(folder: Path) -> None:
     """The package is unpacked, which needs no rights."""
-    for tool in ("apt-get", "dpkg"):
-        if shutil.which(tool) is None:
-            raise RuntimeError(f"{tool} is not on this machine, and Prometheus comes as Debian's")
     with tempfile.TemporaryDirectory() as scratch:
-        words = ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", "prometheus"]
-        command(words, cwd=Path(scratch))
-        for package in Path(scratch).glob("*.deb"):
-            command(["dpkg", "-x", package, scratch])
+        unpack_debian(["prometheus"], Path(scratch))
         shutil.copy(Path(scratch) / "usr/bin/prometheus", folder / "prometheus")
     said = command([folder / "prometheus", "--version"])
     if "prometheus, version" not in said:

@@ -9,15 +9,16 @@ from __future__ import annotations
 import fcntl
 import shutil
 import subprocess
+import tempfile
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from servers.cache import cache_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
-    from pathlib import Path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,3 +124,26 @@ def command(
         said = (done.stderr or done.stdout).strip()[-1000:]
         raise RuntimeError(f"{words[0]} ended with status {done.returncode}: {said}")
     return done.stdout
+
+
+def unpack_debian(packages: Sequence[str], target: Path) -> None:
+    """Unpack packages of Debian into a folder, which needs no rights; nothing is installed.
+
+    Lists of packages that a new machine lacks, or that are too old, are fetched once.
+
+    Raises:
+        RuntimeError: if the machine is none of Debian's kind, or lacks a package.
+    """
+    for tool in ("apt-get", "dpkg"):
+        if shutil.which(tool) is None:
+            raise RuntimeError(f"{tool} is not on this machine, and this comes as Debian's")
+    download = ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", *packages]
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        try:
+            command(download, cwd=scratch)
+        except RuntimeError:
+            command(["apt-get", "-qq", "update"])
+            command(download, cwd=scratch)
+        for package in sorted(scratch.glob("*.deb")):
+            command(["dpkg", "-x", package, target])

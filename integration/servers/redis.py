@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import signal
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from servers.ports import free_port
 from servers.process import ChildProcess
-from servers.recipes import Recipe, command
+from servers.recipes import Recipe, command, unpack_debian
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,14 +20,7 @@ _DEBIAN = ("redis-tools", "libjemalloc2", "liblzf1")
 
 def _install(folder: Path) -> None:
     """Packages are unpacked, which needs no rights."""
-    for tool in ("apt-get", "dpkg"):
-        if shutil.which(tool) is None:
-            raise RuntimeError(f"{tool} is not on this machine, and Redis comes as Debian's")
-    with tempfile.TemporaryDirectory() as scratch:
-        words = ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", *_DEBIAN]
-        command(words, cwd=Path(scratch))
-        for package in sorted(Path(scratch).glob("*.deb")):
-            command(["dpkg", "-x", package, folder / "root"])
+    unpack_debian(_DEBIAN, folder / "root")
     said = command([_program(folder), "--version"], environment=_libraries(folder))
     if "Redis server v=" not in said:
         raise RuntimeError(f"redis-server says {said.strip()} when it is asked for its version")

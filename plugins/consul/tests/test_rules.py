@@ -12,7 +12,8 @@ from meshregistry.errors import RegistryAuthError, RegistryProtocolError
 from meshregistry.spi import OutgoingDocument
 from meshregistry.testing import SystemClock, context
 from meshregistry_consul import ConsulConfig, ConsulRulesConfig
-from meshregistry_consul._client import Answer
+from meshregistry_consul._client import Answer, ConsulClient
+from meshregistry_consul._index import Cursor
 from meshregistry_consul._rules import ConsulRules
 from meshregistry_consul._writer import ConsulRuleWriter
 
@@ -123,6 +124,31 @@ def test_a_value_that_is_no_base64_is_a_fault_of_its_key(run_async):
         run_async, Answer([{"Key": "mesh/a", "Value": "%"}, key("mesh/b", ONE)], index=1)
     )
     assert said == [["consul:mesh/a", "consul:mesh/b"]]
+
+
+def test_the_first_listing_is_consistent(run_async):
+    """A server that has just started lists less than it holds; what follows goes by the option."""
+
+    async def main():
+        asked = []
+
+        class Recording(ConsulClient):
+            async def _sent(self, method, path, parameters, timeout, **more):
+                asked.append({name for name, _ in parameters})
+                raise RegistryProtocolError("nobody is asked here")
+
+        client = Recording(ConsulConfig(), context())
+        for cursor in (Cursor(), Cursor(5)):
+            with pytest.raises(RegistryProtocolError):
+                await client.get("/v1/kv/mesh", cursor=cursor, wait=1.0, is_recursive=True)
+        with pytest.raises(RegistryProtocolError):
+            await client.get("/v1/catalog/services")
+        return asked
+
+    first, waiting, services = run_async(main())
+    assert ("consistent" in first, "stale" in first) == (True, False)
+    assert ("consistent" in waiting, "stale" in waiting) == (False, True)
+    assert "stale" in services
 
 
 def test_a_prefix_names_keys():

@@ -145,7 +145,10 @@ class ConsulClient:
             RegistryUnavailable: if nobody answers, or not from a state to be relied upon.
             RegistryProtocolError: if the question or the answer is not understood.
         """
-        parameters = self._parameters(dc, filter_)
+        # A server that has just started is still reading its log: what it lists then lacks keys
+        # that nobody deleted. One that answers consistently has read all of it.
+        is_first = is_recursive and not cursor.is_blocking
+        parameters = self._parameters(dc, filter_, must_be_consistent=is_first)
         if is_recursive:
             parameters.append(("recurse", ""))
         timeout: float = self._config.timeout
@@ -265,7 +268,9 @@ class ConsulClient:
             verify=config.verify,
         )
 
-    def _parameters(self, dc: str, filter_: str, *, is_read: bool = True) -> list[tuple[str, str]]:
+    def _parameters(
+        self, dc: str, filter_: str, *, is_read: bool = True, must_be_consistent: bool = False
+    ) -> list[tuple[str, str]]:
         config = self._config
         parameters = [
             (name, value)
@@ -277,8 +282,9 @@ class ConsulClient:
             )
             if value
         ]
-        if is_read and config.consistency != "default":
-            parameters.append((config.consistency, ""))
+        consistency = "consistent" if must_be_consistent else config.consistency
+        if is_read and consistency != "default":
+            parameters.append((consistency, ""))
         return parameters
 
     async def _token(self) -> str:
