@@ -88,6 +88,7 @@ class GorouterRegistry:
             if self._config.announce:
                 await connection.publish(START, self._announcement())
             sweep_at = since + self._config.sweep
+            greet_at = since + self._config.ping_interval
             while True:
                 # A router may have said another interval meanwhile.
                 complete_at = math.inf if self._is_complete else since + _INTERVALS * self._interval
@@ -98,6 +99,10 @@ class GorouterRegistry:
                 self._wake.clear()
                 connection.check()
                 now = clock.now()
+                if not self._is_complete and now >= greet_at:
+                    # Whoever could answer may have been away when it was asked first.
+                    greet_at = now + self._config.ping_interval
+                    await connection.greet()
                 if now >= complete_at:
                     self._list(sink, now)
                 if now >= sweep_at:

@@ -96,6 +96,7 @@ class Connection:
         self._refusal: RegistryError | None = None
         self._is_open = False
         self._is_established = False
+        self._inbox = ""
 
     async def __aenter__(self) -> Self:
         """Connect to the first server that answers.
@@ -150,6 +151,12 @@ class Connection:
             with contextlib.suppress(nats.errors.Error):  # a lost connection is found by `check`
                 await self._client.publish(subject, data)
 
+    async def greet(self) -> None:
+        """Ask the routers again at which interval emitters repeat themselves."""
+        if self._client is not None:
+            with contextlib.suppress(nats.errors.Error):
+                await self._client.publish(GREET, b"", reply=self._inbox)
+
     async def _connect(self, server: str) -> None:
         config = self._config
         self._errors, self._refusal = [], None
@@ -184,9 +191,9 @@ class Connection:
             await client.subscribe(SUBJECTS, cb=self._told)
             if config.internal_port is not None:
                 await client.subscribe(INTERNAL_SUBJECTS, cb=self._told)
-            inbox = client.new_inbox()
-            await client.subscribe(inbox, cb=self._answered)
-            await client.publish(GREET, b"", reply=inbox)
+            self._inbox = client.new_inbox()
+            await client.subscribe(self._inbox, cb=self._answered)
+            await client.publish(GREET, b"", reply=self._inbox)
             # Only after this has come back does the server know the subscriptions.
             await client.flush(timeout=config.connect_timeout)  # type: ignore[arg-type]
         except (ssl.SSLError, FileNotFoundError) as error:
