@@ -31,6 +31,8 @@ LAZY = {"meshregistry.mixer"}
 REEXPORTS = {
     # The clock of the machine, for tests of adapters on real servers.
     "meshregistry.testing": {"SystemClock"},
+    # What a program that serves needs, from one place.
+    "meshregistry.server": {"MetricsCollector"},
     # Plugins import from spi alone; these values are what their hooks return.
     "meshregistry.spi": {
         *("MergePolicy", "Peer", "Union", "Verdict"),
@@ -49,6 +51,7 @@ OPTIONAL = {"aiohttp", "click", "cryptography", "envoy", "google", "grpc", "prom
 }
 MESSAGES = {"envoy", "google"}
 ALLOWED = {
+    "meshregistry.exposition": {"prometheus_client"},
     "meshregistry.generate": MESSAGES,
     "meshregistry.server": MESSAGES | {"aiohttp", "grpc", "prometheus_client"},
     "meshregistry.cli": {"click", "rich"},

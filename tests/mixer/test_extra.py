@@ -50,6 +50,19 @@ def test_a_server_without_its_extra_says_what_to_type(missing, named, package):
     assert "pip install 'meshregistry[mixer-server]'" in said
 
 
+def test_a_server_without_prometheus_names_its_own_extra():
+    """Although another extra has that package, too."""
+    said = output(
+        "import sys; sys.modules['prometheus_client'] = None\n"
+        "from meshregistry.errors import MissingExtraError\n"
+        "try:\n"
+        "    import meshregistry.mixer.server\n"
+        "except MissingExtraError as error:\n"
+        "    print(error.extra, error.missing)\n"
+    )
+    assert said == "mixer-server prometheus_client\n"
+
+
 def test_attributes_and_manifests_need_no_extra():
     """Neither gRPC nor protobuf is loaded for them."""
     said = output(

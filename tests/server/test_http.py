@@ -6,9 +6,9 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from meshregistry.exposition import MetricsCollector
 from meshregistry.server._admin import admin_routes, probe_routes
 from meshregistry.server._http import HttpListeners
-from meshregistry.server._metrics import MetricsCollector
 
 
 def _route(path: str, text: str) -> web.RouteDef:

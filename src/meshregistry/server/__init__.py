@@ -4,6 +4,7 @@
 `Hub` (groups, streams, fan-out; knows no transport) and a `GrpcListener` on it.
 """
 
+from meshregistry.exposition import MetricsCollector
 from meshregistry.server._acknowledgement import acknowledged
 from meshregistry.server._admin import admin_routes, document_route, probe_routes
 from meshregistry.server._fanout import LoopClock, TimerHandle
@@ -14,7 +15,6 @@ from meshregistry.server._http_tls import renewing_context
 from meshregistry.server._hub import Hub
 from meshregistry.server._items import resource_of
 from meshregistry.server._limits import Limits
-from meshregistry.server._metrics import MetricsCollector
 from meshregistry.server._observers import Observers
 from meshregistry.server._registration import Caller, Refusal, registration_routes
 from meshregistry.server._reports import (

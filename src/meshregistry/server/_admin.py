@@ -7,8 +7,8 @@ import json
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from meshregistry.exposition import exposition
 from meshregistry.server._extra import web
-from meshregistry.server._metrics import exposition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

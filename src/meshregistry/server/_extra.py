@@ -24,24 +24,16 @@ try:
     from envoy.service.discovery.v3 import discovery_pb2
     from envoy.service.runtime.v3 import rtds_pb2
     from google.protobuf import any_pb2, json_format, message
-    from prometheus_client import CollectorRegistry, generate_latest
-    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-    from prometheus_client.registry import Collector
 except ModuleNotFoundError as error:
     raise MissingExtraError("server", error.name or "grpcio") from error
 
 __all__ = [
-    "Collector",
-    "CollectorRegistry",
-    "CounterMetricFamily",
-    "GaugeMetricFamily",
     "any_pb2",
     "base_pb2",
     "cluster_pb2",
     "discovery_pb2",
     "endpoint_pb2",
     "extension_pb2",
-    "generate_latest",
     "grpc",
     "http_connection_manager_pb2",
     "json_format",

@@ -8,6 +8,7 @@ from random import Random
 import pytest
 
 from meshregistry.errors import MixerError, MixerUnavailable
+from meshregistry.exposition import MetricsCollector, exposition
 from meshregistry.mixer import (
     AttributeBag,
     CallFailed,
@@ -19,8 +20,6 @@ from meshregistry.mixer import (
     RouteDirective,
 )
 from meshregistry.mixer.proto.mixer_v1_pb2 import CheckResponse
-from meshregistry.server import MetricsCollector
-from meshregistry.server._metrics import exposition
 from meshregistry.testing import ManualClock
 
 A1 = AttributeBag({"a": "1", "b": "x"})

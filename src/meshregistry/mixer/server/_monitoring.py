@@ -9,18 +9,13 @@ from meshregistry.errors import MissingExtraError
 try:
     from aiohttp import web
     from prometheus_client import CollectorRegistry, generate_latest
-    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-    from prometheus_client.registry import Collector
 except ModuleNotFoundError as error:
     raise MissingExtraError("mixer-server", error.name or "aiohttp") from error
 
+from meshregistry.exposition import MetricsCollector
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from prometheus_client.core import Metric as PrometheusMetric
-
     from meshregistry.mixer.server._server import MixerServer
-    from meshregistry.model import Metric
 
 _SHUTDOWN = 1.0
 
@@ -40,7 +35,7 @@ class Monitoring:
         self.address = ""
         self.registry = CollectorRegistry(auto_describe=False)
         """What ``/metrics`` shows; handlers may add theirs."""
-        self.registry.register(_Figures(server.metrics))
+        self.registry.register(MetricsCollector(server.metrics))
 
     async def start(self) -> None:
         """Bind the address.
@@ -91,19 +86,3 @@ class Monitoring:
             "handlers": [{"name": name, "fault": fault} for name, fault in status.handlers],
         }
         return web.json_response(document)
-
-
-class _Figures(Collector):
-    """Reads the figures at every scrape; keeps none itself."""
-
-    def __init__(self, read: Callable[[], Iterable[Metric]]) -> None:
-        self._read = read
-
-    def collect(self) -> Iterable[PrometheusMetric]:
-        for metric in self._read():
-            keys = sorted({key for labels, _ in metric.samples for key in labels})
-            family_class = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
-            family = family_class(metric.name, metric.description, labels=keys)
-            for labels, value in metric.samples:
-                family.add_metric([labels.get(key, "") for key in keys], value)
-            yield family

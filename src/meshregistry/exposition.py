@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from meshregistry.server._extra import (
-    Collector,
-    CollectorRegistry,
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    generate_latest,
-)
+from meshregistry.errors import MissingExtraError
+
+try:
+    from prometheus_client import CollectorRegistry, generate_latest
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+    from prometheus_client.registry import Collector
+except ModuleNotFoundError as error:
+    raise MissingExtraError("server", error.name or "prometheus_client") from error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -19,9 +20,11 @@ if TYPE_CHECKING:
 
     from meshregistry.model import Metric
 
+__all__ = ["MetricsCollector", "exposition"]
+
 
 class MetricsCollector(Collector):
-    """Reads the figures at every scrape; keeps none itself, so pilots never mix.
+    """Reads the figures at every scrape; keeps none itself, so those of two programs never mix.
 
     Args:
         read: gives the current figures; called on the thread that scrapes.

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
+from meshregistry.exposition import MetricsCollector, exposition
 from meshregistry.model import Labels, Metric
-from meshregistry.server._metrics import MetricsCollector, exposition
 
 
 class TestExposition:
@@ -43,3 +46,19 @@ class TestExposition:
         )
         lines = exposition(collector).decode().splitlines()
         assert lines[2:] == ['m{a="1",b=""} 1.0', 'm{a="",b="2"} 2.0']
+
+    def test_says_what_to_install(self):
+        """Without prometheus-client, the error has the line to type."""
+        code = (
+            "import sys; sys.modules['prometheus_client'] = None\n"
+            "from meshregistry.errors import MissingExtraError\n"
+            "try:\n"
+            "    import meshregistry.exposition\n"
+            "except MissingExtraError as error:\n"
+            "    print(error)\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, check=True, text=True
+        )
+        assert "'prometheus_client'" in done.stdout
+        assert "pip install 'meshregistry[server]'" in done.stdout
