@@ -1,16 +1,23 @@
-"""What all tests share: a runner for asyncio code that leaves nothing behind."""
+"""What all tests share: a runner that leaves nothing behind, an authority for certificates."""
 
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import os
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from hypothesis import settings
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
+
+    from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 _T = TypeVar("_T")
 
@@ -72,3 +79,55 @@ def run_async() -> RunAsync:
     nothing between calls, so one serves the whole session, also under Hypothesis.
     """
     return _run
+
+
+class Authority:
+    """A certificate authority of the test's own."""
+
+    def __init__(self) -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test root")])
+        constraint = x509.BasicConstraints(ca=True, path_length=None)
+        builder = self._builder(self._name, self._key.public_key()).add_extension(
+            constraint, critical=True
+        )
+        self.root = self._signed(builder)
+
+    def issue(self, name: str, *uris: str) -> tuple[bytes, bytes]:
+        """A certificate for a DNS name, and URIs, and its key, as PEM."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        return self.certify(name, key.public_key(), *uris), key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+
+    def certify(self, name: str, key: CertificatePublicKeyTypes, *uris: str) -> bytes:
+        """A certificate for a key of the caller's, as PEM."""
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        also = map(x509.UniformResourceIdentifier, uris)
+        names = x509.SubjectAlternativeName([x509.DNSName(name), *also])
+        return self._signed(self._builder(subject, key).add_extension(names, critical=False))
+
+    def _builder(
+        self, subject: x509.Name, key: CertificatePublicKeyTypes
+    ) -> x509.CertificateBuilder:
+        now = dt.datetime.now(dt.UTC)
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self._name)
+            .public_key(key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - dt.timedelta(hours=1))
+            .not_valid_after(now + dt.timedelta(hours=1))
+        )
+
+    def _signed(self, builder: x509.CertificateBuilder) -> bytes:
+        return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+@pytest.fixture(scope="session")
+def authority() -> Authority:
+    """One authority for all of these tests."""
+    return Authority()

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
+from contextlib import suppress
 from typing import TYPE_CHECKING
+
+from meshregistry.pem import PemRenewal, PemSources
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+_LOG = logging.getLogger("meshregistry.server")
 
 
 def renewing_context(
@@ -27,24 +33,25 @@ def renewing_context(
 
     Raises:
         OSError: if a file cannot be read, or is no certificate or key (``ssl.SSLError``).
+        ConfigError: if what is in them is of no use in another way.
     """
-    paths = (certificate, key) if client_ca is None else (certificate, key, client_ca)
 
     def load() -> ssl.SSLContext:
         return _loaded(certificate, key, client_ca, is_client_needed)
 
     current = load()
-    seen = _changed(*paths)
+    sources = PemSources(certificate=certificate, key=key, roots=client_ca, roots_field="client_ca")
+    renewal = PemRenewal(sources, _LOG)
+    is_behind = False
 
     def renew(connection: ssl.SSLObject, _name: str | None, _: ssl.SSLContext) -> None:
-        nonlocal current, seen
-        try:
-            now = _changed(*paths)
-            if now != seen:
-                current, seen = load(), now
-        except OSError:
-            # Half-written: the next connection tries again, this one has the old ones.
-            return
+        nonlocal current, is_behind
+        if renewal.renewed() is not None:
+            is_behind = True
+        if is_behind:
+            # They may have been exchanged once more by now: the next connection tries again.
+            with suppress(OSError):
+                current, is_behind = load(), False
         connection.context = current
 
     first = load()
@@ -61,7 +68,3 @@ def _loaded(
         context.load_verify_locations(client_ca)
         context.verify_mode = ssl.CERT_REQUIRED if is_client_needed else ssl.CERT_OPTIONAL
     return context
-
-
-def _changed(*paths: Path) -> tuple[int, ...]:
-    return tuple(path.stat().st_mtime_ns for path in paths)

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 from collections import deque
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from meshregistry.mixer import decode_attributes, decode_report
 from meshregistry.mixer._dictionary import Dictionary, known_words
@@ -130,48 +125,3 @@ def until():
         pytest.fail("the condition never held")
 
     return wait
-
-
-class Authority:
-    """A certificate authority of the test's own."""
-
-    def __init__(self):
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test root")])
-        constraint = x509.BasicConstraints(ca=True, path_length=None)
-        builder = self._builder(self._name, self._key).add_extension(constraint, critical=True)
-        self.root = self._signed(builder)
-
-    def issue(self, name, *uris):
-        """A certificate for a DNS name, and URIs, and its key, as PEM."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        also = map(x509.UniformResourceIdentifier, uris)
-        names = x509.SubjectAlternativeName([x509.DNSName(name), *also])
-        builder = self._builder(subject, key).add_extension(names, critical=False)
-        return self._signed(builder), key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-
-    def _builder(self, subject, key):
-        now = dt.datetime.now(dt.UTC)
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - dt.timedelta(hours=1))
-            .not_valid_after(now + dt.timedelta(hours=1))
-        )
-
-    def _signed(self, builder):
-        return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-
-
-@pytest.fixture(scope="session")
-def authority():
-    """One authority for all of these tests."""
-    return Authority()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from meshregistry.errors import ConfigError
 from meshregistry.mixer._status import Code
 from meshregistry.mixer.client._extra import grpc
 from meshregistry.mixer.client._failover import Failover
-from meshregistry.mixer.client._tls import credentials, material
+from meshregistry.mixer.client._tls import credentials, sources
 from meshregistry.mixer.client._transport import CallFailed, SystemClock
 from meshregistry.mixer.proto.mixer_v1_pb2 import (
     CheckRequest,
@@ -18,12 +19,16 @@ from meshregistry.mixer.proto.mixer_v1_pb2 import (
     ReportRequest,
     ReportResponse,
 )
+from meshregistry.pem import PemRenewal
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from meshregistry.mixer.client._tls import Material, MixerTls
+    from meshregistry.mixer.client._tls import MixerTls
     from meshregistry.mixer.client._transport import Clock
+    from meshregistry.pem import Material
+
+_LOG = logging.getLogger("meshregistry.mixer")
 
 CHECK = "/istio.mixer.v1.Mixer/Check"
 REPORT = "/istio.mixer.v1.Mixer/Report"
@@ -73,7 +78,10 @@ class GrpcTransport:
             )
         self._clock = clock or SystemClock()
         self._failover = Failover(len(servers))
-        self._connections = [_Connection(server, tls, metadata) for server in servers]
+        # Read now, so that a wrong file is told to whoever makes the client.
+        renewal = PemRenewal(sources(tls), _LOG) if tls else None
+        name = tls.server_name if tls else None
+        self._connections = [_Connection(server, renewal, name, metadata) for server in servers]
 
     async def check(self, request: CheckRequest, timeout: float) -> CheckResponse:
         async def call(connection: _Connection, seconds: float) -> CheckResponse:
@@ -120,13 +128,17 @@ class _Connection:
     """The channel to one server; made anew if certificates have changed and it fails."""
 
     def __init__(
-        self, server: str, tls: MixerTls | None, metadata: Sequence[tuple[str, str]]
+        self,
+        server: str,
+        renewal: PemRenewal | None,
+        server_name: str | None,
+        metadata: Sequence[tuple[str, str]],
     ) -> None:
         self._server = server
-        self._tls = tls
+        self._renewal = renewal
+        self._server_name = server_name
         self._metadata = tuple(metadata)
-        # Read now, so that a wrong file is told to whoever makes the client.
-        self._material: Material | None = material(tls) if tls else None
+        self._material: Material | None = None
         self._channel: grpc.aio.Channel | None = None
         self._renewed = -math.inf
         self._watch: asyncio.Future[None] | None = None
@@ -200,13 +212,13 @@ class _Connection:
 
     def _open(self) -> grpc.aio.Channel:
         options: list[tuple[str, Any]] = list(_OPTIONS)
-        if self._material is None:
+        if self._renewal is None:
             options.append(("grpc.default_authority", AUTHORITY))
             channel = grpc.aio.insecure_channel(self._server, options=options)
         else:
-            name = self._tls.server_name if self._tls else None
-            if name:
-                options.append(("grpc.ssl_target_name_override", name))
+            if self._server_name:
+                options.append(("grpc.ssl_target_name_override", self._server_name))
+            self._material = self._renewal.current
             channel = grpc.aio.secure_channel(
                 self._server, credentials(self._material), options=options
             )
@@ -227,14 +239,10 @@ class _Connection:
         """Read the certificates again; with others the next call has another channel."""
         now = asyncio.get_running_loop().time()
         # Not for every check of an outage: files are read on the loop.
-        if self._tls is None or now < self._renewed + _RENEWAL_PAUSE:
+        if self._renewal is None or now < self._renewed + _RENEWAL_PAUSE:
             return
         self._renewed = now
-        try:
-            found = material(self._tls)
-        except ConfigError:
-            # The files are being exchanged, or gone: what we had is the best there is.
-            return
-        if found != self._material:
-            self._material = found
+        self._renewal.renewed()
+        # Another connection may have read them, too.
+        if self._material != self._renewal.current:
             await self.close()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
 from meshregistry.errors import ConfigError
 from meshregistry.mixer.client._extra import grpc
+from meshregistry.pem import Pem, PemSources, shown
 
-Pem = bytes | str | Path
+if TYPE_CHECKING:
+    from meshregistry.pem import Material
 
 
 @frozen(kw_only=True)
@@ -30,9 +32,7 @@ class MixerTls:
 
     ca: Pem | None = None
     certificate: Pem | None = None
-    key: Pem | None = field(
-        default=None, repr=lambda value: "***" if isinstance(value, bytes) else repr(value)
-    )
+    key: Pem | None = field(default=None, repr=shown)
     server_name: str | None = None
 
     def __attrs_post_init__(self) -> None:
@@ -44,44 +44,11 @@ class MixerTls:
             )
 
 
-Material = tuple[bytes | None, bytes | None, bytes | None]
+def sources(tls: MixerTls) -> PemSources:
+    """Where the client's certificates are read from."""
+    return PemSources(certificate=tls.certificate, key=tls.key, roots=tls.ca)
 
 
-def material(tls: MixerTls) -> Material:
-    """Roots, key and certificate, read from their files.
-
-    Raises:
-        ConfigError: if a file cannot be read or is not PEM.
-    """
-    return _pem("ca", tls.ca), _pem("key", tls.key), _pem("certificate", tls.certificate)
-
-
-def credentials(read: Material) -> grpc.ChannelCredentials:
-    """The same for gRPC."""
-    roots, key, chain = read
-    return grpc.ssl_channel_credentials(roots, key, chain)
-
-
-def _pem(name: str, source: Pem | None) -> bytes | None:
-    if source is None:
-        return None
-    if isinstance(source, bytes):
-        content = source
-    else:
-        try:
-            content = Path(source).read_bytes()
-        except OSError as error:
-            raise ConfigError(
-                f"it cannot be read: {error.strerror}",
-                file=str(source),
-                field=f"tls.{name}",
-                remedy="give a readable PEM file",
-            ) from error
-    if b"-----BEGIN " not in content:
-        raise ConfigError(
-            "it is not PEM",
-            file=None if isinstance(source, bytes) else str(source),
-            field=f"tls.{name}",
-            remedy="give text with -----BEGIN … and -----END … lines",
-        )
-    return content
+def credentials(found: Material) -> grpc.ChannelCredentials:
+    """What was read, for gRPC."""
+    return grpc.ssl_channel_credentials(found.roots, found.key, found.certificate)

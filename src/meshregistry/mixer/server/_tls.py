@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from attrs import frozen
 
-from meshregistry.errors import ConfigError, MissingExtraError
+from meshregistry.errors import MissingExtraError
+from meshregistry.pem import Material, PemRenewal, PemSources
 
 try:
     import grpc
@@ -16,6 +18,8 @@ except ModuleNotFoundError as error:
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_log = logging.getLogger("meshregistry.mixer")
 
 
 @frozen(kw_only=True)
@@ -38,48 +42,26 @@ def credentials(tls: MixerServerTls) -> grpc.ServerCredentials:
     """Credentials for gRPC that follow the files.
 
     Raises:
-        ConfigError: if a file cannot be read.
+        ConfigError: if a file cannot be read, or what is in it is not a usable pair.
     """
-    seen = _read(tls)
+    sources = PemSources(
+        certificate=tls.certificate, key=tls.key, roots=tls.client_ca, roots_field="client_ca"
+    )
+    renewal = PemRenewal(sources, _log)
 
     def renewed() -> grpc.ServerCertificateConfiguration | None:
-        nonlocal seen
-        try:
-            found = _read(tls)
-        except ConfigError:
-            # The certificate in use stays until there is another one.
-            return None
-        if found == seen:
-            return None
-        seen = found
-        return _configuration(found)
+        # Called by gRPC, on a thread of its own, before each handshake.
+        found = renewal.renewed()
+        return None if found is None else _configuration(found)
 
     # None means that nothing has changed, which the stubs do not know.
     fetch = cast("Callable[[], grpc.ServerCertificateConfiguration]", renewed)
     return grpc.dynamic_ssl_server_credentials(
-        _configuration(seen), fetch, require_client_authentication=tls.client_ca is not None
+        _configuration(renewal.current),
+        fetch,
+        require_client_authentication=tls.client_ca is not None,
     )
 
 
-def _read(tls: MixerServerTls) -> tuple[bytes, bytes, bytes | None]:
-    return (
-        _content(tls.certificate),
-        _content(tls.key),
-        None if tls.client_ca is None else _content(tls.client_ca),
-    )
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigError(
-            f"cannot be read: {error.strerror or error}",
-            file=str(path),
-            remedy="name a readable PEM file",
-        ) from error
-
-
-def _configuration(found: tuple[bytes, bytes, bytes | None]) -> grpc.ServerCertificateConfiguration:
-    certificate, key, roots = found
-    return grpc.ssl_server_certificate_configuration([(key, certificate)], roots)
+def _configuration(found: Material) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration([found.pair], found.roots)
