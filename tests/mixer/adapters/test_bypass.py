@@ -275,7 +275,6 @@ def test_a_refused_configuration_fails_the_start(adapters, run_async):
             handler, _ = adapters.open("bypass", params, CHECKS)
             with pytest.raises(MixerError, match="INVALID_ARGUMENT:rate is missing"):
                 await handler.start()
-            await handler.close()
 
     run_async(main())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from contextlib import asynccontextmanager
 
 import pytest
@@ -204,6 +205,35 @@ def test_a_list_that_is_never_there_fails_checks(adapters, run_async):
             with pytest.raises(MixerError, match=r"there is no list of http://127\.0\.0\.1:1/list"):
                 await said(handler, "ann")
             assert 1 == context.counts["failed_fetches"]
+
+    run_async(main())
+
+
+def test_a_start_that_is_given_up_leaves_no_connection(adapters, run_async):
+    """Nobody closes a handler that did not start."""
+
+    async def main():
+        arrived, gone = asyncio.Event(), asyncio.Event()
+
+        async def hang(reader, writer):
+            arrived.set()
+            await reader.read()
+            writer.close()
+            gone.set()
+
+        server = await asyncio.start_server(hang, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        params = f"{{providerUrl: 'http://127.0.0.1:{port}/list'}}"
+        handler, _ = adapters.open("list", params, INSTANCES)
+        async with server:
+            start = asyncio.create_task(handler.start())
+            await arrived.wait()
+            start.cancel()
+            await asyncio.gather(start, return_exceptions=True)
+            await gone.wait()
+        del handler, start
+        # aiohttp tells the loop of a session that nobody closed.
+        gc.collect()
 
     run_async(main())
 

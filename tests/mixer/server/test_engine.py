@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import random
-from pathlib import Path
 
 import pytest
 
 from meshregistry.errors import MixerUnavailable
-from meshregistry.mixer.server._running import Fleet, Surroundings
 from meshregistry.mixer.spi import CheckAnswer
 
 INSTANCE = "compiledTemplate: checknothing"
@@ -173,28 +170,5 @@ class TestSwap:
             await asyncio.gather(swap, close)
             assert sorted(bench.asked("close")) == ["a", "b"]
             assert engine.handlers == ()
-
-        run_async(main())
-
-
-class TestFleet:
-    """A handler that hangs."""
-
-    def test_it_keeps_nobody_waiting(self, run_async, bench, documents):
-        """It counts as one that could not be opened; and closing gives it up."""
-
-        async def hang(_):
-            await asyncio.Event().wait()
-
-        async def main():
-            around = Surroundings(random=random.Random(1), base_path=Path())
-            fleet = Fleet(around, starting=0.01, closing=0.01)
-            bench.answers["a", "start"] = hang
-            found = await fleet.prepare(bench.snapshot(*documents("a")))
-            assert [one.fault for one in fleet.running] == ["it had not started within 0.01 s"]
-            await fleet.release(found)
-            bench.answers = {("a", "close"): hang}
-            await fleet.release(await fleet.prepare(bench.snapshot(*documents("a"))))
-            assert fleet.running == ()
 
         run_async(main())

@@ -169,6 +169,9 @@ class BypassHandler(Handler):
                 await self._adapter_config()
             except _Unreachable as error:
                 self._context.logger.warning("%s", error)
+            except BaseException:
+                await self.close()
+                raise
 
     async def close(self) -> None:
         if self._channel is None:

@@ -131,7 +131,7 @@ class Exposition:
                 await listener.runner.setup()
                 try:
                     await web.TCPSite(listener.runner, host or None, port).start()
-                except OSError:
+                except BaseException:
                     await listener.runner.cleanup()
                     raise
                 self._listeners[host, port] = listener

@@ -104,7 +104,11 @@ class ListHandler(Handler):
         if urlsplit(url).scheme != "file":
             aiohttp = imported("aiohttp", "mixer-server")
             self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_TIMEOUT))
-        await self._refresh()
+        try:
+            await self._refresh()
+        except BaseException:
+            await self.close()
+            raise
         self._task = asyncio.create_task(self._refreshing(), name=f"{self._context.name}-refresh")
 
     async def close(self) -> None:

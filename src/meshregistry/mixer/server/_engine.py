@@ -17,7 +17,8 @@ from attrs import define, field
 from meshregistry.errors import MixerUnavailable
 from meshregistry.mixer.config import Snapshot
 from meshregistry.mixer.server._dispatch import Dispatcher
-from meshregistry.mixer.server._running import Fleet, Running, Surroundings
+from meshregistry.mixer.server._fleet import Fleet
+from meshregistry.mixer.server._running import Running, Surroundings
 
 DEADLINE = 5.0
 """Seconds that one call of a handler may take."""

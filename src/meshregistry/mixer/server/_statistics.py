@@ -34,7 +34,7 @@ def server_metrics(engine: Engine, mixer: Mixer, faults: int) -> tuple[Metric, .
         _gauge("mixer_handlers", "handlers that run", len(engine.handlers)),
         _gauge(
             "mixer_handlers_failed",
-            "handlers that could not be opened",
+            "handlers that could not be opened so far",
             sum(bool(one.fault) for one in engine.handlers),
         ),
         _counter("mixer_config_swaps", "configurations put into force", engine.counts, "config"),

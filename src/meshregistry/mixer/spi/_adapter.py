@@ -119,7 +119,8 @@ class Handler:
         """Called once, before anything else; what must run beside the calls begins here.
 
         One that fails, or is cancelled since it takes more than 10 seconds, leaves nothing
-        behind: `close` is not called then.
+        behind: `close` is not called then. After a while another handler is opened and
+        started in its place, until one starts or the configuration is over.
         """
 
     async def close(self) -> None:
