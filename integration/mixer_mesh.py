@@ -26,6 +26,8 @@ from mixer_workload import Workload
 from servers.ports import free_port
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mixer_workload import MakeEnvoy
 
 
@@ -166,7 +168,11 @@ def documents() -> list[Any]:
 
 
 class Mesh(Workload):
-    """The workload, and a Mixer at a port that stays the same."""
+    """The workload, and a Mixer at a port that stays the same.
+
+    Args:
+        beside: addresses of other servers, which are asked in turn with this one.
+    """
 
     def __init__(
         self,
@@ -174,13 +180,15 @@ class Mesh(Workload):
         *,
         namespace: str = "shop",
         options: FrontOptions | None = None,
+        beside: Sequence[str] = (),
         **mixer: Any,
     ) -> None:
         self.judge = Judge()
         self.fronts = EnvoyFronts(options)
         self.address = f"127.0.0.1:{free_port()}"
         self.server: MixerServer | None = None
-        settings = {"check": self.address, "report": self.address, **mixer}
+        check = ",".join((self.address, *beside))
+        settings = {"check": check, "report": self.address, **mixer}
         super().__init__(make_envoy, settings, namespace=namespace)
 
     async def __aenter__(self) -> Self:

@@ -18,6 +18,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import (
 from envoy.extensions.filters.network.tcp_proxy.v3 import tcp_proxy_pb2
 
 from meshregistry.generate import Pipeline, World, dangling_references
+from meshregistry.generate._cluster_policy import http_options
 from meshregistry.generate._mixer import _metadata, state_destinations
 from meshregistry.model import (
     CLUSTER,
@@ -149,6 +150,52 @@ def test_the_server_is_reached_by_address_or_name(
     place = cluster.load_assignment.endpoints[0].lb_endpoints[0].endpoint.address.socket_address
     assert (cluster.type, place.address, place.port_value) == (kind, host, 9091)
     assert cluster.typed_extension_protocol_options
+
+
+@pytest.mark.parametrize(
+    ("servers", "percent"),
+    [
+        ("10.0.0.1:1", None),
+        ("10.0.0.1:1,10.0.0.2:1", 50),
+        ("10.0.0.1:1,10.0.0.2:1,10.0.0.3:1", 67),
+        # A name may stand for several.
+        ("mixer.example:1", 50),
+        ("mixer.example:1,10.0.0.2:1,10.0.0.3:1", 67),
+    ],
+)
+def test_servers_that_give_no_answer_are_left_alone(
+    entry_of: EntryOf, servers: str, percent: int | None
+) -> None:
+    """All but the last one, and without a panic that would ask them all the same."""
+    resources = sent(entry_of, ProxyRole.SIDECAR, MixerSettings(check=servers, report=servers))
+    for reference in (CHECK, REPORT):
+        found = resources.get(*reference)
+        assert found is not None
+        cluster = cluster_pb2.Cluster.FromString(found.bytes)
+        outlier = cluster.outlier_detection
+        assert cluster.HasField("outlier_detection") is (percent is not None)
+        if percent is not None:
+            assert outlier.max_ejection_percent.value == percent
+            assert cluster.common_lb_config.HasField("healthy_panic_threshold")
+            assert cluster.common_lb_config.healthy_panic_threshold.value == 0
+            # What a server answers, were it that a handler failed, does not count.
+            assert outlier.HasField("enforcing_consecutive_5xx")
+            assert outlier.enforcing_consecutive_5xx.value == 0
+            assert outlier.consecutive_gateway_failure.value == 3
+            assert outlier.enforcing_consecutive_gateway_failure.value == 100
+            # Time-outs are gateway failures only as long as this is off.
+            assert not outlier.split_external_local_origin_errors
+
+
+def test_connections_are_asked_whether_anybody_is_there(entry_of: EntryOf) -> None:
+    """A stream of reports waits for no answer, so nothing else finds a server that hangs."""
+    resources = sent(entry_of, ProxyRole.SIDECAR, BOTH)
+    for reference in (CHECK, REPORT):
+        found = resources.get(*reference)
+        assert found is not None
+        options = http_options(cluster_pb2.Cluster.FromString(found.bytes))
+        alive = options.explicit_http_config.http2_protocol_options.connection_keepalive
+        assert (alive.interval.seconds, alive.timeout.seconds) == (10, 5)
 
 
 def test_servers_take_turns(entry_of: EntryOf) -> None:

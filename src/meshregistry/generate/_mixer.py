@@ -6,11 +6,13 @@ Envoy has. What a listener is known to be for is stated there, as attributes in 
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from attrs import frozen
 from envoy.config.accesslog.v3 import accesslog_pb2
+from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.core.v3 import config_source_pb2, grpc_service_pb2
 from envoy.extensions.access_loggers.grpc.v3 import als_pb2
 from envoy.extensions.filters.http.ext_authz.v3 import ext_authz_pb2
@@ -56,6 +58,12 @@ _REQUEST_HEADERS = (
 )
 _RESPONSE_HEADERS = ("content-type", "grpc-message", "grpc-status")
 _TRAILERS = ("grpc-message", "grpc-status")
+# Seconds; servers of ours take pings twice as often.
+_PING_EVERY, _PONG_WITHIN = 10, 5
+# How many failures in a row eject a server, and for how many seconds: each time longer.
+_FAILURES = 3
+_FIRST_EJECTION, _LONGEST_EJECTION = 10, 60
+_ALWAYS = 100  # per cent
 
 
 @frozen(kw_only=True)
@@ -284,6 +292,36 @@ def mixer_clusters(view: View) -> Generated:
 def _cluster(name: str, places: Sequence[tuple[str, int]], mesh: MeshSettings) -> Resource:
     cluster = static_or_dns(name, places, mesh)
     options = http_options(cluster)
-    options.explicit_http_config.http2_protocol_options.SetInParent()
+    # A server that hangs keeps its connections; whoever only sends to it would never know.
+    alive = options.explicit_http_config.http2_protocol_options.connection_keepalive
+    alive.interval.seconds, alive.timeout.seconds = _PING_EVERY, _PONG_WITHIN
     set_http_options(cluster, options)
+    _eject(cluster)
     return resource(CLUSTER, name, cluster)
+
+
+def _eject(cluster: cluster_pb2.Cluster) -> None:
+    """Ask no server for a while that is away or hangs, as long as another one is left.
+
+    Time-outs and failed connections count as gateway errors, together with those that a server
+    answers. Another answer, such as that a handler fails, says that the server is there. Were
+    failures to connect counted apart, each call on a connection that still stands would clear
+    the time-outs of those before it.
+    """
+    places = len(cluster.load_assignment.endpoints[0].lb_endpoints)
+    if cluster.type == cluster_pb2.Cluster.STRICT_DNS:
+        # Even one name may stand for several.
+        places = max(places, 2)
+    if places == 1:
+        return
+    outlier = cluster.outlier_detection
+    outlier.consecutive_gateway_failure.value = _FAILURES
+    outlier.enforcing_consecutive_gateway_failure.value = _ALWAYS
+    outlier.enforcing_consecutive_5xx.value = 0
+    outlier.enforcing_success_rate.value = 0
+    outlier.interval.seconds = 1
+    outlier.base_ejection_time.seconds = _FIRST_EJECTION
+    outlier.max_ejection_time.seconds = _LONGEST_EJECTION
+    # All but one. For what Envoy takes for a panic, that is asking all, there is no reason then.
+    outlier.max_ejection_percent.value = math.ceil(100 * (places - 1) / places)
+    cluster.common_lb_config.healthy_panic_threshold.SetInParent()

@@ -72,7 +72,8 @@ class AuthorizationFront:
             status = status_of(checked, wanted)
         except Overloaded as error:
             self._counts.add("checks turned away")
-            await context.abort(grpc.StatusCode.UNAVAILABLE, str(error)[:LONGEST_REASON])
+            # Not UNAVAILABLE: Envoys take a server that says so for one that is away.
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error)[:LONGEST_REASON])
         except (DispatchFailed, QuotaUnknown) as error:
             self._counts.add("checks failed")
             await context.abort(grpc.StatusCode.INTERNAL, str(error)[:LONGEST_REASON])

@@ -54,7 +54,8 @@ class RateLimitFront:
                 answers.append(outcome.answer)
         except Overloaded as error:
             self._counts.add("quotas turned away")
-            await context.abort(grpc.StatusCode.UNAVAILABLE, str(error)[:LONGEST_REASON])
+            # Not UNAVAILABLE: Envoys take a server that says so for one that is away.
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error)[:LONGEST_REASON])
         except DispatchFailed as error:
             self._counts.add("quotas failed")
             await context.abort(grpc.StatusCode.INTERNAL, str(error)[:LONGEST_REASON])
