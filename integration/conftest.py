@@ -10,6 +10,7 @@ import pytest
 
 from servers.envoy import Envoy, find_envoy
 from servers.nats import NATS
+from servers.original_mixer import original_program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -61,6 +62,12 @@ def nats_folder() -> Path:
     if folder is None:
         pytest.skip(NATS.reason())
     return folder
+
+
+@pytest.fixture(scope="session")
+def original() -> Path:
+    """The program of the original Mixer."""
+    return original_program()
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """The real servers in Go: which, of what version, and how they come into the cache folder.
 
 Each is the main package of a released module, required by a module of ours that holds nothing
-but `go.mod` and `go.sum` (`go/<name>/`). Beside a program in ``bin/`` lies its stamp, which
+but `go.mod` and `go.sum` (`go/<name>/`); the original Mixer has a main package of ours beside them. Beside a program in ``bin/`` lies its stamp, which
 says of what it was built; or, if it cannot be had, the reason, with which its tests skip.
 """
 
@@ -106,6 +106,14 @@ PROGRAMS = (
         package="github.com/open-policy-agent/opa",
         version="1.22.3",
         question="version",
+        minutes=2,
+    ),
+    Program(
+        name="original-mixer",
+        module="mixer",
+        package="./original",
+        # Istio 1.5, of August 2020.
+        version="0.0.0-20200812220246",
         minutes=2,
     ),
 )
