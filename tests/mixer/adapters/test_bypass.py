@@ -263,6 +263,24 @@ def test_a_session_is_begun_used_and_closed(with_backend):
     assert "s1" == close.session_id
 
 
+def test_a_session_may_have_the_empty_id(adapters, run_async):
+    """It is begun once and closed like any other."""
+
+    async def main():
+        async with backend() as (made, address):
+            made.answers["CreateSession"] = CreateSessionResponse()
+            params = f"{{backendAddress: '{address}', sessionBased: true}}"
+            async with adapters.running("bypass", params, CHECKS) as (handler, _):
+                await handler.check(ListEntry(name="l.instance.ns"))
+                await handler.check(ListEntry(name="l.instance.ns"))
+            return made.got
+
+    got = run_async(main())
+    assert ["Validate", "CreateSession", "HandleListEntry", "HandleListEntry", "CloseSession"] == [
+        name for name, _ in got
+    ]
+
+
 def test_a_refused_configuration_fails_the_start(adapters, run_async):
     """With the other process' words."""
 

@@ -53,6 +53,19 @@ def test_a_quota_runs_out_and_comes_back(ask):
     assert 2 == context.counts["exhausted"]
 
 
+def test_the_duration_is_the_configured_one(adapters, run_async):
+    """To the last digit, whatever the clock says."""
+    limit = f"{{quotas: [{{name: {NAME}, maxAmount: 3, validDuration: 3600s}}]}}"
+    handler, context = adapters.open("memquota", limit, INSTANCES)
+
+    async def main():
+        # The sum of both is rounded up.
+        await context.clock.advance(13_437.290047)
+        return await handler.quota(quota(), QuotaRequest(amount=1, deduplication_id="x"))
+
+    assert 3600.0 == run_async(main()).valid_duration
+
+
 def test_best_effort_gets_the_rest(ask):
     """Down to nothing."""
     asked, _ = ask()

@@ -58,7 +58,10 @@ class TestCheck:
         run_async(main())
 
     def test_by_namespace(self, run_async, bench, checks, tracked):
-        """Of the called side; of the calling one if that side reports. The default is for all."""
+        """Of the called side; of the calling one if that side reports. The default is for all.
+
+        Whoever reports for neither side has the default alone.
+        """
 
         async def main():
             engine = await bench.start(*checks(("all", "")), *checks(("own", ""), namespace="shop"))
@@ -69,6 +72,11 @@ class TestCheck:
                 tracked(context_reporter_kind="outbound", source_namespace="shop"),
             )
             assert bench.asked("check") == ["all", "own", "all", "all", "own"]
+            for kind in ("", "gateway"):
+                attributes = tracked(context_reporter_kind=kind, source_namespace="shop")
+                await check(engine, attributes)
+                assert [one.name for one in attributes.references] == ["context.reporter.kind"]
+            assert bench.asked("check")[5:] == ["all", "all"]
             await engine.close()
 
         run_async(main())

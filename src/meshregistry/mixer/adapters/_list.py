@@ -122,8 +122,8 @@ class ListHandler(Handler):
         has = self._list()
         value = symbol(instance.value)
         try:
-            if not value:
-                raise ValueError("the value is neither a text nor an IP address, or is empty")  # noqa: TRY301 - one answer for all of them
+            if value is None:
+                raise ValueError("the value is neither a text nor an IP address")  # noqa: TRY301 - one answer for all of them
             is_found = has(value)
         except ValueError as error:
             return self._answer(Code.INVALID_ARGUMENT, str(error))

@@ -9,6 +9,7 @@ from typing import Literal
 import yaml
 
 from meshregistry.mixer.adapters._extra import imported
+from meshregistry.mixer.spi import text_of
 
 EntryType = Literal["STRINGS", "CASE_INSENSITIVE_STRINGS", "IP_ADDRESSES", "REGEX"]
 Address = IPv4Address | IPv6Address
@@ -85,7 +86,7 @@ def _address(value: str) -> Address:
     try:
         address = ip_address(value)
     except ValueError as error:
-        raise ValueError(f"{value} is not an IP address") from error
+        raise ValueError(f"{value} is not a valid IP address") from error
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address
 
@@ -113,10 +114,10 @@ _MAKERS: dict[EntryType, Callable[[Iterable[str]], Contains]] = {
 }
 
 
-def symbol(value: object) -> str:
-    """The value that is looked for, as text; empty if it is neither a text nor an address."""
+def symbol(value: object) -> str | None:
+    """The value that is looked for, as text; None if it is neither a text nor an address."""
     if isinstance(value, str):
         return value
     if isinstance(value, bytes) and len(value) in _PACKED:
-        return str(ip_address(value))
-    return ""
+        return text_of(value)
+    return None

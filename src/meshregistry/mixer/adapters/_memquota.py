@@ -11,6 +11,9 @@ from meshregistry.mixer.adapters._dimensions import Key, faults_of, key_of, over
 from meshregistry.mixer.adapters._windows import Cells, Granted, Remembered
 from meshregistry.mixer.spi import QUOTA, Handler, MixerAdapter, QuotaAnswer
 
+_DIGITS = 6
+"""Of a duration: microseconds."""
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -105,7 +108,9 @@ class MemquotaHandler(Handler):
             granted = grant()
         else:
             granted = self._remembered.once((key, request.deduplication_id), now, grant)
-        return QuotaAnswer(amount=granted.amount, valid_duration=max(granted.until - now, 0.0))
+        # Rounded, since what was added to a large number is not got back by subtracting it.
+        left = max(round(granted.until - now, _DIGITS), 0.0)
+        return QuotaAnswer(amount=granted.amount, valid_duration=left)
 
     def _granted(
         self,

@@ -150,7 +150,7 @@ def _span(instance: TraceSpan, ids: Ids, start: datetime, end: datetime) -> dict
 
 def _address(value: bytes) -> dict[str, str]:
     try:
-        address = ip_address(value)
+        address = ip_address(text_of(value))
     except ValueError:  # none is known
         return {"ipv4": "0.0.0.0"}
     return {f"ipv{address.version}": str(address)}

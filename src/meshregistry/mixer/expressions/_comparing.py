@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from email.errors import MessageError
 from email.headerregistry import Address
 from ipaddress import ip_address
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
 _MAPPED = bytes(10) + b"\xff\xff"
 _IPV6 = 16
 _WEB = frozenset({"http", "https"})
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# RFC 3986, sections 3.1, 4.2 and 2.1.
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_COLON_FIRST = re.compile(r"[^/?#]*:")
+_NO_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 # RFC 5321, section 4.5.3.1: a local part and a domain.
 _LONGEST_ADDRESS = 64 + 1 + 255
 
@@ -50,19 +56,26 @@ def email_key(value: str) -> tuple[str, str]:
     """
     if len(value) > _LONGEST_ADDRESS:
         raise ValueError(f"{value[:40]!r}… is not an e-mail address: it is too long for one")
+    local, _, domain = value.rpartition("@")
+    # The parser knows nothing of letters of other scripts before the @ (RFC 6531).
+    spelled = "".join("x" if _is_letter(one) else one for one in local)
     try:
-        address = Address(addr_spec=value)
+        address = Address(addr_spec=f"{spelled}@{domain}")
     except (ValueError, IndexError, AttributeError, MessageError, RecursionError) as error:
         # The parser of the standard library stumbles over some texts instead of refusing them:
         # each parenthesis is a level of its stack.
         raise ValueError(f"{value!r} is not an e-mail address") from error
     if not (address.username and address.domain):
         raise ValueError(f"{value!r} is not an e-mail address: write name@domain")
-    return address.username, dns_key(address.domain)
+    if "(" in value and '"' not in local:
+        raise ValueError(f"{value!r} is not an e-mail address: it has a comment")
+    return (address.username if spelled == local else local), dns_key(address.domain)
 
 
 def uri_key(value: str) -> tuple[str, ...]:
     """The scheme without regard to case, hosts of web addresses as DNS names, the rest as text.
+
+    What is forgiven is blanks in the path and what follows it.
 
     Raises:
         ValueError: if it is empty, or cannot be taken apart.
@@ -80,12 +93,22 @@ def uri_key(value: str) -> tuple[str, ...]:
 def _split(value: str) -> SplitResult:
     if not value:
         raise ValueError("an empty text is not a URI")
-    if any(one.isspace() or not one.isprintable() for one in value):
-        raise ValueError(f"{value!r} is not a URI: it has blanks")
+    if _CONTROL.search(value):
+        raise ValueError(f"{value!r} is not a URI: it has control characters")
+    if _COLON_FIRST.match(value) and not _SCHEME.match(value):
+        raise ValueError(f"{value!r} is not a URI: before the first colon there is no scheme")
     parts = urlsplit(value)
+    if any(one.isspace() for one in parts.netloc):
+        raise ValueError(f"{value!r} is not a URI: its host has blanks")
+    if any(_NO_ESCAPE.search(one) for one in (parts.netloc, parts.path, parts.fragment)):
+        raise ValueError(f"{value!r} is not a URI: after % there must be two hexadecimal digits")
     # Reading the port checks it.
     _ = parts.port
     return parts
+
+
+def _is_letter(one: str) -> bool:
+    return not one.isascii() and one.isprintable()
 
 
 def _host_key(host: str) -> str:

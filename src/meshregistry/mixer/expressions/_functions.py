@@ -87,10 +87,28 @@ def timestamp(text: str) -> datetime:
         raise ValueError(f"{text!r} is not a time: write 2006-01-02T15:04:05Z")
     date, clock, fraction, zone = found.groups()
     cut = (fraction or "")[:7]
+    if zone[1:3] >= "24":
+        raise ValueError(f"{text!r} is not a time: no zone is a day or more away")
     try:
         return datetime.fromisoformat(f"{date}T{clock}{cut}{zone.upper()}").astimezone(UTC)
     except OverflowError as error:
         raise ValueError(f"{text!r} is outside of the years 1 to 9999 in UTC") from error
+
+
+def address(text: str) -> bytes:
+    """An address from its text. One with a zone means something to one machine only.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    if "%" in text:
+        raise ValueError(f"{text!r} has a zone, which holds on one machine only: leave it out")
+    return ip_address(text).packed
+
+
+def lower(text: str) -> str:
+    """The text in lower case, each character by itself: whatever stands beside it, it is the same."""
+    return text.lower() if text.isascii() else "".join(one.lower()[0] for one in text)
 
 
 def _checked(key: Callable[[str], object]) -> Callable[[str], str]:
@@ -138,7 +156,7 @@ FUNCTIONS: tuple[Function, ...] = (
         name="ip",
         parameters=(_STRING,),
         result=ValueType.IP_ADDRESS,
-        apply=lambda text: ip_address(text).packed,
+        apply=address,
         summary="an IPv4 or IPv6 address from its text",
     ),
     Function(
@@ -186,7 +204,7 @@ FUNCTIONS: tuple[Function, ...] = (
         name="toLower",
         parameters=(_STRING,),
         result=_STRING,
-        apply=str.lower,
+        apply=lower,
         summary="the text in lower case",
     ),
     Function(

@@ -53,6 +53,7 @@ _SIGN = re.compile(r"&&|\|\||==|!=|<=|>=|<<|>>|&\^|[-+*/%&|^!<>()\[\],.=;:{}]")
 _ESCAPE = re.compile(
     r"\\(?:([abfnrtv\\'\"])|x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-3][0-7]{2}))"
 )
+_QUOTES = frozenset({"'", '"'})
 _PLAIN = {
     "a": "\a",
     "b": "\b",
@@ -123,7 +124,8 @@ def _quoted(text: str, start: int, quote: str) -> tuple[Token, int]:
             place += 1
             continue
         found = _ESCAPE.match(text, place)
-        if found is None:
+        # A quotation mark is escaped within its own kind only.
+        if found is None or found[1] in _QUOTES - {quote}:
             reason = (
                 f"the escape {text[place : place + 2]!r} is not known: write \\\\ for a backslash"
             )

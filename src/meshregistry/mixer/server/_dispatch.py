@@ -42,6 +42,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 INBOUND = "inbound"
+OUTBOUND = "outbound"
+_NAMESPACES = {
+    INBOUND: vocabulary.DESTINATION_NAMESPACE,
+    OUTBOUND: vocabulary.SOURCE_NAMESPACE,
+}
 _FORBIDDEN = frozenset("\r\n\0")
 
 
@@ -203,11 +208,13 @@ class Dispatcher:
     # --- Rules ----------------------------------------------------------------------------
 
     def _rules(self, attributes: Attributes) -> Rules:
-        """The rules for the namespace of a request: of the called side, or of the calling one."""
+        """The rules for the namespace of a request: of the called side, or of the calling one.
+
+        Of a reporter of another kind it is not known whose side it is on: the rules for all hold.
+        """
         kind = noted(attributes.get(vocabulary.CONTEXT_REPORTER_KIND))
-        is_inbound = kind is ABSENT or kind == INBOUND
-        name = vocabulary.DESTINATION_NAMESPACE if is_inbound else vocabulary.SOURCE_NAMESPACE
-        namespace = noted(attributes.get(name))
+        name = _NAMESPACES.get(INBOUND if kind is ABSENT else str(kind))
+        namespace = ABSENT if name is None else noted(attributes.get(name))
         return self._snapshot.rules(namespace if isinstance(namespace, str) else "")
 
     def _calls(self, rules: Rules, variety: Variety, attributes: Attributes) -> list[_Call]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from datetime import datetime, timedelta
 from decimal import Decimal
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Any
 
 from meshregistry.mixer._attributes import StringMap, Value
@@ -23,7 +23,12 @@ def text_of(value: Value | None) -> str:
 
 
 def _address(value: bytes) -> str:
-    return str(ip_address(value)) if len(value) in _ADDRESS_SIZES else value.hex()
+    if len(value) not in _ADDRESS_SIZES:
+        return value.hex()
+    address = ip_address(value)
+    # An IPv4 address has one text, also in the 16 bytes that programs in Go keep it in.
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return str(mapped or address)
 
 
 def _number(value: float) -> str:
@@ -31,6 +36,10 @@ def _number(value: float) -> str:
         return {math.inf: "+Inf", -math.inf: "-Inf"}.get(value, "NaN")
     # The shortest digits that say this number, without an exponent.
     return format(Decimal(repr(value)), "f").removesuffix(".0")
+
+
+def _time(value: datetime) -> str:
+    return value.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def _map(value: StringMap) -> str:
@@ -67,7 +76,7 @@ _TEXTS: Mapping[type, Callable[[Any], str]] = {
     int: str,
     float: _number,
     bytes: _address,
-    datetime: lambda value: value.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+    datetime: _time,
     timedelta: duration_text,
     StringMap: _map,
 }
