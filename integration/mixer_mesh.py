@@ -20,6 +20,7 @@ from meshregistry.mixer.spi import (
     Handler,
     MixerAdapter,
     QuotaAnswer,
+    QuotaLimit,
     Status,
 )
 from mixer_workload import Workload
@@ -62,7 +63,8 @@ class Judge(Handler):
     async def quota(self, instance: Any, request: Any) -> QuotaAnswer:
         granted = request.amount if self.quota_left >= request.amount else 0
         self.quota_left -= granted
-        return QuotaAnswer(amount=granted, valid_duration=1.0)
+        known = QuotaLimit(amount=10, window=60.0, remaining=self.quota_left)
+        return QuotaAnswer(amount=granted, valid_duration=1.0, limit=known)
 
     async def report(self, instances: Any) -> None:
         self.reports += [dict(one.dimensions) for one in instances]

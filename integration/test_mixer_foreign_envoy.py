@@ -56,6 +56,7 @@ def limited(port: int, backend: int, mixer: int) -> dict[str, Any]:
         "@type": f"{_FILTERS}.http.ratelimit.v3.RateLimit",
         "domain": "edge",
         "failure_mode_deny": True,
+        "enable_x_ratelimit_headers": "DRAFT_VERSION_03",
         "rate_limit_service": {
             "transport_api_version": "V3",
             "grpc_service": {"envoy_grpc": {"cluster_name": "mixer"}, "timeout": "5s"},
@@ -116,8 +117,12 @@ def test_descriptors_ask_for_quotas(run_async: Callable[..., Any], envoy: MakeEn
             mixer = int(mesh.address.rpartition(":")[2])
             async with envoy(limited(mesh.edge_port, mesh.echo.port, mixer)) as started:
                 await started.ready()
-                codes = [(await mesh.get("/", edge=True, x_host="a.shop"))[0] for _ in range(4)]
-                assert [200, 200, 200, 429] == codes
+                answers = [await mesh.get("/", edge=True, x_host="a.shop") for _ in range(4)]
+                assert [200, 200, 200, 429] == [status for status, _, _ in answers]
+                told = [headers for _, _, headers in answers]
+                assert {"10, 10;w=60"} == {one["x-ratelimit-limit"] for one in told}
+                assert ["2", "1", "0", "0"] == [one["x-ratelimit-remaining"] for one in told]
+                assert {"1"} == {one["x-ratelimit-reset"] for one in told}
                 # Without the header there is no descriptor, and nothing to ask for.
                 assert 200 == (await mesh.get("/", edge=True))[0]
                 assert [] == mesh.judge.checks

@@ -234,14 +234,14 @@ class Scripts:
         key, run = f"{{q{next(self._numbers)}}}", self._scripts[script]
 
         def ask(amount, now, *, is_best_effort=False, dedup=""):
-            granted, ttl = run(
+            granted, ttl, left = run(
                 keys=[f"{key}.meta", f"{key}.data", f"{key}.{dedup}.meta"],
                 args=[
                     *(limit, window * 1000, bucket * 1000, int(is_best_effort), amount),
                     *(1_800_000_000_000_000 + now * 1000, int(bool(dedup))),
                 ],
             )
-            return granted, ttl / 1000
+            return granted, ttl / 1000, left
 
         return ask
 
@@ -281,7 +281,8 @@ def test_no_window_holds_more_than_the_limit(scripts, script):
             now, grants, begins = 0, [], []
             for pause, amount, is_best_effort in steps:
                 now += pause
-                granted, ttl = ask(amount, now, is_best_effort=is_best_effort)
+                granted, ttl, left = ask(amount, now, is_best_effort=is_best_effort)
+                assert 0 <= left <= limit
                 if amount > 0:
                     assert granted in (range(amount + 1) if is_best_effort else (0, amount))
                 else:
@@ -304,15 +305,15 @@ def test_a_rolling_window_gives_back_in_time(scripts):
 
     def call(redis_scripts):
         ask = redis_scripts.quota(ROLLING_WINDOW, limit=5, window=1000, bucket=100)
-        assert (2, 1000) == ask(2, 0)
-        assert (3, 1000) == ask(5, 900, is_best_effort=True)
-        assert (0, 1000) == ask(1, 1099)
-        assert (2, 1000) == ask(2, 1100)
-        assert -4 == ask(-4, 1150)[0]
-        assert (4, 1000) == ask(9, 1160, is_best_effort=True)
+        assert (2, 1000, 3) == ask(2, 0)
+        assert (3, 1000, 0) == ask(5, 900, is_best_effort=True)
+        assert (0, 1000, 0) == ask(1, 1099)
+        assert (2, 1000, 0) == ask(2, 1100)
+        assert (-4, 1000, 4) == ask(-4, 1150)
+        assert (4, 1000, 0) == ask(9, 1160, is_best_effort=True)
         # One of what was taken at 900 was left.
-        assert (1, 1000) == ask(9, 2000, is_best_effort=True)
-        assert (5, 1000) == ask(5, 9000)
+        assert (1, 1000, 0) == ask(9, 2000, is_best_effort=True)
+        assert (5, 1000, 0) == ask(5, 9000)
 
     scripts(call)
 
@@ -323,8 +324,8 @@ def test_an_id_is_granted_once(scripts, script):
 
     def call(redis_scripts):
         ask = redis_scripts.quota(script, limit=10, window=1000, bucket=100)
-        assert (4, 1000) == ask(4, 0, dedup="a")
-        assert (4, 400) == ask(4, 600, dedup="a")
+        assert (4, 1000, 6) == ask(4, 0, dedup="a")
+        assert (4, 400, 6) == ask(4, 600, dedup="a")
         assert 6 == ask(9, 600, dedup="b", is_best_effort=True)[0]
         assert 0 == ask(1, 700, dedup="c")[0]
         assert 0 == ask(1, 700, dedup="c")[0]

@@ -8,7 +8,7 @@ import pytest
 
 from meshregistry.mixer import StringMap
 from meshregistry.mixer.adapters._dimensions import equals, key_of
-from meshregistry.mixer.spi import Quota, QuotaRequest
+from meshregistry.mixer.spi import Quota, QuotaLimit, QuotaRequest
 
 NAME = "q.instance.ns"
 INSTANCES = ("q: quota {dimensions: {user: source.user, code: response.code}}",)
@@ -117,6 +117,30 @@ def test_an_allocation_is_given_back(ask):
     assert (0, 0.0) == asked(1, at=1000.0)
     assert (-2, 0.0) == asked(-2, at=1000.0)
     assert (2, 0.0) == asked(2, at=1000.0)
+
+
+def test_what_is_left_is_said(adapters, run_async):
+    """Of the limit that counts for these dimensions, after the answer; a repetition takes nothing."""
+    override = f"{LIMIT}, overrides: [{{dimensions: {{user: ben}}, maxAmount: 2}}]"
+    handler, context = adapters.open("memquota", f"{{quotas: [{{{override}}}]}}", INSTANCES)
+
+    async def limit(amount, user="ann", id=""):  # noqa: A002 - its name
+        answer = await handler.quota(quota(user), QuotaRequest(amount=amount, deduplication_id=id))
+        return answer.limit
+
+    async def main():
+        assert QuotaLimit(amount=3, window=1.0, remaining=1) == await limit(2, id="x")
+        assert 1 == (await limit(2, id="x")).remaining
+        assert 1 == (await limit(2)).remaining
+        assert 0 == (await limit(1)).remaining
+        assert QuotaLimit(amount=2, window=0.0, remaining=0) == await limit(2, "ben")
+        assert 1 == (await limit(-1, "ben")).remaining
+        await context.clock.advance(2)
+        # Only what was taken again since then is not there.
+        assert 2 == (await limit(1)).remaining
+        assert 1 == (await limit(2, "ben")).remaining
+
+    run_async(main())
 
 
 def test_nothing_asked_is_nothing_said(ask):

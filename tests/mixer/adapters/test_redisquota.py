@@ -10,7 +10,7 @@ from meshregistry.mixer.adapters import _extra
 from meshregistry.mixer.adapters._dimensions import key_of
 from meshregistry.mixer.adapters._redis_scripts import FIXED_WINDOW, ROLLING_WINDOW
 from meshregistry.mixer.adapters._redisquota import RedisquotaHandler, connected, redis_key
-from meshregistry.mixer.spi import Code, Quota, QuotaAnswer, QuotaRequest, Status
+from meshregistry.mixer.spi import Code, Quota, QuotaAnswer, QuotaLimit, QuotaRequest, Status
 
 NAME = "q.instance.ns"
 INSTANCES = ("q: quota {dimensions: {user: source.user}}",)
@@ -67,10 +67,11 @@ def quota(user="ann"):
 def test_what_the_script_says_is_answered(opened, run_async):
     """The amount, and microseconds as seconds."""
     handler, _, redis = opened()
-    redis.answers = [[2, 500_000]]
+    redis.answers = [[2, 500_000, 1]]
     request = QuotaRequest(amount=2, deduplication_id="i;d")
     answer = run_async(handler.quota(quota(), request))
-    assert QuotaAnswer(amount=2, valid_duration=0.5) == answer
+    known = QuotaLimit(amount=3, window=1.0, remaining=1)
+    assert QuotaAnswer(amount=2, valid_duration=0.5, limit=known) == answer
     ((script, keys, args),) = redis.asked
     assert FIXED_WINDOW == script
     assert [3, 1_000_000, 0, 0, 2, "", 1] == args
@@ -84,7 +85,7 @@ def test_what_the_script_says_is_answered(opened, run_async):
 def test_a_rolling_window_has_its_own_script(opened, run_async):
     """With the length of its buckets."""
     handler, _, redis = opened(ROLLING)
-    redis.answers = [[2, 500_000]]
+    redis.answers = [[2, 500_000, 1]]
     run_async(handler.quota(quota(), QuotaRequest(amount=2, is_best_effort=True)))
     ((script, _, args),) = redis.asked
     assert ROLLING_WINDOW == script
@@ -94,19 +95,21 @@ def test_a_rolling_window_has_its_own_script(opened, run_async):
 def test_an_override_has_its_limit(opened, run_async):
     """For its dimensions only."""
     handler, _, redis = opened(f"{FIXED}, overrides: [{{dimensions: {{user: ben}}, maxAmount: 9}}]")
-    redis.answers = [[1, 1], [1, 1]]
-    for user in ("ann", "ben"):
-        run_async(handler.quota(quota(user), QuotaRequest(amount=1)))
+    redis.answers = [[1, 1, 2], [1, 1, 8]]
+    request = QuotaRequest(amount=1)
+    limits = [run_async(handler.quota(quota(user), request)).limit for user in ("ann", "ben")]
+    assert [(3, 2), (9, 8)] == [(one.amount, one.remaining) for one in limits]
     assert [3, 9] == [args[0] for _, _, args in redis.asked]
 
 
 def test_nothing_left_is_resource_exhausted(opened, run_async):
     """With the original's words."""
     handler, context, redis = opened()
-    redis.answers = [[0, 500_000]]
+    redis.answers = [[0, 500_000, 1]]
     answer = run_async(handler.quota(quota(), QuotaRequest(amount=2)))
     expected = Status(Code.RESOURCE_EXHAUSTED, "redisquota: Resource exhausted")
     assert (0, expected) == (answer.amount, answer.status)
+    assert 1 == answer.limit.remaining
     assert 1 == context.counts["exhausted"]
 
 
@@ -129,7 +132,7 @@ def test_nothing_left_is_resource_exhausted(opened, run_async):
 def test_without_redis_the_policy_counts(opened, run_async, policy, answer):
     """And Redis is left alone for a second, so that a late one does not hold up everything."""
     handler, context, redis = opened(more=f", onFailure: {policy}")
-    redis.answers = [NotConnected("gone"), [2, 1_000_000]]
+    redis.answers = [NotConnected("gone"), [2, 1_000_000, 1]]
 
     async def main():
         request = QuotaRequest(amount=2)
@@ -137,7 +140,7 @@ def test_without_redis_the_policy_counts(opened, run_async, policy, answer):
         assert answer == await handler.quota(quota(), request)
         assert 1 == len(redis.asked)
         await context.clock.advance(1)
-        assert QuotaAnswer(amount=2, valid_duration=1.0) == await handler.quota(quota(), request)
+        assert 2 == (await handler.quota(quota(), request)).amount
 
     run_async(main())
     assert (1, 2) == (context.counts["redis_failures"], context.counts["answers_without_redis"])
@@ -146,7 +149,7 @@ def test_without_redis_the_policy_counts(opened, run_async, policy, answer):
 def test_what_has_an_id_is_tried_again(opened, run_async):
     """It is granted once; what has none might be taken twice."""
     handler, context, redis = opened()
-    redis.answers = [NotConnected("stale"), [2, 1_000_000], NotConnected("stale"), [2, 1]]
+    redis.answers = [NotConnected("stale"), [2, 1_000_000, 1], NotConnected("stale"), [2, 1, 1]]
 
     async def main():
         request = QuotaRequest(amount=2, deduplication_id="x")

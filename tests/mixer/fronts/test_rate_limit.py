@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from meshregistry.mixer import Status, StringMap
 from meshregistry.mixer.fronts._rate_limit_mapping import response, wanted
-from meshregistry.mixer.spi import QuotaAnswer
+from meshregistry.mixer.spi import QuotaAnswer, QuotaLimit
 
 IP = bytes([10, 0, 0, 1])
 OK, OVER_LIMIT = 1, 2
@@ -112,6 +112,35 @@ def test_each_descriptor_has_its_status_in_order():
     assert [OK, OVER_LIMIT] == [one.code for one in found.statuses]
     until = found.statuses[0].duration_until_reset
     assert (1, 500_000_000) == (until.seconds, until.nanos)
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [
+        (QuotaLimit(amount=5, window=1.0, remaining=3), (5, "SECOND", 3)),
+        (QuotaLimit(amount=5, window=60.0, remaining=0), (5, "MINUTE", 0)),
+        (QuotaLimit(amount=5, window=604_800.0, remaining=5), (5, "WEEK", 5)),
+        # The protocol has no word for this window.
+        (QuotaLimit(amount=500, window=300.0, remaining=499), (500, "UNKNOWN", 499)),
+        (
+            QuotaLimit(amount=1 << 40, window=1.0, remaining=1 << 39),
+            (2**32 - 1, "SECOND", 2**32 - 1),
+        ),
+    ],
+)
+def test_what_is_known_of_the_quota_is_said(limit, expected):
+    """Its limit and what is left, for the headers that Envoy makes of them."""
+    wants = wanted(request([("quota", "a")]), {})
+    (status,) = response(wants, [QuotaAnswer(amount=1, limit=limit)]).statuses
+    unit = rls_pb2.RateLimitResponse.RateLimit.Unit.Name(status.current_limit.unit)
+    assert expected == (status.current_limit.requests_per_unit, unit, status.limit_remaining)
+
+
+def test_what_is_not_known_is_not_said():
+    """A limit without what is left would be shown as one with nothing left."""
+    wants = wanted(request([("quota", "a")]), {})
+    (status,) = response(wants, [QuotaAnswer(amount=1)]).statuses
+    assert not status.HasField("current_limit")
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))

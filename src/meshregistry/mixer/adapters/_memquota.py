@@ -9,7 +9,7 @@ from attrs import field, frozen
 from meshregistry.documents import Seconds
 from meshregistry.mixer.adapters._dimensions import Key, faults_of, key_of, override_for
 from meshregistry.mixer.adapters._windows import Cells, Granted, Remembered
-from meshregistry.mixer.spi import QUOTA, Handler, MixerAdapter, QuotaAnswer
+from meshregistry.mixer.spi import QUOTA, Handler, MixerAdapter, QuotaAnswer, QuotaLimit
 
 _DIGITS = 6
 """Of a duration: microseconds."""
@@ -99,30 +99,41 @@ class MemquotaHandler(Handler):
         limit = self._limits[instance.name]
         rule = override_for(instance, limit.overrides) or limit
         key, now = key_of(instance), self._context.now()
+        cells = self._cells(rule.valid_duration)
 
         def grant() -> Granted:
-            amount = self._granted(key, rule, request, now)
+            amount = self._granted(cells, key, rule, request, now)
             return Granted(amount, now + rule.valid_duration)
 
         if not request.deduplication_id:
             granted = grant()
         else:
             granted = self._remembered.once((key, request.deduplication_id), now, grant)
-        # Rounded, since what was added to a large number is not got back by subtracting it.
-        left = max(round(granted.until - now, _DIGITS), 0.0)
-        return QuotaAnswer(amount=granted.amount, valid_duration=left)
+        return QuotaAnswer(
+            amount=granted.amount,
+            # Rounded, since what was added to a large number is not got back by subtracting it.
+            valid_duration=max(round(granted.until - now, _DIGITS), 0.0),
+            limit=QuotaLimit(
+                amount=rule.max_amount,
+                window=rule.valid_duration,
+                remaining=max(rule.max_amount - cells.taken(key, now), 0),
+            ),
+        )
+
+    def _cells(self, duration: float) -> Cells[Key]:
+        cells = self._by_duration.get(duration)
+        if cells is None:
+            cells = self._by_duration[duration] = Cells(duration, largest=self._largest)
+        return cells
 
     def _granted(
         self,
+        cells: Cells[Key],
         key: Key,
         rule: MemquotaLimit | MemquotaOverride,
         request: QuotaRequest,
         now: float,
     ) -> int:
-        cells = self._by_duration.get(rule.valid_duration)
-        if cells is None:
-            cells = Cells(rule.valid_duration, largest=self._largest)
-            self._by_duration[rule.valid_duration] = cells
         if request.amount < 0:
             return -cells.give_back(key, -request.amount, now)
         granted = cells.take(

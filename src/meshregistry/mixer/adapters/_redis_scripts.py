@@ -1,7 +1,7 @@
 """What Redis does for a quota in one step, in its own language.
 
-Both scripts take the same keys and arguments, and answer with what is granted and for how many
-microseconds it is.
+Both scripts take the same keys and arguments, and answer with what is granted, for how many
+microseconds it is, and how much is left.
 
 Keys, all in one slot of a cluster: what is taken; what was taken in former buckets; the answer
 that was given to this id.
@@ -42,20 +42,21 @@ local function share(taken)
 end
 
 -- The answer, remembered for repetitions: for as long as it holds, and a second at least.
-local function answer(granted, ttl)
+local function answer(granted, ttl, taken)
+  local left = math.max(limit - taken, 0)
   if has_id then
     local span = math.max(ttl, 1000000)
     redis.call('HSET', KEYS[3], 'granted', whole(granted), 'over', whole(now + ttl),
-               'forgotten', whole(now + span))
+               'forgotten', whole(now + span), 'left', whole(left))
     redis.call('PEXPIRE', KEYS[3], milliseconds(span))
   end
-  return {granted, ttl}
+  return {granted, ttl, left}
 end
 
 if has_id then
-  local before = redis.call('HMGET', KEYS[3], 'granted', 'over', 'forgotten')
+  local before = redis.call('HMGET', KEYS[3], 'granted', 'over', 'forgotten', 'left')
   if before[1] and tonumber(before[3]) > now then
-    return {tonumber(before[1]), math.max(tonumber(before[2]) - now, 0)}
+    return {tonumber(before[1]), math.max(tonumber(before[2]) - now, 0), tonumber(before[4] or 0)}
   end
 end
 """
@@ -78,7 +79,7 @@ if granted ~= 0 then
   redis.call('HSET', KEYS[1], 'taken', whole(taken + granted), 'over', whole(over))
   redis.call('PEXPIRE', KEYS[1], milliseconds(over - now))
 end
-return answer(granted, over - now)
+return answer(granted, over - now, taken + granted)
 """
 )
 """A window begins with the first request after the former one."""
@@ -138,7 +139,7 @@ if total > 0 then
 else
   redis.call('DEL', KEYS[1], KEYS[2])
 end
-return answer(granted, window)
+return answer(granted, window, total)
 """
 )
 """No span of the window's length holds more than the limit; a share comes back up to one bucket late."""

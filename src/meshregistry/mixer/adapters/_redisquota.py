@@ -13,7 +13,15 @@ from meshregistry.documents import Seconds
 from meshregistry.mixer.adapters._dimensions import Key, faults_of, key_of, override_for
 from meshregistry.mixer.adapters._extra import imported
 from meshregistry.mixer.adapters._redis_scripts import FIXED_WINDOW, ROLLING_WINDOW
-from meshregistry.mixer.spi import QUOTA, Code, Handler, MixerAdapter, QuotaAnswer, Status
+from meshregistry.mixer.spi import (
+    QUOTA,
+    Code,
+    Handler,
+    MixerAdapter,
+    QuotaAnswer,
+    QuotaLimit,
+    Status,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -205,34 +213,37 @@ class RedisquotaHandler(Handler):
         ]
         keys = [f"{key}.meta", f"{key}.data", f"{key}.{quote(request.deduplication_id)}.meta"]
         try:
-            granted, ttl = await self._asked(limit.rate_limit_algorithm, keys, words)
+            granted, ttl, left = await self._asked(limit.rate_limit_algorithm, keys, words)
         except self._errors as error:
             self._failed(error)
             return self._without_redis(request)
-        return self._answer(request, granted, ttl)
+        known = QuotaLimit(amount=most, window=limit.valid_duration, remaining=left)
+        return self._answer(request, granted, ttl, known)
 
     async def _asked(
         self, algorithm: Algorithm, keys: list[str], words: list[Any]
-    ) -> tuple[int, float]:
-        """What a script grants, and for how many seconds."""
+    ) -> tuple[int, float, int]:
+        """What a script grants, for how many seconds, and what is left."""
         script, has_id = self._scripts[algorithm], bool(words[-1])
         try:
-            granted, ttl = await script(keys=keys, args=words)
+            granted, ttl, left = await script(keys=keys, args=words)
         except self._errors:
             # What has an id is granted once, however often it is said. A connection that was
             # lost while it lay in the pool is the usual reason.
             if not has_id:
                 raise
             self._context.count("retries")
-            granted, ttl = await script(keys=keys, args=words)
-        return int(granted), int(ttl) / _MICROSECONDS
+            granted, ttl, left = await script(keys=keys, args=words)
+        return int(granted), int(ttl) / _MICROSECONDS, int(left)
 
-    def _answer(self, request: QuotaRequest, granted: int, ttl: float) -> QuotaAnswer:
+    def _answer(
+        self, request: QuotaRequest, granted: int, ttl: float, known: QuotaLimit
+    ) -> QuotaAnswer:
         if request.amount > 0 and granted <= 0:
             self._context.count("exhausted")
             status = Status(Code.RESOURCE_EXHAUSTED, "redisquota: Resource exhausted")
-            return QuotaAnswer(valid_duration=ttl, status=status)
-        return QuotaAnswer(amount=granted, valid_duration=ttl)
+            return QuotaAnswer(valid_duration=ttl, status=status, limit=known)
+        return QuotaAnswer(amount=granted, valid_duration=ttl, limit=known)
 
     def _failed(self, error: Exception) -> None:
         # One that is late would hold up every request that comes after it.

@@ -100,6 +100,10 @@ class Cells(Generic[K]):
             self._cells.pop(key, None)
         return given
 
+    def taken(self, key: K, now: float) -> int:
+        """How much is taken."""
+        return self._cell(key, self._expire(now)).taken
+
     def _cell(self, key: K, slot: int) -> Cell:
         cell, _ = self._cells.get(key) or (Cell(), slot)
         if self._length:

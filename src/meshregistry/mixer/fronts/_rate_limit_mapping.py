@@ -29,6 +29,17 @@ _HEADER = re.compile(r"request\.headers\[[\"']?([^\]\"']+)[\"']?\]")
 _ADDRESSES = {"remote_address", "masked_remote_address"}
 _CLUSTER_PARTS = 4
 _INT64_MAX = (1 << 63) - 1
+_UINT32_MAX = (1 << 32) - 1
+_LIMIT = rls_pb2.RateLimitResponse.RateLimit
+# The lengths in seconds of windows that the protocol has words for.
+_UNITS = {
+    1.0: _LIMIT.SECOND,
+    60.0: _LIMIT.MINUTE,
+    3_600.0: _LIMIT.HOUR,
+    86_400.0: _LIMIT.DAY,
+    604_800.0: _LIMIT.WEEK,
+}
+_NO_UNIT = _LIMIT.UNKNOWN
 _LONGEST = 315_576_000_000
 
 
@@ -122,7 +133,16 @@ def response(wants: Sequence[Wanted], answers: Sequence[QuotaAnswer]) -> Any:
             whole = int(seconds)
             status.duration_until_reset.seconds = whole
             status.duration_until_reset.nanos = int((seconds - whole) * 1e9)
+        if answer.limit is not None:
+            # One without the other would tell callers that nothing is left.
+            status.current_limit.requests_per_unit = _uint32(answer.limit.amount)
+            status.current_limit.unit = _UNITS.get(answer.limit.window, _NO_UNIT)
+            status.limit_remaining = _uint32(answer.limit.remaining)
     return found
+
+
+def _uint32(amount: int) -> int:
+    return min(max(amount, 0), _UINT32_MAX)
 
 
 def is_granted(answer: QuotaAnswer, amount: int) -> bool:

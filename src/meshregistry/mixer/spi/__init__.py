@@ -16,6 +16,7 @@ from meshregistry.mixer.spi._results import (
     CheckAnswer,
     DirectResponse,
     QuotaAnswer,
+    QuotaLimit,
     QuotaRequest,
 )
 from meshregistry.mixer.spi._standard import (
@@ -96,6 +97,7 @@ __all__ = [
     "Quota",
     "QuotaAnswer",
     "QuotaHandler",
+    "QuotaLimit",
     "QuotaRequest",
     "ReportHandler",
     "ReportNothing",

@@ -67,6 +67,21 @@ class QuotaRequest:
 
 
 @frozen(kw_only=True)
+class QuotaLimit:
+    """What a quota is at the moment of an answer, for callers that want to know.
+
+    Attributes:
+        amount: the most that can be taken within a window.
+        window: its length in seconds; 0: what is taken stays taken until it is given back.
+        remaining: how much is left after this answer.
+    """
+
+    amount: int
+    window: float
+    remaining: int
+
+
+@frozen(kw_only=True)
 class QuotaAnswer:
     """The answer to a quota request. One without anything said counts as none.
 
@@ -74,11 +89,13 @@ class QuotaAnswer:
         amount: that much is granted.
         valid_duration: seconds for which it is.
         status: other than OK if the quota could not be asked.
+        limit: what is known of the quota, if anything is. It grants and refuses nothing.
     """
 
     amount: int = 0
     valid_duration: float = 0.0
     status: Status = OK
+    limit: QuotaLimit | None = None
 
     @property
     def is_default(self) -> bool:
