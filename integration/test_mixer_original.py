@@ -1,4 +1,4 @@
-"""Our client with the original server, and the original's client with ours."""
+"""Our client with the original server."""
 
 from __future__ import annotations
 
@@ -19,118 +19,15 @@ from meshregistry.mixer import (
     Repeated,
 )
 from meshregistry.mixer._words import BASE_WORD_COUNT, GLOBAL_WORDS
-from meshregistry.mixer.adapters import ADAPTERS
 from meshregistry.mixer.client._grpc import GrpcTransport
-from meshregistry.mixer.server import MixerServer
-from mixer_both import documents, manifest
-from servers.original_mixer import OriginalMixer, ask_with_original
+from mixer_both import documents
+from mixer_original_documents import POLICY, logging
+from servers.original_mixer import OriginalMixer
 
-ATTRIBUTES = manifest(
-    {
-        "connection.mtls": "BOOL",
-        "context.reporter.kind": "STRING",
-        "destination.namespace": "STRING",
-        "request.headers": "STRING_MAP",
-        "request.path": "STRING",
-        "request.time": "TIMESTAMP",
-        "response.code": "INT64",
-        "response.duration": "DURATION",
-        "source.ip": "IP_ADDRESS",
-        "source.name": "STRING",
-        "source.namespace": "STRING",
-    }
-)
-POLICY = (
-    ATTRIBUTES,
-    (
-        "handler",
-        "deny",
-        {
-            "compiledAdapter": "denier",
-            "params": {
-                "status": {"code": 7, "message": "not you"},
-                "validDuration": "60s",
-                "validUseCount": 3,
-            },
-        },
-    ),
-    ("instance", "nothing", {"compiledTemplate": "checknothing"}),
-    (
-        "rule",
-        "deny",
-        {
-            "match": 'request.headers["x-user"] == "eve"',
-            "actions": [{"handler": "deny", "instances": ["nothing"]}],
-        },
-    ),
-    (
-        "rule",
-        "headers",
-        {
-            "match": 'match(request.path | "", "/h*")',
-            "requestHeaderOperations": [
-                {"name": "x-name", "values": ['source.name | "nobody"']},
-                {"name": "x-secret", "operation": "REMOVE"},
-            ],
-            "responseHeaderOperations": [
-                {"name": "x-seen", "values": ['"a"', '"b"'], "operation": "APPEND"}
-            ],
-        },
-    ),
-    (
-        "handler",
-        "quota",
-        {
-            "compiledAdapter": "memquota",
-            "params": {
-                "quotas": [
-                    {"name": "calls.instance.istio-system", "maxAmount": 30, "validDuration": "1h"}
-                ]
-            },
-        },
-    ),
-    (
-        "instance",
-        "calls",
-        {"compiledTemplate": "quota", "params": {"dimensions": {"who": 'source.name | ""'}}},
-    ),
-    ("rule", "quota", {"actions": [{"handler": "quota", "instances": ["calls"]}]}),
-)
-VARIABLES = {
-    "who": 'source.name | "nobody"',
-    "at": 'request.time | timestamp("2000-01-01T00:00:00Z")',
-    "code": "response.code | 0",
-    "took": 'response.duration | "0s"',
-    "ip": 'source.ip | ip("0.0.0.0")',
-    "tls": "connection.mtls | false",
-    "user": 'request.headers["x-user"] | "-"',
-}
 # Between two checks, so that what is asked in advance can be answered.
 PAUSE = 0.005
 # Nothing is kept by the client, so that each check is the server's.
 DIRECT = ClientOptions(check_cache_size=0, quota_cache_size=0, fail_policy=FailPolicy.RAISE)
-
-
-def logging(file):
-    """A configuration that writes each report into a file, as a line of JSON."""
-    params = {"logStream": "FILE", "outputPath": str(file)}
-    return (
-        ATTRIBUTES,
-        ("handler", "log", {"compiledAdapter": "stdio", "params": params}),
-        (
-            "instance",
-            "entry",
-            {
-                "compiledTemplate": "logentry",
-                "params": {
-                    "severity": '"warning"',
-                    "timestamp": 'request.time | timestamp("2000-01-01T00:00:00Z")',
-                    "variables": VARIABLES,
-                },
-            },
-        ),
-        ("rule", "log", {"actions": [{"handler": "log", "instances": ["entry"]}]}),
-    )
 
 
 @pytest.fixture
@@ -158,9 +55,6 @@ def with_client(original, config, tmp_path):
                 yield client
 
     return enter
-
-
-# --- Our client ---------------------------------------------------------------------------
 
 
 def test_checks_are_kept_by_what_the_original_says_they_were_made_of(with_client, run_async):
@@ -340,75 +234,3 @@ def test_the_client_gives_way_to_an_original_with_fewer_words(
             assert [len(GLOBAL_WORDS), BASE_WORD_COUNT, BASE_WORD_COUNT] == transport.announced
 
     run_async(main())
-
-
-# --- The original's client ----------------------------------------------------------------
-
-
-def test_the_original_client_checks_with_our_server(original, config, run_async):
-    """It prints the verdict, how long it holds, what it was made of, and quota."""
-    folder = config(*POLICY)
-
-    async def main():
-        async with MixerServer("127.0.0.1:0", config=folder, adapters=ADAPTERS) as server:
-
-            async def ask(*arguments):
-                return await ask_with_original(original, "check", "-m", server.address, *arguments)
-
-            denied = await ask("--stringmap_attributes", "request.headers=x-user:eve")
-            assert "status was PERMISSION_DENIED (deny.istio-system:not you)" in denied
-            assert "Valid use count: 3, valid duration: 1m0s" in denied
-            assert "request.headers::x-user EXACT" in denied
-            allowed = await ask("-s", "request.path=/hello,source.name=ann")
-            assert "status was OK" in allowed
-            assert "Valid use count: 10000, valid duration: 1m0s" in allowed
-            lines = {line.strip() for line in allowed.splitlines()}
-            assert {
-                "context.reporter.kind ABSENCE",
-                "destination.namespace ABSENCE",
-                "request.headers ABSENCE",
-                "request.path EXACT",
-                "source.name EXACT",
-            } <= lines
-            quotas = [await ask("-s", "source.name=ben", "-q", "calls=20") for _ in "123"]
-            granted = [one.split("Duration\n")[1].split()[:2] for one in quotas]
-            assert [["calls", "20"], ["calls", "10"], ["calls", "0"]] == granted
-
-    run_async(main())
-
-
-def test_the_original_client_reports_to_our_server(original, config, run_async, tmp_path):
-    """In batches; every type that it has arrives."""
-    log = tmp_path / "log"
-    folder = config(*logging(log))
-
-    async def main():
-        async with MixerServer("127.0.0.1:0", config=folder, adapters=ADAPTERS) as server:
-            said = await ask_with_original(
-                original,
-                *("report", "-m", server.address, "-s", "source.name=ann"),
-                *("-i", "response.code=200", "-b", "connection.mtls=true"),
-                *("-t", "request.time=2026-03-04T05:06:07Z"),
-                *("--duration_attributes", "response.duration=1.5s"),
-                *("--bytes_attributes", "source.ip=a:0:0:1"),
-                *("--stringmap_attributes", "request.headers=x-user:eve;x-more:1"),
-                *("--repeat", "5", "--report_batch_size", "3"),
-            )
-            assert ["Report RPC returned OK"] * 2 == said.split("\n")[:2]
-
-    run_async(main())
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
-    assert 5 == len(lines)
-    (written,) = {json.dumps(one) for one in lines}
-    assert {
-        "level": "warn",
-        "time": "2026-03-04T05:06:07.000000Z",
-        "instance": "entry.instance.istio-system",
-        "at": "2026-03-04T05:06:07.000000Z",
-        "code": 200,
-        "ip": "10.0.0.1",
-        "tls": True,
-        "took": "1.5s",
-        "user": "eve",
-        "who": "ann",
-    } == json.loads(written)
