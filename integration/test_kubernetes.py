@@ -15,6 +15,7 @@ from attrs import evolve
 
 from meshregistry import Pilot, Settings
 from meshregistry.errors import RegistryAuthError
+from meshregistry.mixer.adapters._workloads import by_address, by_uid
 from meshregistry.model import Health, ServiceRecord
 from meshregistry.spi import Condition
 from meshregistry.testing import RegistryConformance, TcpProxy
@@ -149,6 +150,50 @@ def test_a_cluster_is_followed_through_what_operators_do(run_async, tmp_path):
                     cluster.call("DELETE", path),
                     lambda: _shown(pilot, "web") is None,
                 )
+
+    run_async(main())
+
+
+def test_pods_and_what_made_them_are_known_to_mixer(run_async, tmp_path):
+    """By the address of a pod that a deployment made, and by its uid."""
+
+    async def made(cluster: Kubernetes) -> str:
+        async with asyncio.timeout(20):
+            while True:
+                pods = await cluster.call("GET", "/api/v1/namespaces/default/pods")
+                if pods["items"]:
+                    return str(pods["items"][0]["metadata"]["name"])
+                await asyncio.sleep(0.02)
+
+    async def main() -> None:
+        async with Kubernetes(tmp_path / "k") as cluster:
+            await cluster.node("n1", **_NODE)
+            await cluster.service("web", ports=_HTTP)
+            await cluster.deployment("web")
+            pod = await made(cluster)
+            await cluster.run(pod, "10.244.0.1")
+            async with _following(cluster.kubeconfig()) as pilot:
+                await pilot.synced(timeout=20)
+                await _until(lambda: _shown(pilot, "web") == {"10.244.0.1:8080"}, "the pod")
+                catalog = pilot.catalog
+                found = by_address(catalog, b"\x0a\xf4\x00\x01")
+                assert found is not None
+                outputs = dict(found.outputs("source"))
+                labels = outputs.pop("source_labels")
+                assert ("web", "z1") == (labels["app"], labels["topology.kubernetes.io/zone"])
+                assert outputs == {
+                    "source_pod_uid": f"kubernetes://{pod}.default",
+                    "source_pod_ip": b"\x0a\xf4\x00\x01",
+                    "source_pod_name": pod,
+                    "source_namespace": "default",
+                    "source_service_account_name": "default",
+                    "source_host_ip": b"\xc0\xa8\x07\x01",
+                    "source_workload_uid": "istio://default/workloads/web",
+                    "source_workload_name": "web",
+                    "source_workload_namespace": "default",
+                    "source_owner": "kubernetes://apis/apps/v1/namespaces/default/deployments/web",
+                }
+                assert found == by_uid(catalog)[f"kubernetes://{pod}.default"]
 
     run_async(main())
 

@@ -29,10 +29,13 @@ if TYPE_CHECKING:
 PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager")
 ADMIN = "admintoken"
 _VIEWER = "viewertoken"
+_NODE_ADDRESS = "192.168.7.1"
 _CONTROLLERS = (
     "endpointslice-controller",
     "endpoints-controller",
     "endpointslice-mirroring-controller",
+    "deployment-controller",
+    "replicaset-controller",
     "namespace-controller",
     "garbage-collector-controller",
     "serviceaccount-controller",
@@ -234,7 +237,7 @@ class Kubernetes:
         await self.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}})
         await self.call("PATCH", f"/api/v1/nodes/{name}", {"metadata": {"labels": labels}})
         status = {
-            "addresses": [{"type": "InternalIP", "address": "192.168.7.1"}],
+            "addresses": [{"type": "InternalIP", "address": _NODE_ADDRESS}],
             "conditions": [{"type": "Ready", "status": "True"}],
         }
         await self.call("PATCH", f"/api/v1/nodes/{name}/status", {"status": status})
@@ -281,6 +284,40 @@ class Kubernetes:
         )
         await self.ready(name, *ips, namespace=namespace)
 
+    async def deployment(self, name: str, namespace: str = "default") -> None:
+        """A deployment of one pod with the label ``app=<name>``."""
+        labels = {"app": name}
+        await self.create(
+            {
+                "apiVersion": "apps/v1",
+                "kind": "Deployment",
+                "metadata": {"name": name, "namespace": namespace},
+                "spec": {
+                    "selector": {"matchLabels": labels},
+                    "template": {
+                        "metadata": {"labels": labels},
+                        "spec": {
+                            "serviceAccountName": "default",
+                            "containers": [{"name": "c", "image": "none"}],
+                        },
+                    },
+                },
+            }
+        )
+
+    async def run(self, pod: str, ip: str, *, node: str = "n1", namespace: str = "default") -> None:
+        """Do with a pod of the controllers what scheduler and kubelet would."""
+        path = f"/api/v1/namespaces/{namespace}/pods/{pod}"
+        binding = {"metadata": {"name": pod}, "target": {"kind": "Node", "name": node}}
+        await self.call(
+            "POST", f"{path}/binding", {"apiVersion": "v1", "kind": "Binding"} | binding
+        )
+        at = _NODE_ADDRESS
+        await self.call(
+            "PATCH", f"{path}/status", {"status": {"hostIP": at, "hostIPs": [{"ip": at}]}}
+        )
+        await self.ready(pod, ip, namespace=namespace)
+
     async def ready(
         self, name: str, *ips: str, namespace: str = "default", is_ready: bool = True
     ) -> None:
@@ -302,6 +339,7 @@ class Kubernetes:
 
 
 _PLURALS = {
+    "Deployment": ("/apis/apps/v1", "deployments"),
     "EndpointSlice": ("/apis/discovery.k8s.io/v1", "endpointslices"),
     "ClusterRole": ("/apis/rbac.authorization.k8s.io/v1", "clusterroles"),
     "ClusterRoleBinding": ("/apis/rbac.authorization.k8s.io/v1", "clusterrolebindings"),

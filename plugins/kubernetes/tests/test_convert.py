@@ -70,6 +70,9 @@ class TestRecordedCluster:
             "topology.kubernetes.io/region": "r1",
             "topology.kubernetes.io/zone": "z1",
             "topology.istio.io/subzone": "rack-7",
+            "meshregistry.io/pod-name": "web-2",
+            "meshregistry.io/workload-name": "web-2",
+            "meshregistry.io/workload-kind": "pods",
         } == dict(one.labels)
 
     def test_endpoints_objects_say_the_same_as_slices(self, recorded):

@@ -8,6 +8,7 @@ from meshregistry.mixer import StringMap
 from meshregistry.mixer.adapters._workloads import LABELS
 from meshregistry.mixer.spi import KUBERNETES, Kubernetes
 from meshregistry.model import Catalog, CatalogEntry, Endpoint, Port, Service, SourceId
+from meshregistry_kubernetes import _convert
 
 INSTANCES = ("k: kubernetes {}",)
 ADDRESS = b"\x0a\x00\x00\x01"
@@ -87,6 +88,30 @@ def test_labels_of_a_registrys_adapter_tell_the_rest(found):
         "destination_workload_namespace": "shop",
         "destination_owner": "kubernetes://apis/apps/v1/namespaces/shop/deployments/books",
     }
+
+
+def test_the_adapter_for_kubernetes_gives_those_labels():
+    """It is another distribution, which knows them by their names alone."""
+    given = {_convert.POD_NAME, _convert.HOST_IP, _convert.WORKLOAD_NAME, _convert.WORKLOAD_KIND}
+    assert LABELS.keys() == given
+
+
+@pytest.mark.parametrize(
+    ("kind", "owner"),
+    [
+        ("replicasets", "kubernetes://apis/apps/v1/namespaces/shop/replicasets/x"),
+        ("cronjobs", "kubernetes://apis/batch/v1/namespaces/shop/cronjobs/x"),
+        ("pods", "kubernetes://apis/v1/namespaces/shop/pods/x"),
+        # Of whichever group they are is not known.
+        ("rollouts", None),
+    ],
+)
+def test_an_owner_has_the_group_and_version_of_its_kind(found, kind, owner):
+    """As far as they are known; the workload is in any case."""
+    labels = {"meshregistry.io/workload-name": "x", "meshregistry.io/workload-kind": kind}
+    outputs = found(catalog(endpoint(labels=labels)), source_ip=ADDRESS)
+    assert owner == outputs.get("source_owner")
+    assert "x" == outputs["source_workload_name"]
 
 
 def test_a_stateful_set_tells_its_pods(found):

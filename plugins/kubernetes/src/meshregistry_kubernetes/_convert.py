@@ -44,6 +44,12 @@ if TYPE_CHECKING:
 FOR_ZONES = "endpointslice.kubernetes.io/for-zones"
 """Label with the zones that an endpoint is hinted for, joined by commas."""
 
+POD_NAME = "meshregistry.io/pod-name"
+HOST_IP = "meshregistry.io/host-ip"
+WORKLOAD_NAME = "meshregistry.io/workload-name"
+WORKLOAD_KIND = "meshregistry.io/workload-kind"
+"""Labels by which others, such as Mixer's ``kubernetesenv``, learn what runs at an endpoint."""
+
 _LOCALITY = "istio-locality"
 _APP_PROTOCOLS = {
     "kubernetes.io/h2c": Protocol.HTTP2,
@@ -277,7 +283,12 @@ def _pod_endpoint(
     labels = dict(pod.labels) if pod else {}
     locality = _locality(endpoint, labels, node)
     network = labels.get(NETWORK, "")
+    kind, workload = pod.workload if pod else ("", "")
     added = {
+        POD_NAME: endpoint.pod[1] if endpoint.pod else "",
+        HOST_IP: pod.host if pod else "",
+        WORKLOAD_NAME: workload,
+        WORKLOAD_KIND: kind,
         REGION: locality.region,
         ZONE: locality.zone,
         SUBZONE: locality.sub_zone,

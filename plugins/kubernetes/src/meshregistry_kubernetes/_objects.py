@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import field, frozen
 
 from meshregistry.model import Health, Labels, Locality
+from meshregistry_kubernetes._workload import workload_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -111,12 +112,14 @@ class KeptSlice:
 
 @frozen
 class KeptPod:
-    """What is used of a Pod."""
+    """What is used of a Pod; `workload` is what made it, by kind and name (`_workload`)."""
 
     key: Key
     uid: str = ""
     labels: Labels = field(factory=Labels)
     account: str = ""
+    host: str = ""
+    workload: tuple[str, str] = ("", "")
 
 
 @frozen(kw_only=True)
@@ -213,7 +216,10 @@ def keep_pod(document: Any) -> KeptPod | Broken:
     key = key_of(document)
     try:
         account = str(_mapping(document.get("spec")).get("serviceAccountName") or "")
-        return KeptPod(key, uid_of(document), _copied(_labels(document)), account)
+        host = str(_mapping(document.get("status")).get("hostIP") or "")
+        labels, metadata = _copied(_labels(document)), _mapping(document.get("metadata"))
+        workload = workload_of(key[1], labels, metadata.get("ownerReferences") or ())
+        return KeptPod(key, uid_of(document), labels, account, host, workload)
     except _MALFORMED as error:
         return Broken(key, _reason("Pod", key, error), uid=uid_of(document))
 

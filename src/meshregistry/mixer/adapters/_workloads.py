@@ -25,7 +25,7 @@ LABELS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "meshregistry.io/pod-name": "the name of the pod",
         "meshregistry.io/host-ip": "the address of the machine that it runs on",
-        "meshregistry.io/workload-name": "the name of the deployment, or whatever made the pod",
+        "meshregistry.io/workload-name": "the name of the deployment, or whatever made the pod; else its own",
         "meshregistry.io/workload-kind": "its kind, in the plural, such as ``deployments``",
     }
 )
@@ -37,6 +37,14 @@ _STATEFUL_POD = "statefulset.kubernetes.io/pod-name"
 _IDENTITY = re.compile(r"spiffe://[^/]+/ns/(?P<namespace>[^/]+)/sa/(?P<account>[^/]+)")
 _UID = "kubernetes://"
 _STATEFUL = "statefulsets"
+_VERSIONS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        **dict.fromkeys(("deployments", "replicasets", "daemonsets", _STATEFUL), "apps/v1"),
+        **dict.fromkeys(("jobs", "cronjobs"), "batch/v1"),
+        **dict.fromkeys(("pods", "replicationcontrollers"), "v1"),
+    }
+)
+"""Group and version of each kind that has an owner's text; of other kinds nobody says it."""
 
 
 @frozen(kw_only=True)
@@ -71,7 +79,7 @@ class Workload:
     def outputs(self, side: str) -> Mapping[str, Value]:
         """The attributes of a side that are known."""
         home = self.namespace if self.name else ""
-        known = home and self.kind
+        version = _VERSIONS.get(self.kind, "") if home else ""
         found: dict[str, Value] = {
             "pod_uid": self.uid,
             "pod_ip": self.address,
@@ -83,8 +91,8 @@ class Workload:
             "workload_uid": f"istio://{home}/workloads/{self.name}" if home else "",
             "workload_name": self.name,
             "workload_namespace": home,
-            "owner": f"{_UID}apis/apps/v1/namespaces/{home}/{self.kind}/{self.name}"
-            if known
+            "owner": f"{_UID}apis/{version}/namespaces/{home}/{self.kind}/{self.name}"
+            if version
             else "",
         }
         return {f"{side}_{name}": value for name, value in found.items() if value}
