@@ -27,6 +27,7 @@ from meshregistry.mixer.proto.adapter_v1beta1_pb2 import (
     ValidateRequest,
     ValidateResponse,
 )
+from meshregistry.mixer.proto.policy_v1beta1_pb2 import DirectHttpResponse
 from meshregistry.mixer.spi import (
     AUTHORIZATION,
     LIST_ENTRY,
@@ -37,6 +38,7 @@ from meshregistry.mixer.spi import (
     Action,
     Authorization,
     Code,
+    DirectResponse,
     InstanceTypes,
     ListEntry,
     Metric,
@@ -261,6 +263,26 @@ def test_a_session_is_begun_used_and_closed(with_backend):
     assert ValueType.STRING.value == messages_of(LIST_ENTRY).types.FromString(inferred.value).value
     assert b"s1" == handle.adapter_config.value
     assert "s1" == close.session_id
+
+
+def test_a_denial_says_how_the_caller_is_answered(with_backend):
+    """In a detail of its status; details of other types are passed over."""
+    said = DirectHttpResponse(code=451, body="no", headers={"x-why": "law"})
+    denial = CheckResult()
+    denial.status.code = 7
+    denial.status.details.add(type_url="type.googleapis.com/other.Type", value=b"\xff")
+    denial.status.details.add(
+        type_url="type.googleapis.com/istio.policy.v1beta1.DirectHttpResponse",
+        value=said.SerializeToString(),
+    )
+
+    async def call(handler, context, made):
+        assert (await handler.check(ListEntry(name="l.instance.ns"))).response is None
+        made.answers["HandleListEntry"] = denial
+        answer = await handler.check(ListEntry(name="l.instance.ns"))
+        assert DirectResponse(code=451, body="no", headers={"x-why": "law"}) == answer.response
+
+    with_backend(call)
 
 
 def test_a_session_may_have_the_empty_id(adapters, run_async):

@@ -21,6 +21,7 @@ from meshregistry.mixer.adapters._extra import imported
 from meshregistry.mixer.spi import (
     TEMPLATES,
     CheckAnswer,
+    DirectResponse,
     Handler,
     MixerAdapter,
     QuotaAnswer,
@@ -151,6 +152,7 @@ class BypassHandler(Handler):
         self._messages = imported(_MESSAGES, _EXTRA)
         self._backend = imported("meshregistry.mixer.proto.adapter_v1beta1_pb2", _EXTRA)
         self._own = adapter_config(config.params)
+        self._policy = imported("meshregistry.mixer.proto.policy_v1beta1_pb2", _EXTRA)
         self._channel: Any = None
         self._session: str | None = None
         self._beginning = asyncio.Lock()
@@ -192,6 +194,7 @@ class BypassHandler(Handler):
             status=Status(result.status.code, result.status.message),
             valid_duration=_seconds(result.valid_duration),
             valid_use_count=result.valid_use_count,
+            response=self._direct_response(result.status),
         )
 
     async def quota(self, instance: Instance, request: QuotaRequest) -> QuotaAnswer:
@@ -210,6 +213,14 @@ class BypassHandler(Handler):
 
     async def report(self, instances: Sequence[Instance]) -> None:
         await self._handled(instances)
+
+    def _direct_response(self, status: Any) -> DirectResponse | None:
+        message = self._policy.DirectHttpResponse
+        for one in status.details:
+            if one.type_url.rpartition("/")[2] == message.DESCRIPTOR.full_name:
+                said = message.FromString(one.value)
+                return DirectResponse(code=said.code, body=said.body, headers=dict(said.headers))
+        return None
 
     # --- The other process ----------------------------------------------------------------
 

@@ -114,3 +114,20 @@ class StringMap(_message.Message):
     VALUE_FIELD_NUMBER: _ClassVar[int]
     value: _containers.ScalarMap[str, str]
     def __init__(self, value: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class DirectHttpResponse(_message.Message):
+    __slots__ = ("code", "body", "headers")
+    class HeadersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    BODY_FIELD_NUMBER: _ClassVar[int]
+    HEADERS_FIELD_NUMBER: _ClassVar[int]
+    code: int
+    body: str
+    headers: _containers.ScalarMap[str, str]
+    def __init__(self, code: _Optional[int] = ..., body: _Optional[str] = ..., headers: _Optional[_Mapping[str, str]] = ...) -> None: ...
