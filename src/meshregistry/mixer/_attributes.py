@@ -23,7 +23,12 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from ipaddress import IPv4Address, IPv6Address
 from types import MappingProxyType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from meshregistry.mixer._shapes import Shape
 
 _INT64 = 1 << 63
 # What google.protobuf.Duration can hold: about 10,000 years.
@@ -147,6 +152,10 @@ class AttributeBag(Mapping[str, Value]):
             TypeError, ValueError: as the constructor.
         """
         return self.of_checked({**self.entries, **AttributeBag(values).entries})
+
+    def signature(self, shape: Shape) -> Hashable | None:
+        """What it holds for a shape, which is what an answer depends on; None if it does not fit."""
+        return shape.signature(self.entries)
 
     def __getitem__(self, name: str) -> Value:
         return self.entries[name]

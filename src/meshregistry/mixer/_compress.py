@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from itertools import pairwise
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from attrs import frozen
 
@@ -293,7 +293,12 @@ def _read(
         MixerError: if two attributes have one name; after everything has been read.
     """
     # One slice is far quicker than a message's list, word by word.
-    own = words_by_index(message.words[:] or default).get
+    words = message.words[:] or default
+    found = _read_sound(message, words)
+    if found is not None:
+        values.update(found)
+        return
+    own = words_by_index(words).get
     twice = None
     for key, value in _read_values(message, own):
         name = _global(key) or own(key)
@@ -309,6 +314,52 @@ def _read(
             values[name] = value
     if twice is not None:
         raise MixerError(f"the attribute {twice!r} is there twice")
+
+
+def _read_sound(message: CompressedAttributes, words: Sequence[str]) -> dict[str, Value] | None:
+    """All values at once; None if something is wrong, so that it has to be found out what.
+
+    By key, since the messages' own `items()` is a loop in Python.
+    """
+    named = GLOBAL_WORDS
+    strings, maps = message.strings, message.string_maps
+    times, durations = message.timestamps, message.durations
+    try:
+        values: dict[str, Any] = {
+            (named[key] if key >= 0 else words[~key]): (
+                named[index] if index >= 0 else words[~index]
+            )
+            for key in strings
+            for index in (strings[key],)
+        }
+        count = len(strings) + len(maps) + len(times) + len(durations)
+        for plain in (message.int64s, message.doubles, message.bools, message.bytes):
+            count += len(plain)
+            for key in plain:
+                values[named[key] if key >= 0 else words[~key]] = plain[key]
+        for key in times:
+            time = values[named[key] if key >= 0 else words[~key]] = read_time(times[key])
+            if time is None:
+                return None
+        for key in durations:
+            duration = read_duration(durations[key])
+            values[named[key] if key >= 0 else words[~key]] = duration
+            if duration is None:
+                return None
+        for key in maps:
+            entries = maps[key].entries
+            values[named[key] if key >= 0 else words[~key]] = StringMap.of_checked(
+                {
+                    (named[one] if one >= 0 else words[~one]): (
+                        named[index] if index >= 0 else words[~index]
+                    )
+                    for one in entries
+                    for index in (entries[one],)
+                }
+            )
+    except IndexError:
+        return None
+    return values if len(values) == count else None
 
 
 def _read_values(

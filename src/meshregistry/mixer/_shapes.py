@@ -15,7 +15,7 @@ from meshregistry.mixer._dictionary import word_at
 from meshregistry.mixer.proto.mixer_v1_pb2 import ReferencedAttributes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Mapping
+    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
     from meshregistry.mixer._attributes import AttributeBag, Value
 
@@ -39,7 +39,7 @@ class Shape:
         exact: what it had.
     """
 
-    __slots__ = ("_absent", "_absent_keys", "_keys", "_plain", "identity", "is_typed")
+    __slots__ = ("_get", "_gets", "absent", "absent_keys", "identity", "is_typed", "keys", "names")
 
     def __init__(self, absent: Iterable[Reference], exact: Iterable[Reference]) -> None:
         absent, exact = frozenset(absent), frozenset(exact)
@@ -47,11 +47,16 @@ class Shape:
         """What makes two shapes the same one."""
         self.is_typed = False
         """Whether signatures hold the types of values; from the first number on."""
-        self._absent = frozenset(each.name for each in absent if each.key is None)
-        self._absent_keys = sorted(_by_map(absent).items())
-        plain = sorted(each.name for each in exact if each.key is None)
-        self._plain: Callable[[Any], Any] | None = itemgetter(*plain) if plain else None
-        self._keys = [(name, itemgetter(*sorted(keys))) for name, keys in _by_map(exact).items()]
+        self.absent = tuple(sorted(each.name for each in absent if each.key is None))
+        """Attributes that are not there."""
+        self.absent_keys = _by_map(absent)
+        """Maps and the keys that they lack."""
+        self.names = tuple(sorted(each.name for each in exact if each.key is None))
+        """Attributes whose values count."""
+        self.keys = _by_map(exact)
+        """Maps and the keys whose values count."""
+        self._get: Callable[[Any], Any] | None = itemgetter(*self.names) if self.names else None
+        self._gets = [(name, itemgetter(*keys)) for name, keys in self.keys]
 
     def signature(self, entries: Mapping[str, Value]) -> Hashable | None:
         """What a request holds for this shape; None if it does not fit.
@@ -59,29 +64,36 @@ class Shape:
         Args:
             entries: the attributes of the request.
         """
-        if self._absent and not self._absent.isdisjoint(entries):
-            return None
-        for name, keys in self._absent_keys:
+        for name in self.absent:
+            if name in entries:
+                return None
+        for name, keys in self.absent_keys:
             held = entries.get(name)
             # An absent map has none of its keys.
             if held is not None and not (
-                isinstance(held, StringMap) and keys.isdisjoint(held.entries)
+                isinstance(held, StringMap) and not any(key in held.entries for key in keys)
             ):
                 return None
         try:
-            plain = self._plain(entries) if self._plain is not None else ()
-            if self._keys:
-                found: list[Hashable] = [plain]
-                for name, get in self._keys:
-                    held = entries[name]
-                    if type(held) is not StringMap:
-                        return None
-                    found.append(get(held.entries))
-                signature: Hashable = tuple(found)
-            else:
-                signature = plain
+            plain = self._get(entries) if self._get is not None else ()
+            found = []
+            for name, get in self._gets:
+                held = entries[name]
+                if type(held) is not StringMap:
+                    return None
+                found.append(get(held.entries))
         except KeyError:
             return None
+        return self.signed(plain, found)
+
+    def signed(self, plain: Hashable, found: Sequence[Hashable]) -> Hashable:
+        """The signature that these values make.
+
+        Args:
+            plain: the values of `names`; of a single one itself.
+            found: the same of each of the maps of `keys`.
+        """
+        signature = (plain, *found) if found else plain
         if self.is_typed:
             return (signature, _types(plain))
         return signature
@@ -93,9 +105,9 @@ class Shape:
         those without hold none, so no answer is given for another type's sake.
         """
         signature = self.signature(entries)
-        if signature is None or self.is_typed or self._plain is None:
+        if signature is None or self.is_typed or self._get is None:
             return signature
-        plain = self._plain(entries)
+        plain = self._get(entries)
         self.is_typed = any(
             type(value) in _NUMBERS for value in (plain if type(plain) is tuple else (plain,))
         )
@@ -134,13 +146,13 @@ def _types(plain: object) -> Hashable:
     return tuple(map(type, plain if type(plain) is tuple else (plain,)))
 
 
-def _by_map(references: Iterable[Reference]) -> dict[str, frozenset[str]]:
+def _by_map(references: Iterable[Reference]) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """The keys that are referred to, by the name of their map."""
     found: dict[str, set[str]] = {}
     for each in references:
         if each.key is not None:
             found.setdefault(each.name, set()).add(each.key)
-    return {name: frozenset(keys) for name, keys in sorted(found.items())}
+    return tuple((name, tuple(sorted(keys))) for name, keys in sorted(found.items()))
 
 
 def read_shape(referenced: ReferencedAttributes, bag: AttributeBag) -> Shape | None:

@@ -132,6 +132,67 @@ class TestCheck:
 
         run_async(main())
 
+    def test_a_handler_may_wait_and_fail_and_go_on(self, run_async, bench, checks, tracked):
+        """What it waits for may fail or be cut short by itself; only the end counts."""
+
+        async def main():
+            engine = await bench.start(*checks(("a", "")))
+
+            async def answer(_):
+                await asyncio.sleep(0)
+                for broken in (_fails(), asyncio.wait_for(asyncio.Event().wait(), 0.001)):
+                    with pytest.raises((OSError, TimeoutError)):
+                        await broken
+                async with asyncio.timeout(1):
+                    await asyncio.create_task(asyncio.sleep(0))
+                return FINE
+
+            bench.answers["a", "check"] = answer
+            assert (await check(engine, tracked())).valid_duration == FINE.valid_duration
+            await engine.close()
+
+        run_async(main())
+
+    def test_a_check_may_be_given_up_while_a_handler_waits(self, run_async, bench, checks, tracked):
+        """The handler hears of it, and ends before the check does."""
+
+        async def main():
+            engine = await bench.start(*checks(("a", "")))
+            waiting, ended = asyncio.Event(), []
+
+            async def answer(_):
+                waiting.set()
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    ended.append("a")
+
+            bench.answers["a", "check"] = answer
+            task = asyncio.create_task(check(engine, tracked()))
+            await waiting.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert ended == ["a"]
+            await engine.close()
+
+        run_async(main())
+
+    def test_a_condition_is_asked_once(self, run_async, bench, checks, tracked):
+        """However many rules have it; and its references are those of each that does."""
+
+        async def main():
+            condition = 'source.user == "me"'
+            engine = await bench.start(*checks(("a", condition), ("b", condition)))
+            outcome = await check(engine, tracked())
+            assert engine.counts["match", "error"] == 1
+            assert Reference("source.user", None, False) in outcome.references
+            await check(engine, tracked(source_user="me"))
+            assert bench.asked("check") == ["a", "b"]
+            await engine.close()
+
+        run_async(main())
+
     def test_a_check_may_be_given_up_before_handlers_are_called(
         self, run_async, bench, checks, tracked
     ):
@@ -206,6 +267,11 @@ class TestCheck:
             await engine.close()
 
         run_async(main())
+
+
+async def _fails():
+    await asyncio.sleep(0)
+    raise OSError
 
 
 async def _met(barrier):
@@ -375,6 +441,38 @@ class TestQuota:
 
 class TestReport:
     """What happened is told once for all."""
+
+    def test_equal_dimensions_are_found_once(self, run_async, bench, document, handler):
+        """And each handler has its own, with which it may do what it likes."""
+
+        async def main():
+            metric = "compiledTemplate: metric\nparams: {value: '1', dimensions: {code: %s}}"
+            engine = await bench.start(
+                handler("a"),
+                document("instance", "m", metric % "response.code"),
+                document("instance", "n", metric % "response.code"),
+                document("instance", "o", metric % "response.code | 0"),
+                document("rule", "a", "actions: [{handler: a, instances: [m, n, o]}]"),
+            )
+            read = []
+
+            class Attributes(dict):
+                def get(self, name, default=None):
+                    read.append(name)
+                    return super().get(name, default)
+
+            bag = AttributeBag()
+            bag.entries = Attributes({"response.code": 404})
+            async with engine.request() as dispatcher:
+                assert await dispatcher.report([bag]) == ()
+            (given,) = bench.given("report")
+            assert [one.dimensions for one in given] == [{"code": 404}] * 3
+            assert len({id(one.dimensions) for one in given}) == 3
+            # One for two, and one for the third.
+            assert read.count("response.code") == 2
+            await engine.close()
+
+        run_async(main())
 
     def test_one_call_for_a_whole_request(self, run_async, bench, document, handler):
         """Each handler gets all its instances; what fails is told, and harms no other."""

@@ -57,7 +57,7 @@ class TestCheck:
             assert not (await mixer.check(BAG)).is_cached
             now.time = 4.0
             second = await mixer.check(BAG)
-            assert (second.is_cached, second.outcome.valid_duration) == (True, 6.0)
+            assert (second.is_cached, second.valid_duration) == (True, 6.0)
             other = AttributeBag({"request.path": "/other"})
             assert not (await mixer.check(other)).is_cached
             now.time = 10.0

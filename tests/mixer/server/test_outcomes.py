@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
 from meshregistry.mixer import AttributeBag
 from meshregistry.mixer.expressions import Reference
 from meshregistry.mixer.server._outcome import CheckOutcome
-from meshregistry.mixer.server._outcomes import OutcomeCache
+from meshregistry.mixer.server._outcomes import Kept, OutcomeCache
 from meshregistry.mixer.spi import OK, Code, Status
 
 
@@ -24,9 +23,9 @@ def outcome(*references, duration=10.0, uses=5, status=OK):
     )
 
 
-def entries(**values):
+def bag(**values):
     """Attributes."""
-    return AttributeBag(values).entries
+    return AttributeBag(values)
 
 
 class TestOutcomeCache:
@@ -36,58 +35,58 @@ class TestOutcomeCache:
         """And what was read does, absence and entries of maps included."""
         cache = OutcomeCache()
         one = outcome("a", "!b", "m[k]", "!m[l]")
-        cache.put(one, entries(a="1", m={"k": "v"}), 0.0)
-        assert cache.get(entries(a="1", m={"k": "v"}, c="x"), 0.0) == one
-        assert cache.get(entries(a="2", m={"k": "v"}), 0.0) is None
-        assert cache.get(entries(a="1", b="1", m={"k": "v"}), 0.0) is None
-        assert cache.get(entries(a="1", m={"k": "w"}), 0.0) is None
-        assert cache.get(entries(a="1", m={"k": "v", "l": ""}), 0.0) is None
+        cache.put(one, bag(a="1", m={"k": "v"}), 0.0)
+        assert cache.get(bag(a="1", m={"k": "v"}, c="x"), 0.0).outcome == one
+        assert cache.get(bag(a="2", m={"k": "v"}), 0.0) is None
+        assert cache.get(bag(a="1", b="1", m={"k": "v"}), 0.0) is None
+        assert cache.get(bag(a="1", m={"k": "w"}), 0.0) is None
+        assert cache.get(bag(a="1", m={"k": "v", "l": ""}), 0.0) is None
         assert (cache.hits, cache.misses, cache.writes) == (1, 4, 1)
 
     def test_a_map_as_a_whole(self):
         """Every entry counts then."""
         cache = OutcomeCache()
-        cache.put(outcome("m"), entries(m={"k": "v"}), 0.0)
-        assert cache.get(entries(m={"k": "v"}), 0.0) is not None
-        assert cache.get(entries(m={"k": "v", "l": "w"}), 0.0) is None
+        cache.put(outcome("m"), bag(m={"k": "v"}), 0.0)
+        assert cache.get(bag(m={"k": "v"}), 0.0) is not None
+        assert cache.get(bag(m={"k": "v", "l": "w"}), 0.0) is None
 
     def test_each_under_its_own_shape(self):
         """An outcome made of more is never found by one made of less."""
         cache = OutcomeCache()
-        cache.put(outcome("a"), entries(a="1"), 0.0)
+        cache.put(outcome("a"), bag(a="1"), 0.0)
         denied = outcome("a", "b", status=Status(Code.PERMISSION_DENIED))
-        cache.put(denied, entries(a="2", b="1"), 0.0)
-        assert cache.get(entries(a="2", b="1"), 0.0) == denied
-        assert cache.get(entries(a="2", b="2"), 0.0) is None
+        cache.put(denied, bag(a="2", b="1"), 0.0)
+        assert cache.get(bag(a="2", b="1"), 0.0).outcome == denied
+        assert cache.get(bag(a="2", b="2"), 0.0) is None
 
     def test_what_is_left_of_the_duration(self):
         """Uses are not counted here."""
         cache = OutcomeCache()
         one = outcome("a", duration=10.0, uses=1)
-        cache.put(one, entries(a="1"), 100.0)
+        cache.put(one, bag(a="1"), 100.0)
         for _ in range(3):
-            assert cache.get(entries(a="1"), 104.0) == evolve(one, valid_duration=6.0)
-        assert cache.get(entries(a="1"), 110.0) is None
+            assert cache.get(bag(a="1"), 104.0) == Kept(one, 110.0)
+        assert cache.get(bag(a="1"), 110.0) is None
         assert len(cache) == 0
 
     def test_what_holds_for_nobody_else_is_not_kept(self):
         """Without duration, or without uses; or if there is no cache."""
         cache = OutcomeCache()
-        cache.put(outcome("a", duration=0.0), entries(a="1"), 0.0)
-        cache.put(outcome("a", uses=0), entries(a="1"), 0.0)
+        cache.put(outcome("a", duration=0.0), bag(a="1"), 0.0)
+        cache.put(outcome("a", uses=0), bag(a="1"), 0.0)
         none = OutcomeCache(0)
-        none.put(outcome("a"), entries(a="1"), 0.0)
+        none.put(outcome("a"), bag(a="1"), 0.0)
         assert (len(cache), len(none)) == (0, 0)
 
     def test_the_least_recently_used_goes(self):
         """At the bound."""
         cache = OutcomeCache(2)
         for value in ("1", "2"):
-            cache.put(outcome("a"), entries(a=value), 0.0)
-        cache.get(entries(a="1"), 0.0)
-        cache.put(outcome("a"), entries(a="3"), 0.0)
-        assert cache.get(entries(a="2"), 0.0) is None
-        assert cache.get(entries(a="1"), 0.0) is not None
+            cache.put(outcome("a"), bag(a=value), 0.0)
+        cache.get(bag(a="1"), 0.0)
+        cache.put(outcome("a"), bag(a="3"), 0.0)
+        assert cache.get(bag(a="2"), 0.0) is None
+        assert cache.get(bag(a="1"), 0.0) is not None
         assert cache.evictions == 1
 
     @given(
@@ -107,11 +106,11 @@ class TestOutcomeCache:
             return "".join(f"{name}={values.get(name)};" for name in sorted(names))
 
         for values, read in requests:
-            held = entries(**values)
+            held = bag(**values)
             found = cache.get(held, 0.0)
             if found is not None:
-                names = {one.name for one in found.references}
-                assert found.status.message == said(values, names)
+                names = {one.name for one in found.outcome.references}
+                assert found.outcome.status.message == said(values, names)
             else:
                 status = Status(Code.ABORTED, said(values, read))
                 names = [name if name in values else f"!{name}" for name in sorted(read)]

@@ -16,7 +16,7 @@ from meshregistry.errors import ConfigError
 from meshregistry.mixer import vocabulary
 from meshregistry.mixer._attributes import ValueType
 from meshregistry.mixer._manifest import Manifest
-from meshregistry.mixer.config._instances import Builder, builder, expression
+from meshregistry.mixer.config._instances import Builder, Written, builder, expression
 from meshregistry.mixer.config._nodes import renamed, renamed_for
 from meshregistry.mixer.config._reading import Known, read
 from meshregistry.mixer.config._snapshot import (
@@ -111,6 +111,8 @@ class _Build:
     instances: Mapping[Name, Builder] = field(factory=dict)
     specs: Mapping[Name, HandlerSpec] = field(factory=dict)
     _plans: dict[Name, HandlerPlan | None] = field(factory=dict)
+    _alike: dict[Written, object] = field(factory=dict)
+    _matches: dict[str, Compiled] = field(factory=dict)
 
     # --- Single documents -----------------------------------------------------------------
 
@@ -134,12 +136,14 @@ class _Build:
         outputs = self.manifest.extended(
             {f"_out.{name}": kind for name, kind in template.output.items()}
         )
-        return builder(spec, template, self.manifest, outputs, self.faults)
+        return builder(
+            spec, template, self.manifest, outputs, faults=self.faults, alike=self._alike
+        )
 
     def rule(self, spec: RuleSpec) -> _Rule | None:
         match = None
         if spec.match is not None and spec.match.text.strip().lower() != "true":
-            match = expression(spec.match, self.manifest, self.faults, expected=ValueType.BOOL)
+            match = self.condition(spec.match)
             if match is None:
                 return None
         actions = [made for one in spec.actions if (made := self.action(spec, one)) is not None]
@@ -159,6 +163,15 @@ class _Build:
             if (plan := self.header(spec, one, match, manifest, is_request)) is not None
         ]
         return _Rule(spec, match, actions, headers) if actions or headers else None
+
+    def condition(self, node: ScalarNode) -> Compiled | None:
+        """The condition of a rule; the same one for the same text, so that it is asked once."""
+        known = self._matches.get(node.text)
+        if known is None:
+            known = expression(node, self.manifest, self.faults, expected=ValueType.BOOL)
+            if known is not None:
+                self._matches[node.text] = known
+        return known
 
     def action(self, rule: RuleSpec, spec: Any) -> _Action | None:
         handler = self.resolve(spec.handler, rule.name.namespace, "handler", self.specs)

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from meshregistry.mixer.config._specs import InstanceSpec
 
 Make = Callable[[Attributes], Any]
+Written = tuple[tuple[str, str], ...]
+"""A mapping as it is written: names and expressions."""
 
 # The place of a generator's output in bindings is written ``$out.``; a dollar begins no name.
 _OUT, _OWN_OUT = "$out.", "_out."
@@ -70,7 +72,9 @@ def builder(
     template: Template,
     manifest: Mapping[str, Attribute],
     outputs: Mapping[str, Attribute],
+    *,
     faults: list[ConfigError],
+    alike: dict[Written, object],
 ) -> Builder | None:
     """Compile an instance document.
 
@@ -80,13 +84,15 @@ def builder(
         manifest: the attributes that its fields may use.
         outputs: what its bindings may use: the template's output under ``_out.``.
         faults: filled with what is wrong.
+        alike: filled: an object for each mapping that is written, the same one for the
+            same mapping. Metrics often have the same dimensions; a request's are found once.
 
     Returns:
         None if anything is.
     """
     found: list[ConfigError] = []
     types: dict[str, ValueType] = {}
-    compiler = _Compiler(manifest, types, found)
+    compiler = _Compiler(manifest, types, found, alike)
     make = compiler.fields(spec.params, template.fields, "")
     bindings = _bindings(spec, template, manifest, outputs, found)
     if found:
@@ -124,10 +130,12 @@ class _Compiler:
         manifest: Mapping[str, Attribute],
         types: dict[str, ValueType],
         faults: list[ConfigError],
+        alike: dict[Written, object],
     ) -> None:
         self._manifest = manifest
         self._types = types
         self._faults = faults
+        self._alike = alike
 
     def fields(self, node: MappingNode, fields: tuple[Field, ...], path: str) -> Make:
         """A function that gives the values of these fields by name, those that are written."""
@@ -169,7 +177,17 @@ class _Compiler:
                 self._faults.append(fault)
             elif (made := self.value(value, f"{place}[{key.text}]", None)) is not None:
                 makes.append((key.text, made))
-        return lambda attributes: {name: make(attributes) for name, make in makes}
+        written = tuple((key.text, getattr(value, "text", "")) for key, value in node.entries)
+        known_as = self._alike.setdefault(written, object())
+
+        def values(attributes: Attributes) -> dict[str, Any]:
+            made = attributes.memo.get(known_as)
+            if made is None:
+                made = attributes.memo[known_as] = {name: make(attributes) for name, make in makes}
+            # Each handler may do with its own what it likes.
+            return dict(made)
+
+        return values
 
     def value(self, node: ScalarNode, place: str, expected: ValueType | None) -> Make | None:
         compiled = expression(node, self._manifest, self._faults, expected=expected)

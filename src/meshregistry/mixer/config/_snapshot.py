@@ -112,6 +112,13 @@ class Snapshot:
     default: Rules = field(factory=Rules)
     by_namespace: Mapping[str, Rules] = field(factory=dict)
     handlers: tuple[HandlerPlan, ...] = ()
+    has_generators: bool = field(init=False)
+    """Whether anything finds out attributes."""
+
+    @has_generators.default
+    def _has_generators(self) -> bool:
+        rules = (self.default, *self.by_namespace.values())
+        return any(Variety.ATTRIBUTE_GENERATOR in one.destinations for one in rules)
 
     def rules(self, namespace: str) -> Rules:
         """The rules for requests of this namespace."""

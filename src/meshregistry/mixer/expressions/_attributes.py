@@ -7,12 +7,13 @@ was not. A map that is used as a whole is a reference of its own.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from meshregistry.mixer._attributes import StringMap
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from meshregistry.mixer._attributes import Value
 
@@ -47,6 +48,10 @@ class Reference(NamedTuple):
     is_present: bool
 
 
+# `Reference._make` is ten times as slow, and every decided check has some ten of them.
+_reference: Callable[[_Reading], Reference] = partial(tuple.__new__, Reference)
+
+
 class MapView(Protocol):
     """A map as expressions see it."""
 
@@ -59,6 +64,10 @@ class MapView(Protocol):
 
 class Attributes(Protocol):
     """The attributes of one request, as expressions read them."""
+
+    @property
+    def memo(self) -> dict[object, Any]:
+        """What has been made of them, by keys of those who made it, so that it is made once."""
 
     def get(self, name: str) -> Value | MapView | Absent:
         """The value of an attribute; of a map, a view."""
@@ -91,10 +100,11 @@ class PlainAttributes:
         entries: the values by name.
     """
 
-    __slots__ = ("_entries",)
+    __slots__ = ("_entries", "memo")
 
     def __init__(self, entries: Mapping[str, Value]) -> None:
         self._entries = entries
+        self.memo: dict[object, Any] = {}
 
     def get(self, name: str) -> Value | MapView | Absent:
         value = self._entries.get(name, ABSENT)
@@ -145,13 +155,14 @@ class TrackedAttributes:
             the server found out itself; what it found them out from was read before.
     """
 
-    __slots__ = ("_entries", "_references", "_untracked")
+    __slots__ = ("_entries", "_references", "_untracked", "memo")
 
     def __init__(
         self, entries: Mapping[str, Value], untracked: Mapping[str, Value] | None = None
     ) -> None:
         self._entries = entries
         self._untracked = untracked or {}
+        self.memo: dict[object, Any] = {}
         # A dictionary keeps the order of the first readings.
         self._references: dict[_Reading, None] = {}
 
@@ -168,10 +179,11 @@ class TrackedAttributes:
     @property
     def references(self) -> tuple[Reference, ...]:
         """What was read so far, each once, in the order of the first reading."""
-        return tuple(map(Reference._make, self._references))
+        return tuple(map(_reference, self._references))
 
     def restore(self, references: tuple[Reference, ...]) -> None:
-        """Forget all that was read but this."""
+        """Forget all that was read but this, and what was made of it."""
+        self.memo.clear()
         self._references.clear()
         self._references.update(dict.fromkeys(references))
 

@@ -11,7 +11,7 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from meshregistry.errors import MixerError
 from meshregistry.mixer import vocabulary
@@ -19,6 +19,7 @@ from meshregistry.mixer._attributes import AttributeBag
 from meshregistry.mixer._directive import HeaderOperation, Operation, RouteDirective
 from meshregistry.mixer.config import Builder, Destination, Sent
 from meshregistry.mixer.expressions import ABSENT, EvaluationError, PlainAttributes, noted
+from meshregistry.mixer.server._deadline import before
 from meshregistry.mixer.server._outcome import (
     UNASKED_DURATION,
     Asked,
@@ -33,7 +34,14 @@ from meshregistry.mixer.spi import CheckAnswer, Code, QuotaAnswer, QuotaRequest,
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import (
+        Awaitable,
+        Callable,
+        Coroutine,
+        Iterable,
+        Mapping,
+        Sequence,
+    )
 
     from meshregistry.mixer._attributes import Value
     from meshregistry.mixer.config import HeaderPlan, Rules, Snapshot
@@ -98,6 +106,8 @@ class Dispatcher:
         Raises:
             DispatchFailed: if a generator failed.
         """
+        if not self._snapshot.has_generators:
+            return attributes
         rules = self._rules(attributes)
         calls = self._calls(rules, Variety.ATTRIBUTE_GENERATOR, attributes)
         if not calls:
@@ -145,7 +155,14 @@ class Dispatcher:
             directive = self._directive(rules, attributes, together)
         # After the values of headers, whose reading leaves references, too.
         references = attributes.references
-        return evolve(together.outcome, directive=directive, references=references)
+        said = together.outcome
+        return CheckOutcome(
+            status=said.status,
+            valid_duration=said.valid_duration,
+            valid_use_count=said.valid_use_count,
+            directive=directive,
+            references=references,
+        )
 
     async def quota(
         self, attributes: TrackedAttributes, name: str, request: QuotaRequest
@@ -236,6 +253,13 @@ class Dispatcher:
     def _matches(self, match: Compiled | None, attributes: Attributes) -> bool:
         if match is None:
             return True
+        # Actions and header operations of a rule have one condition; so have many rules.
+        known = attributes.memo.get(match.evaluate)
+        if known is None:
+            known = attributes.memo[match.evaluate] = self._evaluated(match, attributes)
+        return known
+
+    def _evaluated(self, match: Compiled, attributes: Attributes) -> bool:
         try:
             return bool(match.evaluate(attributes))
         except EvaluationError:
@@ -249,7 +273,7 @@ class Dispatcher:
         return self._running[id(call.destination.plan)].method(name)
 
     async def _each(
-        self, calls: Sequence[_Call], ask: Callable[[_Call], Awaitable[T]]
+        self, calls: Sequence[_Call], ask: Callable[[_Call], Coroutine[Any, Any, T]]
     ) -> Sequence[T | Failure]:
         """All calls side by side; the results in their order."""
         if len(calls) == 1:
@@ -258,14 +282,15 @@ class Dispatcher:
             *(self._one(call.destination, partial(ask, call)) for call in calls)
         )
 
-    async def _one(self, destination: Destination, ask: Callable[[], Awaitable[T]]) -> T | Failure:
+    async def _one(
+        self, destination: Destination, ask: Callable[[], Coroutine[Any, Any, T]]
+    ) -> T | Failure:
         """One call. It is made in here, since a task may be cancelled before it begins."""
         title = destination.plan.title
         self._counts["dispatch", title] += 1
         deadline = asyncio.timeout(self._deadline)
         try:
-            async with deadline:
-                return await ask()
+            return await before(deadline, ask())
         except MixerError as error:
             reason = str(error)
         except Exception as error:

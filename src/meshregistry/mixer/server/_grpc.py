@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from meshregistry.errors import MissingExtraError, MixerError, MixerUnavailable
-from meshregistry.mixer._compress import decode_attributes, decode_report
+from meshregistry.mixer._compress import decode_report
+from meshregistry.mixer._received import ReceivedAttributes
 from meshregistry.mixer._words import GLOBAL_WORDS
 from meshregistry.mixer.proto.mixer_v1_pb2 import (
     CheckRequest,
@@ -77,10 +78,6 @@ class MixerServicer:
         """Carry out a check; a denial is an answer like any other. The response is encoded."""
         if request.global_word_count > len(GLOBAL_WORDS):
             await _refuse_words(context)
-        try:
-            bag = decode_attributes(request.attributes).bag
-        except MixerError as error:
-            await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
         quotas = {
             name: of_call(
                 one.amount, name, request.deduplication_id, is_best_effort=one.best_effort
@@ -88,11 +85,13 @@ class MixerServicer:
             for name, one in request.quotas.items()
         }
         try:
-            checked = await self._mixer.check(bag, quotas)
+            checked = await self._mixer.check(ReceivedAttributes(request.attributes), quotas)
         except MixerUnavailable as error:
             await _abort(context, grpc.StatusCode.UNAVAILABLE, str(error))
         except DispatchFailed as error:
             await _abort(context, grpc.StatusCode.INTERNAL, str(error))
+        except MixerError as error:
+            await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
         return _encoded(checked, request.global_word_count)
 
     async def report(
@@ -137,7 +136,7 @@ def _encoded(checked: Checked, word_count: int) -> bytes:
     response = outcome.forms.get(word_count)
     if response is None:
         response = outcome.forms[word_count] = _of_policy(outcome, word_count)
-    _set_duration(response.precondition.valid_duration, outcome.valid_duration)
+    _set_duration(response.precondition.valid_duration, checked.valid_duration)
     if checked.quotas:
         shared, response = response, CheckResponse()
         response.CopyFrom(shared)

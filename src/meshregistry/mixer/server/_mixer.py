@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from attrs import evolve, field, frozen
 
 from meshregistry.errors import MixerUnavailable
+from meshregistry.mixer._received import ReceivedAttributes
 from meshregistry.mixer.expressions import TrackedAttributes
 from meshregistry.mixer.server._outcome import CheckOutcome, QuotaOutcome
-from meshregistry.mixer.server._outcomes import SIZE, OutcomeCache
+from meshregistry.mixer.server._outcomes import SIZE, Kept, OutcomeCache
 from meshregistry.mixer.server._shedding import Shedding, SheddingConfig
 from meshregistry.mixer.spi import QuotaRequest
 
@@ -27,19 +28,25 @@ class Overloaded(MixerUnavailable):
     """The server is late and turns calls away."""
 
 
-@frozen(kw_only=True)
+@frozen
 class Checked:
     """The answer to a check.
 
     Attributes:
-        outcome: of policy.
+        outcome: of policy, as it was decided.
+        valid_duration: seconds for which that still holds.
         quotas: what is granted of each quota that was asked for; empty after a denial.
         is_cached: whether policy was decided from the cache.
     """
 
     outcome: CheckOutcome
+    valid_duration: float = field()
     quotas: Mapping[str, QuotaOutcome] = field(factory=dict)
     is_cached: bool = False
+
+    @valid_duration.default
+    def _valid_duration(self) -> float:
+        return self.outcome.valid_duration
 
 
 class Mixer:
@@ -67,48 +74,54 @@ class Mixer:
         self.shedding = Shedding(shedding or SheddingConfig())
 
     async def check(
-        self, bag: AttributeBag, quotas: Mapping[str, QuotaRequest] | None = None
+        self,
+        question: AttributeBag | ReceivedAttributes,
+        quotas: Mapping[str, QuotaRequest] | None = None,
     ) -> Checked:
         """Say whether a request may go on, and hand out what it asks for.
 
         Args:
-            bag: the attributes of the request.
+            question: the attributes of the request.
             quotas: what is wanted, by the names of quotas; each with an id of its own if
                 the request has one.
 
         Raises:
             DispatchFailed: if a handler failed and no other denied.
+            MixerError: if the attributes cannot be read.
             Overloaded: if the server is late.
         """
         began = self._admit(1)
         try:
-            return await self._check(bag, quotas or {}, began)
+            # Before anything else, since most checks end here; no other call comes between.
+            kept = self._current_cache().get(question, began)
+            if kept is not None and not (quotas and kept.outcome.status.is_ok):
+                return Checked(kept.outcome, kept.expiry - began, is_cached=True)
+            bag = question.bag if isinstance(question, ReceivedAttributes) else question
+            return await self._decided(bag, quotas or {}, kept)
         finally:
             # A handler that is too late makes the call fail, and the server late.
             self._finished(began)
 
-    async def _check(
-        self, bag: AttributeBag, quotas: Mapping[str, QuotaRequest], began: float
+    async def _decided(
+        self, bag: AttributeBag, quotas: Mapping[str, QuotaRequest], kept: Kept | None
     ) -> Checked:
         async with self._engine.request() as dispatcher:
             cache = self._current_cache()
-            kept = cache.get(bag.entries, began)
-            if kept is not None and not (quotas and kept.status.is_ok):
-                return Checked(outcome=kept, is_cached=True)
             attributes = await dispatcher.prepared(TrackedAttributes(bag.entries))
             before = attributes.references if quotas else ()
             if kept is None:
                 outcome = await dispatcher.check(attributes)
+                left = outcome.valid_duration
                 if cache is self._current_cache():
-                    cache.put(outcome, bag.entries, self._now())
+                    cache.put(outcome, bag, self._now())
             else:
-                outcome = kept
+                outcome, left = kept.outcome, kept.expiry - self._now()
             granted: dict[str, QuotaOutcome] = {}
             if outcome.status.is_ok:
                 for name, request in quotas.items():
                     attributes.restore(before)
                     granted[name] = await dispatcher.quota(attributes, name, request)
-        return Checked(outcome=outcome, quotas=granted, is_cached=kept is not None)
+        return Checked(outcome, left, granted, is_cached=kept is not None)
 
     async def quota(self, bag: AttributeBag, name: str, request: QuotaRequest) -> QuotaOutcome:
         """Hand out a share of a quota without asking policy.

@@ -56,18 +56,6 @@ class CheckOutcome:
     references: tuple[Reference, ...] = ()
     forms: dict[object, Any] = field(factory=dict, init=False, eq=False, repr=False)
 
-    def lasting(self, seconds: float) -> CheckOutcome:
-        """The same outcome, with its forms, for so many seconds."""
-        other = CheckOutcome(
-            status=self.status,
-            valid_duration=seconds,
-            valid_use_count=self.valid_use_count,
-            directive=self.directive,
-            references=self.references,
-        )
-        object.__setattr__(other, "forms", self.forms)
-        return other
-
 
 @frozen(kw_only=True)
 class QuotaOutcome:

@@ -7,7 +7,7 @@ found by requests that differ in what it was made of. Here it is filed under its
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import frozen
 
@@ -16,16 +16,30 @@ from meshregistry.mixer._shapes import Shape, ShapeList
 from meshregistry.mixer.server._outcome import CheckOutcome
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Hashable
 
-    from meshregistry.mixer._attributes import Value
+    from meshregistry.mixer._attributes import AttributeBag
 
 SIZE = 1_500_000
 """Outcomes of five minutes at 5,000 checks a second."""
 
 
+class Question(Protocol):
+    """The attributes of a request, as far as a cache asks for them."""
+
+    def signature(self, shape: Shape) -> Hashable | None:
+        """What they hold for this shape; None if they do not fit."""
+
+
 @frozen
-class _Kept:
+class Kept:
+    """An outcome that was decided before.
+
+    Attributes:
+        outcome: as it was decided.
+        expiry: until when it holds.
+    """
+
     outcome: CheckOutcome
     expiry: float
 
@@ -42,7 +56,7 @@ class OutcomeCache:
     def __init__(self, size: int = SIZE) -> None:
         self.size = size
         self._shapes = ShapeList()
-        self._kept: OrderedDict[tuple[Shape, Any], _Kept] = OrderedDict()
+        self._kept: OrderedDict[tuple[Shape, Hashable], Kept] = OrderedDict()
         self.hits = 0
         self.misses = 0
         self.writes = 0
@@ -51,38 +65,39 @@ class OutcomeCache:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def get(self, entries: Mapping[str, Value], now: float) -> CheckOutcome | None:
-        """An outcome for these attributes, with what is left of its duration; or None."""
-        for shape in self._shapes.ordered:
-            signature = shape.signature(entries)
+    def get(self, question: Question, now: float) -> Kept | None:
+        """An outcome for these attributes that still holds; or None."""
+        shapes, held = self._shapes.ordered, self._kept
+        for shape in shapes:
+            signature = question.signature(shape)
             if signature is None:
                 continue
             key = (shape, signature)
-            kept = self._kept.get(key)
+            kept = held.get(key)
             if kept is None:
                 continue
             if now >= kept.expiry:
-                del self._kept[key]
+                del held[key]
                 continue
-            self._kept.move_to_end(key)
-            if shape is not self._shapes.ordered[0]:
+            held.move_to_end(key)
+            if shape is not shapes[0]:
                 self._shapes.used(shape)
             self.hits += 1
-            return kept.outcome.lasting(kept.expiry - now)
+            return kept
         self.misses += 1
         return None
 
-    def put(self, outcome: CheckOutcome, entries: Mapping[str, Value], now: float) -> None:
-        """Keep an outcome for as long as it holds."""
+    def put(self, outcome: CheckOutcome, bag: AttributeBag, now: float) -> None:
+        """Keep an outcome of these attributes for as long as it holds."""
         if not self.size or outcome.valid_duration <= 0 or outcome.valid_use_count == 0:
             return
         absent = [_reference(one) for one in outcome.references if not one.is_present]
         exact = [_reference(one) for one in outcome.references if one.is_present]
         shape = self._shapes.known(Shape(absent, exact))
-        signature = shape.fitted(entries)
+        signature = shape.fitted(bag.entries)
         if signature is None:
             return
-        self._kept[shape, signature] = _Kept(outcome, now + outcome.valid_duration)
+        self._kept[shape, signature] = Kept(outcome, now + outcome.valid_duration)
         self._kept.move_to_end((shape, signature))
         self.writes += 1
         if len(self._kept) > self.size:
