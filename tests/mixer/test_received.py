@@ -92,7 +92,7 @@ class TestSignature:
         message = CompressedAttributes(words=["/"], strings={3: -1, -9: 3}, int64s={4: 1})
         message.strings[4] = -1
         received = ReceivedAttributes(message)
-        assert received.signature(Shape([], [Reference("source.uid")])) == "/"
+        assert received.signature(Shape([], [Reference("source.uid")])) == ("/",)
         with pytest.raises(MixerError, match=r"'source\.namespace' is there twice"):
             _ = received.bag
 

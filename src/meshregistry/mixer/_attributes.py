@@ -26,9 +26,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
-
-    from meshregistry.mixer._shapes import Shape
+    from meshregistry.mixer._shapes import Shape, Signature
 
 _INT64 = 1 << 63
 # What google.protobuf.Duration can hold: about 10,000 years.
@@ -153,7 +151,7 @@ class AttributeBag(Mapping[str, Value]):
         """
         return self.of_checked({**self.entries, **AttributeBag(values).entries})
 
-    def signature(self, shape: Shape) -> Hashable | None:
+    def signature(self, shape: Shape) -> Signature | None:
         """What it holds for a shape, which is what an answer depends on; None if it does not fit."""
         return shape.signature(self.entries)
 

@@ -6,7 +6,6 @@ it, to look at that third, was most of the work of such a check.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
@@ -16,10 +15,10 @@ from meshregistry.mixer._dictionary import known_words
 from meshregistry.mixer._words import GLOBAL_WORDS
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from meshregistry.mixer._attributes import AttributeBag
-    from meshregistry.mixer._shapes import Shape
+    from meshregistry.mixer._shapes import Shape, Signature
     from meshregistry.mixer.proto.mixer_v1_pb2 import CompressedAttributes
 
 _INDICES = known_words()
@@ -49,7 +48,7 @@ class ReceivedAttributes:
             self._bag = decode_attributes(self._message).bag
         return self._bag
 
-    def signature(self, shape: Shape) -> Hashable | None:
+    def signature(self, shape: Shape) -> Signature | None:
         """What they hold for this shape, as their bag does; None if they do not fit.
 
         What the shape does not look at is not read, and may break the protocol unnoticed.
@@ -82,73 +81,73 @@ class _Plan:
     absent: tuple[_Place, ...]
     keys: tuple[tuple[_Place, tuple[str, ...]], ...]
     absent_keys: tuple[tuple[_Place, tuple[str, ...]], ...]
+    is_about_absence: bool
 
 
-@lru_cache(maxsize=256)
 def _plan(shape: Shape) -> _Plan:
-    """How to read this shape.
+    """How to read this shape; it is kept with it.
 
     Raises:
         _Unsure: if one of its attributes is no global word.
     """
     try:
-        return _Plan(
+        plan = _Plan(
             names=tuple((name, _INDICES[name]) for name in shape.names),
             indices=tuple(_INDICES[name] for name in shape.names),
             absent=tuple((name, _INDICES[name]) for name in shape.absent),
             keys=tuple(((name, _INDICES[name]), keys) for name, keys in shape.keys),
             absent_keys=tuple(((name, _INDICES[name]), keys) for name, keys in shape.absent_keys),
+            is_about_absence=bool(shape.absent or shape.absent_keys),
         )
     except KeyError as error:
         raise _Unsure from error
+    shape.plan = plan
+    return plan
 
 
-def _signature(message: CompressedAttributes, shape: Shape) -> Hashable | None:
+def _signature(message: CompressedAttributes, shape: Shape) -> Signature | None:
     """The signature; None if the message does not fit.
 
     Raises:
         _Unsure: if all of the attributes have to be read.
         IndexError: if a word is not there.
     """
-    plan = _plan(shape)
-    words = message.words[:]
-    if (plan.absent or plan.absent_keys) and not _is_lacking(message, plan, words):
+    plan: _Plan = shape.plan or _plan(shape)
+    words, maps = message.words[:], message.string_maps
+    if plan.is_about_absence and not _is_lacking(message, plan, words):
         return None
-    plain = _texts(message, plan, words)
-    if plain is None:
-        return None
-    parts = []
-    for place, keys in plan.keys:
-        entries = _entries(message, place, words)
-        texts = () if entries is None else tuple([_entry(entries, key, words) for key in keys])
-        if not texts or None in texts:
-            return None
-        parts.append(texts[0] if len(texts) == 1 else texts)
-    return shape.signed(plain[0] if len(plain) == 1 else plain, parts)
-
-
-def _is_lacking(message: CompressedAttributes, plan: _Plan, words: Sequence[str]) -> bool:
-    """Whether nothing is there that has to be absent."""
-    if not all(_is_absent(message, place, words) for place in plan.absent):
-        return False
-    for place, keys in plan.absent_keys:
-        entries = _entries(message, place, words)
-        if entries is not None and any(_entry(entries, key, words) is not None for key in keys):
-            return False
-    return True
-
-
-def _texts(
-    message: CompressedAttributes, plan: _Plan, words: Sequence[str]
-) -> tuple[str, ...] | None:
-    """The values of the names; None if one is not there."""
     found: list[Any] = [*map(message.strings.get, plan.indices)]
     if None in found:
         if _is_absent(message, plan.names[found.index(None)], words):
             return None
         # A number, a time, a map.
         raise _Unsure
-    return tuple([GLOBAL_WORDS[each] if each >= 0 else words[~each] for each in found])
+    for place, keys in plan.keys:
+        index = place[1]
+        if index not in maps:
+            if _is_absent(message, place, words):
+                return None
+            raise _Unsure
+        entries = maps[index].entries
+        for key in keys:
+            word = _entry(entries, key, words)
+            if word is None:
+                return None
+            found.append(word)
+    texts = tuple([GLOBAL_WORDS[each] if each >= 0 else words[~each] for each in found])
+    return (*texts, *map(type, texts)) if shape.is_typed else texts
+
+
+def _is_lacking(message: CompressedAttributes, plan: _Plan, words: Sequence[str]) -> bool:
+    """Whether nothing is there that has to be absent."""
+    for place in plan.absent:
+        if not _is_absent(message, place, words):
+            return False
+    for place, keys in plan.absent_keys:
+        entries = _entries(message, place, words)
+        if entries is not None and any(_entry(entries, key, words) is not None for key in keys):
+            return False
+    return True
 
 
 def _entries(
@@ -184,12 +183,11 @@ def _is_absent(message: CompressedAttributes, place: _Place, words: Sequence[str
     )
 
 
-def _entry(entries: Mapping[int, int], key: str, words: Sequence[str]) -> str | None:
-    """The text of an entry, whichever index says its key; None if it is not there.
+def _entry(entries: Mapping[int, int], key: str, words: Sequence[str]) -> int | None:
+    """The index of the text of an entry, whichever says its key; None if it is not there.
 
     Raises:
         _Unsure: if two indices may say it.
-        IndexError: if its word is not there.
     """
     known = _INDICES.get(key)
     index = None if known is None else entries.get(known)
@@ -198,6 +196,4 @@ def _entry(entries: Mapping[int, int], key: str, words: Sequence[str]) -> str | 
         if index is not None or words.count(key) > 1:
             raise _Unsure
         index = entries.get(~own)
-    if index is None:
-        return None
-    return GLOBAL_WORDS[index] if index >= 0 else words[~index]
+    return index

@@ -15,7 +15,7 @@ from meshregistry.mixer._dictionary import word_at
 from meshregistry.mixer.proto.mixer_v1_pb2 import ReferencedAttributes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
     from meshregistry.mixer._attributes import AttributeBag, Value
 
@@ -31,6 +31,10 @@ class Reference:
     key: str | None = None
 
 
+Signature = tuple[Any, ...]
+"""The values of a shape's names, and of its keys; and their types, if that makes a difference."""
+
+
 class Shape:
     """What an answer depends on: what has to be absent, and what has to be the same.
 
@@ -39,7 +43,17 @@ class Shape:
         exact: what it had.
     """
 
-    __slots__ = ("_get", "_gets", "absent", "absent_keys", "identity", "is_typed", "keys", "names")
+    __slots__ = (
+        "_get",
+        "_gets",
+        "absent",
+        "absent_keys",
+        "identity",
+        "is_typed",
+        "keys",
+        "names",
+        "plan",
+    )
 
     def __init__(self, absent: Iterable[Reference], exact: Iterable[Reference]) -> None:
         absent, exact = frozenset(absent), frozenset(exact)
@@ -55,10 +69,12 @@ class Shape:
         """Attributes whose values count."""
         self.keys = _by_map(exact)
         """Maps and the keys whose values count."""
-        self._get: Callable[[Any], Any] | None = itemgetter(*self.names) if self.names else None
-        self._gets = [(name, itemgetter(*keys)) for name, keys in self.keys]
+        self.plan: Any = None
+        """What a reader of messages has worked out for it."""
+        self._get = _getter(self.names)
+        self._gets = [(name, _getter(keys)) for name, keys in self.keys]
 
-    def signature(self, entries: Mapping[str, Value]) -> Hashable | None:
+    def signature(self, entries: Mapping[str, Value]) -> Signature | None:
         """What a request holds for this shape; None if it does not fit.
 
         Args:
@@ -75,43 +91,27 @@ class Shape:
             ):
                 return None
         try:
-            plain = self._get(entries) if self._get is not None else ()
-            found = []
+            values = self._get(entries)
             for name, get in self._gets:
                 held = entries[name]
                 if type(held) is not StringMap:
                     return None
-                found.append(get(held.entries))
+                values += get(held.entries)
         except KeyError:
             return None
-        return self.signed(plain, found)
+        return (*values, *map(type, values)) if self.is_typed else values
 
-    def signed(self, plain: Hashable, found: Sequence[Hashable]) -> Hashable:
-        """The signature that these values make.
-
-        Args:
-            plain: the values of `names`; of a single one itself.
-            found: the same of each of the maps of `keys`.
-        """
-        signature = (plain, *found) if found else plain
-        if self.is_typed:
-            return (signature, _types(plain))
-        return signature
-
-    def fitted(self, entries: Mapping[str, Value]) -> Hashable | None:
+    def fitted(self, entries: Mapping[str, Value]) -> Signature | None:
         """The signature of a request whose answer is about to be kept.
 
         From the first number on that it holds, signatures tell the types of values apart:
         those without hold none, so no answer is given for another type's sake.
         """
         signature = self.signature(entries)
-        if signature is None or self.is_typed or self._get is None:
-            return signature
-        plain = self._get(entries)
-        self.is_typed = any(
-            type(value) in _NUMBERS for value in (plain if type(plain) is tuple else (plain,))
-        )
-        return self.signature(entries)
+        if signature is not None and not self.is_typed:
+            self.is_typed = not _NUMBERS.isdisjoint(map(type, signature))
+            signature = self.signature(entries)
+        return signature
 
 
 class ShapeList:
@@ -142,8 +142,11 @@ class ShapeList:
         return shape
 
 
-def _types(plain: object) -> Hashable:
-    return tuple(map(type, plain if type(plain) is tuple else (plain,)))
+def _getter(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
+    """A function that takes the values of these names, in order."""
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda values: tuple([values[name] for name in names])
 
 
 def _by_map(references: Iterable[Reference]) -> tuple[tuple[str, tuple[str, ...]], ...]:

@@ -37,7 +37,8 @@ AUTHORITY = "mixer"
 _OPTIONS = (
     # After an outage the servers are found again within two seconds, not minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    # It is also how long one attempt may take, a handshake with a busy server included.
+    ("grpc.min_reconnect_backoff_ms", 1_000),
     ("grpc.max_reconnect_backoff_ms", 2_000),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),

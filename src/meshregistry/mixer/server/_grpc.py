@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from attrs import frozen
+
 from meshregistry.errors import MissingExtraError, MixerError, MixerUnavailable
 from meshregistry.mixer._compress import decode_report
 from meshregistry.mixer._received import ReceivedAttributes
@@ -29,8 +31,9 @@ if TYPE_CHECKING:
 
     from meshregistry.mixer._attributes import AttributeBag
     from meshregistry.mixer._directive import HeaderOperation
-    from meshregistry.mixer.server._mixer import Checked, Mixer
+    from meshregistry.mixer.server._mixer import Mixer
     from meshregistry.mixer.server._outcome import CheckOutcome, QuotaOutcome
+    from meshregistry.mixer.spi import QuotaRequest
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -41,6 +44,7 @@ MAX_MESSAGE = 1024 * 1024
 # With this beginning a client knows that it must use fewer of the global words.
 _INVALID = "Request could not be processed due to invalid"
 _NANOS = 1_000_000_000
+_WHOLE = 100
 _MOST_USES = 2**31 - 1
 _LONGEST = 315_576_000_000.0
 
@@ -78,21 +82,26 @@ class MixerServicer:
         """Carry out a check; a denial is an answer like any other. The response is encoded."""
         if request.global_word_count > len(GLOBAL_WORDS):
             await _refuse_words(context)
-        quotas = {
-            name: of_call(
-                one.amount, name, request.deduplication_id, is_best_effort=one.best_effort
-            )
-            for name, one in request.quotas.items()
-        }
+        mixer, attributes = self._mixer, ReceivedAttributes(request.attributes)
         try:
-            checked = await self._mixer.check(ReceivedAttributes(request.attributes), quotas)
+            began = mixer.admitted(1)
+            try:
+                kept = mixer.kept(attributes, began)
+                if kept is not None and not (request.quotas and kept.outcome.status.is_ok):
+                    # Most checks end here, and before anything else was made of them.
+                    return _encoded(kept.outcome, kept.expiry - began, request.global_word_count)
+                checked = await mixer.decided(attributes.bag, _quotas(request), kept)
+            finally:
+                mixer.finished(began)
         except MixerUnavailable as error:
             await _abort(context, grpc.StatusCode.UNAVAILABLE, str(error))
         except DispatchFailed as error:
             await _abort(context, grpc.StatusCode.INTERNAL, str(error))
         except MixerError as error:
             await _abort(context, grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        return _encoded(checked, request.global_word_count)
+        return _encoded(
+            checked.outcome, checked.valid_duration, request.global_word_count, checked.quotas
+        )
 
     async def report(
         self,
@@ -130,18 +139,52 @@ async def _abort(context: Context, code: grpc.StatusCode, reason: str) -> NoRetu
     raise AssertionError("abort raises")
 
 
-def _encoded(checked: Checked, word_count: int) -> bytes:
-    """The response as bytes; only its duration is new if the outcome was answered before."""
-    outcome = checked.outcome
-    response = outcome.forms.get(word_count)
-    if response is None:
-        response = outcome.forms[word_count] = _of_policy(outcome, word_count)
-    _set_duration(response.precondition.valid_duration, checked.valid_duration)
-    if checked.quotas:
-        shared, response = response, CheckResponse()
-        response.CopyFrom(shared)
-        _add_quotas(response, checked.quotas, word_count)
+def _quotas(request: CheckRequest) -> dict[str, QuotaRequest]:
+    return {
+        name: of_call(one.amount, name, request.deduplication_id, is_best_effort=one.best_effort)
+        for name, one in request.quotas.items()
+    }
+
+
+@frozen
+class _Answer:
+    """An encoded answer without quotas.
+
+    Attributes:
+        data: its bytes.
+        hundredths: of the outcome's duration, for which it says that it holds.
+    """
+
+    data: bytes
+    hundredths: int
+
+
+def _encoded(
+    outcome: CheckOutcome,
+    left: float,
+    word_count: int,
+    quotas: Mapping[str, QuotaOutcome] | None = None,
+) -> bytes:
+    """The response as bytes.
+
+    What is left of a duration is said in hundredths of the whole, rounded down, so that an
+    outcome that many ask for is encoded a hundred times at most.
+    """
+    whole = outcome.valid_duration
+    # Of an endless duration the same is left.
+    hundredths = int(left * _WHOLE / whole) if left < whole else _WHOLE
+    if not quotas:
+        known: _Answer | None = outcome.forms.get(word_count)
+        if known is not None and known.hundredths == hundredths:
+            return known.data
+    response = _of_policy(outcome, word_count)
+    rounded = whole if hundredths == _WHOLE else whole * hundredths / _WHOLE
+    _set_duration(response.precondition.valid_duration, rounded)
+    if quotas:
+        _add_quotas(response, quotas, word_count)
     data: bytes = response.SerializeToString()
+    if not quotas:
+        outcome.forms[word_count] = _Answer(data, hundredths)
     return data
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from attrs import evolve, field, frozen
+from attrs import define, evolve, field
 
 from meshregistry.errors import MixerUnavailable
-from meshregistry.mixer._received import ReceivedAttributes
 from meshregistry.mixer.expressions import TrackedAttributes
 from meshregistry.mixer.server._outcome import CheckOutcome, QuotaOutcome
 from meshregistry.mixer.server._outcomes import SIZE, Kept, OutcomeCache
-from meshregistry.mixer.server._shedding import Shedding, SheddingConfig
+from meshregistry.mixer.server._shedding import Mode, Shedding, SheddingConfig
 from meshregistry.mixer.spi import QuotaRequest
 
 if TYPE_CHECKING:
@@ -22,13 +21,14 @@ if TYPE_CHECKING:
     from meshregistry.mixer.config import Snapshot
     from meshregistry.mixer.server._engine import Engine
     from meshregistry.mixer.server._outcome import Failure
+    from meshregistry.mixer.server._outcomes import Question
 
 
 class Overloaded(MixerUnavailable):
     """The server is late and turns calls away."""
 
 
-@frozen
+@define
 class Checked:
     """The answer to a check.
 
@@ -72,47 +72,73 @@ class Mixer:
         self._known: Snapshot | None = None
         self.cache = OutcomeCache(cache_size)
         self.shedding = Shedding(shedding or SheddingConfig())
+        self._sheds = self.shedding.config.mode is not Mode.DISABLED
 
     async def check(
-        self,
-        question: AttributeBag | ReceivedAttributes,
-        quotas: Mapping[str, QuotaRequest] | None = None,
+        self, bag: AttributeBag, quotas: Mapping[str, QuotaRequest] | None = None
     ) -> Checked:
         """Say whether a request may go on, and hand out what it asks for.
 
         Args:
-            question: the attributes of the request.
+            bag: the attributes of the request.
             quotas: what is wanted, by the names of quotas; each with an id of its own if
                 the request has one.
 
         Raises:
             DispatchFailed: if a handler failed and no other denied.
-            MixerError: if the attributes cannot be read.
             Overloaded: if the server is late.
         """
-        began = self._admit(1)
+        began = self.admitted(1)
         try:
-            # Before anything else, since most checks end here; no other call comes between.
-            kept = self._current_cache().get(question, began)
+            kept = self.kept(bag, began)
             if kept is not None and not (quotas and kept.outcome.status.is_ok):
                 return Checked(kept.outcome, kept.expiry - began, is_cached=True)
-            bag = question.bag if isinstance(question, ReceivedAttributes) else question
-            return await self._decided(bag, quotas or {}, kept)
+            return await self.decided(bag, quotas or {}, kept)
         finally:
             # A handler that is too late makes the call fail, and the server late.
-            self._finished(began)
+            self.finished(began)
 
-    async def _decided(
+    # --- What a check is made of: for a front that answers before it has read everything ----
+
+    def admitted(self, cost: int) -> float:
+        """The time at which a call of so many entries begins; `finished` ends it.
+
+        Raises:
+            Overloaded: if the server is late.
+        """
+        now = self._now()
+        if self._sheds and not self.shedding.admits(cost, now):
+            raise Overloaded("the server is overloaded; try again later, or add a server")
+        return now
+
+    def finished(self, began: float) -> None:
+        """A call is over, however it ended."""
+        if self._sheds:
+            now = self._now()
+            self.shedding.finished(now - began, now)
+
+    def kept(self, question: Question, now: float) -> Kept | None:
+        """What was decided before of such a request."""
+        if self._engine.snapshot is not self._known:
+            self._renew_cache()
+        return self.cache.get(question, now)
+
+    async def decided(
         self, bag: AttributeBag, quotas: Mapping[str, QuotaRequest], kept: Kept | None
     ) -> Checked:
+        """Ask the handlers: of policy, unless that is kept, and then of quotas.
+
+        Raises:
+            DispatchFailed: if a handler failed and no other denied.
+        """
         async with self._engine.request() as dispatcher:
-            cache = self._current_cache()
+            cache = self.cache
             attributes = await dispatcher.prepared(TrackedAttributes(bag.entries))
             before = attributes.references if quotas else ()
             if kept is None:
                 outcome = await dispatcher.check(attributes)
                 left = outcome.valid_duration
-                if cache is self._current_cache():
+                if cache is self.cache and self._engine.snapshot is self._known:
                     cache.put(outcome, bag, self._now())
             else:
                 outcome, left = kept.outcome, kept.expiry - self._now()
@@ -135,13 +161,13 @@ class Mixer:
             DispatchFailed: if a generator of attributes failed.
             Overloaded: if the server is late.
         """
-        began = self._admit(1)
+        began = self.admitted(1)
         try:
             async with self._engine.request() as dispatcher:
                 attributes = await dispatcher.prepared(TrackedAttributes(bag.entries))
                 return await dispatcher.quota(attributes, name, request)
         finally:
-            self._finished(began)
+            self.finished(began)
 
     async def report(self, bags: Sequence[AttributeBag]) -> tuple[Failure, ...]:
         """Tell handlers what happened; what failed.
@@ -151,30 +177,18 @@ class Mixer:
         """
         if not bags:
             return ()
-        began = self._admit(len(bags))
+        began = self.admitted(len(bags))
         try:
             async with self._engine.request() as dispatcher:
                 return await dispatcher.report(bags)
         finally:
-            self._finished(began)
+            self.finished(began)
 
-    def _admit(self, cost: int) -> float:
-        now = self._now()
-        if not self.shedding.admits(cost, now):
-            raise Overloaded("the server is overloaded; try again later, or add a server")
-        return now
-
-    def _finished(self, began: float) -> None:
-        now = self._now()
-        self.shedding.finished(now - began, now)
-
-    def _current_cache(self) -> OutcomeCache:
-        """The cache; emptied, and another object, once another configuration is in force."""
-        if self._engine.snapshot is not self._known:
-            self._known = self._engine.snapshot
-            former, self.cache = self.cache, OutcomeCache(self.cache.size)
-            self.cache.take_counts(former)
-        return self.cache
+    def _renew_cache(self) -> None:
+        """Another configuration is in force: begin with an empty cache, which is another object."""
+        self._known = self._engine.snapshot
+        former, self.cache = self.cache, OutcomeCache(self.cache.size)
+        self.cache.take_counts(former)
 
 
 def of_call(amount: int, name: str, deduplication_id: str, *, is_best_effort: bool) -> QuotaRequest:

@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from attrs import frozen
 
 from meshregistry.mixer._shapes import Reference as ShapeReference
-from meshregistry.mixer._shapes import Shape, ShapeList
+from meshregistry.mixer._shapes import Shape, ShapeList, Signature
 from meshregistry.mixer.server._outcome import CheckOutcome
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
-
     from meshregistry.mixer._attributes import AttributeBag
 
 SIZE = 1_500_000
@@ -27,7 +25,7 @@ SIZE = 1_500_000
 class Question(Protocol):
     """The attributes of a request, as far as a cache asks for them."""
 
-    def signature(self, shape: Shape) -> Hashable | None:
+    def signature(self, shape: Shape) -> Signature | None:
         """What they hold for this shape; None if they do not fit."""
 
 
@@ -56,7 +54,7 @@ class OutcomeCache:
     def __init__(self, size: int = SIZE) -> None:
         self.size = size
         self._shapes = ShapeList()
-        self._kept: OrderedDict[tuple[Shape, Hashable], Kept] = OrderedDict()
+        self._kept: OrderedDict[tuple[Shape, Signature], Kept] = OrderedDict()
         self.hits = 0
         self.misses = 0
         self.writes = 0
