@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import statistics
 import sys
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ from meshregistry.mixer.vocabulary import STANDARD
 from servers.lines import LineProcess, cpu_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from meshregistry.mixer.expressions import Attributes
 
@@ -93,6 +94,17 @@ class Lane:
         )
 
 
+@contextmanager
+def on_cores(cores: set[int]) -> Iterator[None]:
+    """Run on these cores; so do processes and threads that are started meanwhile."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
 def bodies(count: int) -> list[bytes]:
     """Requests of 25 attributes and 100 kinds, as a client sends them."""
     random, compressor = Random(4), Compressor()
@@ -110,12 +122,18 @@ def bodies(count: int) -> list[bytes]:
 async def check_over_grpc() -> Benchmark:
     """The same client and the same bytes against each server; the rounds are interleaved."""
     sent = bodies(CALLS)
+    # Otherwise both ends chase each other over the cores, and it is that which is measured.
+    for_servers, *_, for_client = [{core} for core in sorted(os.sched_getaffinity(0)) * 2]
     async with AsyncExitStack() as stack:
+        stack.enter_context(on_cores(for_client))
         lanes = []
         for subject, argument in SUBJECTS.items():
             command = (sys.executable, "-m", "benchmarks.subjects.mixer_server", argument)
             environment = {"PYTHONPATH": str(Path(__file__).parent.parent)}
-            server = await stack.enter_async_context(LineProcess(*command, environment=environment))
+            with on_cores(for_servers):
+                server = await stack.enter_async_context(
+                    LineProcess(*command, environment=environment)
+                )
             address = (await server.read()).split()[1]
             channel = await stack.enter_async_context(grpc.aio.insecure_channel(address))
             lane = Lane(subject, server, channel, channel.unary_unary(METHOD))
