@@ -6,16 +6,14 @@ it, to look at that third, was most of the work of such a check.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from attrs import frozen
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from meshregistry.mixer._compress import decode_attributes
 from meshregistry.mixer._dictionary import known_words
 from meshregistry.mixer._words import GLOBAL_WORDS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from meshregistry.mixer._attributes import AttributeBag
     from meshregistry.mixer._shapes import Shape, Signature
@@ -68,20 +66,18 @@ class _Unsure(Exception):
     """Only all of the attributes tell."""
 
 
-# A name and its global index.
-_Place = tuple[str, int]
+# Maps and keys of them.
+_Keys = tuple[tuple[str, int, tuple[tuple[str, int | None], ...]], ...]
 
 
-@frozen
-class _Plan:
-    """What a shape looks at, with the global indices of the names."""
+class _Plan(NamedTuple):
+    """What a shape looks at; a name or a key stands with its global index."""
 
-    names: tuple[_Place, ...]
     indices: tuple[int, ...]
-    absent: tuple[_Place, ...]
-    keys: tuple[tuple[_Place, tuple[str, ...]], ...]
-    absent_keys: tuple[tuple[_Place, tuple[str, ...]], ...]
-    is_about_absence: bool
+    names: tuple[tuple[str, int], ...]
+    keys: _Keys
+    absent: tuple[tuple[str, int], ...]
+    absent_keys: _Keys
 
 
 def _plan(shape: Shape) -> _Plan:
@@ -90,47 +86,64 @@ def _plan(shape: Shape) -> _Plan:
     Raises:
         _Unsure: if one of its attributes is no global word.
     """
+    indices = _INDICES
+
+    def of_maps(keys: Iterable[tuple[str, tuple[str, ...]]]) -> _Keys:
+        return tuple(
+            (name, indices[name], tuple((key, indices.get(key)) for key in own))
+            for name, own in keys
+        )
+
     try:
-        plan = _Plan(
-            names=tuple((name, _INDICES[name]) for name in shape.names),
-            indices=tuple(_INDICES[name] for name in shape.names),
-            absent=tuple((name, _INDICES[name]) for name in shape.absent),
-            keys=tuple(((name, _INDICES[name]), keys) for name, keys in shape.keys),
-            absent_keys=tuple(((name, _INDICES[name]), keys) for name, keys in shape.absent_keys),
-            is_about_absence=bool(shape.absent or shape.absent_keys),
+        shape.plan = _Plan(
+            indices=tuple(indices[name] for name in shape.names),
+            names=tuple((name, indices[name]) for name in shape.names),
+            keys=of_maps(shape.keys),
+            absent=tuple((name, indices[name]) for name in shape.absent),
+            absent_keys=of_maps(shape.absent_keys),
         )
     except KeyError as error:
         raise _Unsure from error
-    shape.plan = plan
+    plan: _Plan = shape.plan
     return plan
 
 
-def _signature(message: CompressedAttributes, shape: Shape) -> Signature | None:
+# Between two checks gRPC and the kernel use up the processor's caches: what counts is how much
+# code and how many objects are touched. Hence one function, and a tuple that is unpacked.
+def _signature(message: CompressedAttributes, shape: Shape) -> Signature | None:  # noqa: C901 - see above
     """The signature; None if the message does not fit.
 
     Raises:
         _Unsure: if all of the attributes have to be read.
         IndexError: if a word is not there.
     """
-    plan: _Plan = shape.plan or _plan(shape)
-    words, maps = message.words[:], message.string_maps
-    if plan.is_about_absence and not _is_lacking(message, plan, words):
+    indices, names, keys, absent, absent_keys = shape.plan or _plan(shape)
+    strings, maps, words = message.strings, message.string_maps, message.words[:]
+    for name, index in absent:
+        if not _is_absent(message, name, index, words):
+            return None
+    if absent_keys and not _are_absent(message, absent_keys, words):
         return None
-    found: list[Any] = [*map(message.strings.get, plan.indices)]
+    found: list[Any] = [*map(strings.get, indices)]
     if None in found:
-        if _is_absent(message, plan.names[found.index(None)], words):
+        name, index = names[found.index(None)]
+        if _is_absent(message, name, index, words):
             return None
         # A number, a time, a map.
         raise _Unsure
-    for place, keys in plan.keys:
-        index = place[1]
+    for name, index, own in keys:
         if index not in maps:
-            if _is_absent(message, place, words):
+            if _is_absent(message, name, index, words):
                 return None
             raise _Unsure
         entries = maps[index].entries
-        for key in keys:
-            word = _entry(entries, key, words)
+        for key, known in own:
+            word = None if known is None else entries.get(known)
+            if key in words:
+                # What has two indices may be meant by either.
+                if word is not None or words.count(key) > 1:
+                    raise _Unsure
+                word = entries.get(~words.index(key))
             if word is None:
                 return None
             found.append(word)
@@ -138,37 +151,28 @@ def _signature(message: CompressedAttributes, shape: Shape) -> Signature | None:
     return (*texts, *map(type, texts)) if shape.is_typed else texts
 
 
-def _is_lacking(message: CompressedAttributes, plan: _Plan, words: Sequence[str]) -> bool:
-    """Whether nothing is there that has to be absent."""
-    for place in plan.absent:
-        if not _is_absent(message, place, words):
-            return False
-    for place, keys in plan.absent_keys:
-        entries = _entries(message, place, words)
-        if entries is not None and any(_entry(entries, key, words) is not None for key in keys):
+def _are_absent(message: CompressedAttributes, keys: _Keys, words: Sequence[str]) -> bool:
+    """Whether none of these entries is there; of a map that is not there none is."""
+    maps = message.string_maps
+    for name, index, own in keys:
+        if index in maps:
+            entries = maps[index].entries
+            for key, known in own:
+                if key in words:
+                    raise _Unsure
+                if known is not None and known in entries:
+                    return False
+        elif not _is_absent(message, name, index, words):
             return False
     return True
 
 
-def _entries(
-    message: CompressedAttributes, place: _Place, words: Sequence[str]
-) -> Mapping[int, int] | None:
-    """The entries of a map; None if no attribute has its name."""
-    maps = message.string_maps
-    if place[1] in maps:
-        return maps[place[1]].entries
-    if _is_absent(message, place, words):
-        return None
-    raise _Unsure
-
-
-def _is_absent(message: CompressedAttributes, place: _Place, words: Sequence[str]) -> bool:
+def _is_absent(message: CompressedAttributes, name: str, index: int, words: Sequence[str]) -> bool:
     """Whether no attribute has this name.
 
     Raises:
         _Unsure: if one may have it under an index of the message's own.
     """
-    name, index = place
     if name in words:
         raise _Unsure
     return not (
@@ -181,19 +185,3 @@ def _is_absent(message: CompressedAttributes, place: _Place, words: Sequence[str
         or index in message.durations
         or index in message.doubles
     )
-
-
-def _entry(entries: Mapping[int, int], key: str, words: Sequence[str]) -> int | None:
-    """The index of the text of an entry, whichever says its key; None if it is not there.
-
-    Raises:
-        _Unsure: if two indices may say it.
-    """
-    known = _INDICES.get(key)
-    index = None if known is None else entries.get(known)
-    if key in words:
-        own = words.index(key)
-        if index is not None or words.count(key) > 1:
-            raise _Unsure
-        index = entries.get(~own)
-    return index
