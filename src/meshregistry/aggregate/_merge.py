@@ -78,7 +78,8 @@ def merge(
 
     Args:
         key: of the service; every record is one of it, or has this name among its aliases.
-        contributions: in order of precedence, before the policy's own order.
+        contributions: in order of precedence, before the policy's own order; those of one
+            source together.
         policy: decides field by field.
     """
     if not contributions:
@@ -237,8 +238,9 @@ def _merge_endpoints(
     for key in sorted(named):
         endpoint, decided = _unite(named[key])
         if policy.endpoints is Union.FAILOVER:
-            # A source that is ill or gone leaves a gap, which is closed when proxies are told.
-            endpoint = evolve(endpoint, priority=min(priorities[one.source] for one in named[key]))
+            # That of the first source that has it. One that is ill or gone leaves a gap, which
+            # is closed when proxies are told.
+            endpoint = evolve(endpoint, priority=priorities[named[key][0].source])
         listed.append(endpoint)
         conflicts.extend(decided)
     sources = tuple(tuple(dict.fromkeys(one.source for one in named[key])) for key in sorted(named))

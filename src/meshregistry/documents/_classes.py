@@ -190,7 +190,7 @@ def _class_schema(cls: type[Any], scalars: Scalars) -> dict[str, Any]:
     for one in config_fields(cls):
         schema = _type_schema(one.hint, scalars)
         default = one.attribute.default
-        if default is not attrs.NOTHING and not isinstance(default, attrs.Factory):  # type: ignore[arg-type]
+        if default is not attrs.NOTHING and not isinstance(default, attrs.Factory):  # type: ignore[arg-type]  # a class, which the stubs call a function
             plain = unstructure(default, one.hint)
             if plain not in (None, "***"):
                 schema["default"] = plain

@@ -1,5 +1,6 @@
 """Derive: a world and a proxy key in, a consistent resource set out. Pure."""
 
+from meshregistry.generate import _extra as _extra
 from meshregistry.generate._explain import Decision, HttpRequest, Step, decide, decision_document
 from meshregistry.generate._extensions import Extensions
 from meshregistry.generate._naming import ClusterName

@@ -85,7 +85,7 @@ def route_messages(
 
 
 def _filter(message: route_components_pb2.Route, name: str, config: object) -> None:
-    message.typed_per_filter_config[name].CopyFrom(packed(config))  # type: ignore[arg-type]
+    message.typed_per_filter_config[name].CopyFrom(packed(config))  # type: ignore[arg-type]  # a message, of one of two types
 
 
 def _forward(

@@ -311,7 +311,7 @@ def _addresses(
                 )
             )
             continue
-        address = tried(node, faults, lambda text=text: canonical_address(text))  # type: ignore[misc]
+        address = tried(node, faults, lambda text=text: canonical_address(text))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
         if address is not None:
             yield address
 

@@ -124,7 +124,7 @@ class DataRules(Case):
                 attempts = source.status.attempts
                 source.restart()
                 await source.until(
-                    lambda attempts=attempts: source.status.attempts > attempts,  # type: ignore[misc]
+                    lambda attempts=attempts: source.status.attempts > attempts,  # type: ignore[misc]  # mypy cannot infer a lambda with a default
                     "the source is opened again",
                 )
                 await source.synced()

@@ -64,7 +64,7 @@ class _Client(Client):
             for subscription in subscriptions:
                 subscription._stop_processing()  # noqa: SLF001 - unsubscribing needs a connection
             if self._transport is not None:
-                self._transport.close()  # type: ignore[no-untyped-call]
+                self._transport.close()  # type: ignore[no-untyped-call]  # of nats-py, untyped
 
 
 class Connection:
@@ -182,7 +182,7 @@ class Connection:
                 max_reconnect_attempts=_ONE_RETRY,
                 reconnect_time_wait=0,
                 connect_timeout=config.connect_timeout,  # type: ignore[arg-type]  # any number will do
-                ping_interval=config.ping_interval,  # type: ignore[arg-type]
+                ping_interval=config.ping_interval,  # type: ignore[arg-type]  # likewise
                 max_outstanding_pings=2,
                 error_cb=self._failed,
                 closed_cb=self._closed,
@@ -195,7 +195,7 @@ class Connection:
             await client.subscribe(self._inbox, cb=self._answered)
             await client.publish(GREET, b"", reply=self._inbox)
             # Only after this has come back does the server know the subscriptions.
-            await client.flush(timeout=config.connect_timeout)  # type: ignore[arg-type]
+            await client.flush(timeout=config.connect_timeout)  # type: ignore[arg-type]  # likewise
         except (ssl.SSLError, FileNotFoundError) as error:
             msg = f"TLS with {server} fails: {error}; check ca_file, cert_file, key_file and server_name"
             raise RegistryUnavailable(msg) from error

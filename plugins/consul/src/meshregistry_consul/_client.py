@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import aiohttp
-import consul  # type: ignore[import-untyped]
-import consul.aio  # type: ignore[import-untyped]
+import consul  # type: ignore[import-untyped]  # it has no types
+import consul.aio  # type: ignore[import-untyped]  # likewise
 from attrs import field, frozen
 
 from meshregistry.errors import (
@@ -26,7 +26,7 @@ from meshregistry_consul._index import Cursor, longest_answer, spread_wait
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from consul.base import Response  # type: ignore[import-untyped]
+    from consul.base import Response  # type: ignore[import-untyped]  # likewise
 
     from meshregistry.spi import RegistryContext
     from meshregistry_consul._config import ConsulConfig

@@ -32,7 +32,7 @@ _OPTIONS: tuple[tuple[str, Any], ...] = (
 )
 _AHEAD = 16  # responses that may wait to be taken in
 # grpc-stubs do not know the mark that ends a stream.
-_EOF: Any = grpc.aio.EOF  # type: ignore[attr-defined]
+_EOF: Any = grpc.aio.EOF  # type: ignore[attr-defined]  # the stubs do not know it
 
 
 class EtcdClient:

@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
 
-from py_eureka_client import http_client  # type: ignore[import-untyped]
+from py_eureka_client import http_client  # type: ignore[import-untyped]  # it has no types
 
 from meshregistry.errors import RegistryProtocolError
 from meshregistry_eureka._client import refusal

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, fields
-from py_eureka_client import eureka_basic  # type: ignore[import-untyped]
+from py_eureka_client import eureka_basic  # type: ignore[import-untyped]  # it has no types
 
 from meshregistry.model import Endpoint, Health, Labels, Service, ServiceRecord
 from meshregistry_eureka._client import EurekaClient

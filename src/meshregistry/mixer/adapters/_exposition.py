@@ -175,7 +175,7 @@ class _Page:
 
 
 def _bound(value: float) -> str:
-    text: str = floatToGoString(value)  # type: ignore[no-untyped-call]
+    text: str = floatToGoString(value)  # type: ignore[no-untyped-call]  # of prometheus-client, untyped
     return text
 
 

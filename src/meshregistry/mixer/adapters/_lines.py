@@ -96,7 +96,7 @@ class Lines:
             return
         transport = self._transport
         # Every transport of asyncio's has this; the stubs know it only of streams.
-        if transport is None or transport.get_write_buffer_size() > _BACKLOG:  # type: ignore[attr-defined]
+        if transport is None or transport.get_write_buffer_size() > _BACKLOG:  # type: ignore[attr-defined]  # see above
             self._context.count("dropped_lines", len(lines))
             return
         transport.sendto(b"\n".join(lines))

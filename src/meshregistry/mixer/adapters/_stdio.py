@@ -192,7 +192,7 @@ class StdioHandler(Handler):
         )
 
     def _write(self, output: logging.StreamHandler[Any]) -> None:
-        output.handleError = self._failed  # type: ignore[assignment, method-assign]
+        output.handleError = self._failed  # type: ignore[assignment, method-assign]  # a method that libraries replace, as logging says
         while (line := self._queue.get()) is not None:
             output.handle(logging.makeLogRecord({"msg": line}))
         if isinstance(output, logging.FileHandler):  # a standard stream is not ours to close
