@@ -147,9 +147,13 @@ def test_quota_is_taken_in_advance_from_the_original(with_client, run_async):
     run_async(main())
 
 
+@pytest.mark.parametrize("is_compressed", [False, True])
 @pytest.mark.parametrize("repeated", [Repeated.DELTA, Repeated.INDEPENDENT])
-def test_the_original_reads_our_batches(with_client, run_async, tmp_path, repeated):
-    """As differences and independently; every type arrives, and what is gone is gone."""
+def test_the_original_reads_our_batches(with_client, run_async, tmp_path, repeated, is_compressed):
+    """As differences and independently; every type arrives, and what is gone is gone.
+
+    It knows no gzip, and is sent them as they are once it has said so.
+    """
     log = tmp_path / "log"
     began = datetime(2026, 3, 4, 5, 6, 7, 891_234, tzinfo=UTC)
     reports = [
@@ -165,7 +169,9 @@ def test_the_original_reads_our_batches(with_client, run_async, tmp_path, repeat
         {"source.name": "ben", "request.time": began, "response.code": 404},
         {"source.name": "ben", "request.time": began, "response.code": 200},
     ]
-    options = ClientOptions(report_encoding=repeated, fail_policy=FailPolicy.RAISE)
+    options = ClientOptions(
+        report_encoding=repeated, compress_reports=is_compressed, fail_policy=FailPolicy.RAISE
+    )
 
     async def main():
         async with with_client(options, *logging(log)) as client:

@@ -31,6 +31,7 @@ from meshregistry.mixer.proto.mixer_v1_pb2 import (
     ReportRequest,
     ReportResponse,
 )
+from meshregistry.testing import TcpProxy
 
 BAG = AttributeBag({"request.path": "/a"})
 
@@ -153,6 +154,53 @@ def test_a_silent_server_costs_its_share_of_the_time_only(run_async, silent):
             return await client.check(BAG, timeout=1.0)
 
     assert run_async(main()).failure is None
+
+
+def test_reports_may_be_compressed(run_async):
+    """They arrive as they were, in far fewer bytes; checks are small, and are not."""
+    mixer = Mixer()
+    bags = [AttributeBag({"request.id": f"{number:032x}"}) for number in range(500)]
+
+    async def sent(address, options):
+        host, port = address.split(":")
+        async with TcpProxy(host, int(port)) as proxy:
+            client = MixerClient(f"{proxy.host}:{proxy.port}", options=options)
+            async with client:
+                for bag in bags:
+                    client.report(bag)
+            return proxy.bytes_up
+
+    async def main():
+        async with mixer.serving() as address:
+            plain = await sent(address, ClientOptions())
+            compressed = await sent(address, ClientOptions(compress_reports=True))
+        return plain, compressed
+
+    plain, compressed = run_async(main())
+    assert compressed < plain / 2
+    found = [decoded.bag for report in mixer.reports for decoded in decode_report(report)]
+    assert sorted(found[500:], key=repr) == sorted(found[:500], key=repr) == bags
+
+
+def test_a_server_that_cannot_decompress_gets_reports_as_they_are(run_async):
+    """From the first refusal on; nothing is lost by it."""
+    mixer = Mixer()
+
+    async def refuse(context):
+        if len(mixer.reports) == 1:
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, "no decompressor")
+
+    async def main():
+        mixer._fail = refuse
+        options = ClientOptions(compress_reports=True)
+        async with mixer.serving() as address, MixerClient(address, options=options) as client:
+            for _ in range(2):
+                client.report(BAG)
+                await client.flush()
+            return client.statistics()["total_remote_report_successes"]
+
+    assert run_async(main()) == 2
+    assert len(mixer.reports) == 3
 
 
 def test_without_any_server_the_failure_says_that_nothing_was_sent(run_async, nobody, silent):

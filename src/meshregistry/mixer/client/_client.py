@@ -87,6 +87,7 @@ class MixerClient:
             (servers,) if isinstance(servers, str) else servers,
             tls=tls,
             metadata=() if identity is None else (forwarded_header(identity),),
+            compress_reports=options.compress_reports,
             clock=clock,
         )
         self._statistics = Statistics()

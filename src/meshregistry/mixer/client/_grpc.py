@@ -59,6 +59,7 @@ class GrpcTransport:
         servers: addresses as gRPC takes them, ``host:port``; the first one is preferred.
         tls: certificates; None: plain text.
         metadata: sent with every call.
+        compress_reports: whether batches of reports are gzipped.
         clock: for the pauses of servers that failed.
 
     Raises:
@@ -71,6 +72,7 @@ class GrpcTransport:
         *,
         tls: MixerTls | None = None,
         metadata: Sequence[tuple[str, str]] = (),
+        compress_reports: bool = False,
         clock: Clock | None = None,
     ) -> None:
         if not servers:
@@ -83,6 +85,7 @@ class GrpcTransport:
         renewal = PemRenewal(sources(tls), _LOG) if tls else None
         name = tls.server_name if tls else None
         self._connections = [_Connection(server, renewal, name, metadata) for server in servers]
+        self._report_compression = grpc.Compression.Gzip if compress_reports else None
 
     async def check(self, request: CheckRequest, timeout: float) -> CheckResponse:
         async def call(connection: _Connection, seconds: float) -> CheckResponse:
@@ -93,7 +96,7 @@ class GrpcTransport:
 
     async def report(self, request: ReportRequest, timeout: float, *, again: bool) -> None:
         async def call(connection: _Connection, seconds: float) -> None:
-            await connection.report(request, seconds)
+            await connection.report(request, seconds, self._report_compression)
 
         await self._try(call, timeout, again=again)
 
@@ -145,14 +148,27 @@ class _Connection:
         self._watch: asyncio.Future[None] | None = None
         self._check: Any = None
         self._report: Any = None
+        self._is_plain = False
 
     async def check(self, request: CheckRequest, seconds: float) -> CheckResponse:
         await self._ready(seconds)
         response: CheckResponse = await self._call(self._check, request, seconds)
         return response
 
-    async def report(self, request: ReportRequest, seconds: float) -> None:
+    async def report(
+        self, request: ReportRequest, seconds: float, compression: grpc.Compression | None
+    ) -> None:
         await self._ready(seconds)
+        if compression is not None and not self._is_plain:
+            try:
+                await self._call(self._report, request, seconds, compression)
+            except CallFailed as error:
+                if error.code != Code.UNIMPLEMENTED:
+                    raise
+                # Nothing was read (gRPC, Compression): the original server knows no gzip.
+                self._is_plain = True
+            else:
+                return
         await self._call(self._report, request, seconds)
 
     async def close(self) -> None:
@@ -163,9 +179,17 @@ class _Connection:
         if watch is not None:
             await asyncio.gather(watch, return_exceptions=True)
 
-    async def _call(self, method: Any, request: object, seconds: float) -> Any:
+    async def _call(
+        self,
+        method: Any,
+        request: object,
+        seconds: float,
+        compression: grpc.Compression | None = None,
+    ) -> Any:
         try:
-            return await method(request, timeout=seconds, metadata=self._metadata)
+            return await method(
+                request, timeout=seconds, metadata=self._metadata, compression=compression
+            )
         except grpc.aio.AioRpcError as error:
             details = error.details() or ""
             raise CallFailed(
