@@ -30,10 +30,10 @@ def with_both(original, tmp_path):
     """Enters both servers with the documents of this file, or others."""
 
     @asynccontextmanager
-    async def enter(*given):
+    async def enter(*given, text=None):
         folder = tmp_path / "config"
         folder.mkdir()
-        (folder / "mixer.yaml").write_text(documents(*(given or DOCUMENTS)))
+        (folder / "mixer.yaml").write_text(text or documents(*(given or DOCUMENTS)))
         async with both(original, folder, tmp_path) as servers:
             assert () == servers.ours.status().faults
             yield servers
@@ -243,5 +243,36 @@ def test_reports_that_cannot_be_evaluated_leave_the_others_alone(with_both, run_
             assert ["OK", "OK"] == await servers.report({"source.name": "ann"})
             assert ["OK", "OK"] == await servers.report()
             assert ["UNKNOWN", "UNKNOWN"] == await servers.report({"source.name": "ann"}, {})
+
+    run_async(main())
+
+
+def test_words_of_yaml_that_are_no_texts_there(with_both, run_async):
+    """Decision 0024: `no` is a truth value there, and the message of a denial is lost."""
+    given = (
+        ATTRIBUTES,
+        handler("deny", "denier", status={"code": 7, "message": "MESSAGE"}),
+        instance("nothing", "checknothing"),
+        rule("r", "true", ("deny", "nothing")),
+    )
+    text = documents(*given).replace('"MESSAGE"', "no")
+
+    async def main():
+        async with with_both(text=text) as servers:
+            theirs, ours = await servers.check({})
+            assert (7, "deny.istio-system:") == (theirs.code, theirs.message)
+            assert (7, "deny.istio-system:no") == (ours.code, ours.message)
+
+    run_async(main())
+
+
+def test_a_text_where_a_map_is_declared(with_both, run_async):
+    """Decision 0024: ends the original; nobody's rules are met by it here."""
+
+    async def main():
+        async with with_both() as servers:
+            theirs, ours = await servers.check({"request.headers": "x", "request.path": "/plain"})
+            assert Failed("UNAVAILABLE") == theirs
+            assert (9, "plain.istio-system:") == (ours.code, ours.message)
 
     run_async(main())

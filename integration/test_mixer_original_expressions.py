@@ -6,6 +6,7 @@ check, whose answer says what was read.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -70,6 +71,8 @@ SOME = {
 }
 BAGS = ({}, ALL, SOME)
 
+# One more, whose value comes after all others.
+LAST = '"last"'
 # An expression a line.
 FOLDER = Path(__file__).with_name("expressions")
 ALIKE = (FOLDER / "alike.txt").read_text(encoding="utf-8").splitlines()
@@ -121,7 +124,7 @@ def in_namespaces(texts, folder, log):
         ("handler", "yes", {"compiledAdapter": "noop"}),
     )
     (folder / "handlers.yaml").write_text(documents(ATTRIBUTES, *handlers))
-    for number, text in enumerate(texts):
+    for number, text in enumerate([*texts, LAST]):
         entry = {"severity": '"info"', "variables": {"value": text}}
         action = {"namespace": '"x"', "properties": {"value": text}}
         own = (
@@ -165,6 +168,12 @@ class Evaluated:
         for number in range(len(self._texts)):
             entry = bag | {"destination.namespace": namespace(number)}
             await self._servers.report(entry, repeated=Repeated.INDEPENDENT)
+        # What is written is in order; an answer does not wait for it.
+        last = namespace(len(self._texts))
+        await self._servers.report({"destination.namespace": last})
+        async with asyncio.timeout(10):
+            while not all(f".{last}" in log.read_text() for log in self._logs):
+                await asyncio.sleep(0.01)
         return list(zip(*(self._read(log) for log in self._logs), strict=True))
 
     async def answers(self, bag):

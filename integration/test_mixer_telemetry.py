@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import struct
 import time
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
+import msgpack
 import pytest
 from aiohttp import web
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2
@@ -449,9 +451,9 @@ def test_a_forward_protocol_receiver_gets_records(run_async, tmp_path):
                 await mixer.report(request(), request(code=503))
             found = [await receiver.records.get(), await receiver.records.get()]
         name = "entry.instance.istio-system"
-        seconds = int(START.timestamp())
+        when = msgpack.ExtType(0, struct.pack(">II", int(START.timestamp()), 0))
         assert [
-            ["access", seconds, {"code": code, "took": 30, "name": name, "severity": "info"}, {}]
+            ["access", when, {"code": code, "took": 30, "name": name, "severity": "info"}, {}]
             for code in (200, 503)
         ] == found
 

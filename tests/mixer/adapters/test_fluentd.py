@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 import sys
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -79,9 +80,37 @@ async def eventually(is_so):
         await asyncio.sleep(0.001)
 
 
+def event_time(seconds, nanos):
+    """Fluentd's own form of a time."""
+    return msgpack.ExtType(0, struct.pack(">II", seconds, nanos))
+
+
+@pytest.mark.parametrize(
+    ("when", "time"),
+    [
+        (datetime(1970, 1, 1, tzinfo=UTC), event_time(0, 0)),
+        (datetime(2106, 2, 7, 6, 28, 15, 1, tzinfo=UTC), event_time(2**32 - 1, 1_000)),
+        (datetime(1969, 12, 31, 23, 59, 59, 1, tzinfo=UTC), -1),
+        (datetime(2106, 2, 7, 6, 28, 16, tzinfo=UTC), 2**32),
+    ],
+)
+def test_times_that_have_no_form_are_whole_seconds(adapters, run_async, when, time):
+    """Before 1970 and after 2106."""
+
+    async def main():
+        async with receiver() as got:
+            async with adapters.running("fluentd", params(got)) as (handler, _):
+                await handler.report([LogEntry(name=NAME, timestamp=when, severity="info")])
+            await eventually(got.messages.qsize)
+            ((_, said, _, _),) = got.all()
+            assert time == said
+
+    run_async(main())
+
+
 @pytest.mark.parametrize(("more", "took"), [("", "1.5s"), (", integerDuration: true", 1500)])
 def test_a_record_has_variables_and_severity(adapters, run_async, more, took):
-    """In message mode: tag, whole seconds, record, option; closing pushes."""
+    """In message mode: tag, time to the fraction, record, option; closing pushes."""
 
     async def main():
         async with receiver() as got:
@@ -104,9 +133,9 @@ def test_a_record_has_variables_and_severity(adapters, run_async, more, took):
                 "at": "2026-03-04T05:06:07.900000Z",
                 "labels": {"a": "1"},
             }
-            seconds = int(WHEN.timestamp())
+            time = event_time(int(WHEN.timestamp()), 900_000_000)
             record = {**values, **plain, "severity": "info"}
-            assert [[NAME, seconds, record, {}]] == got.all()
+            assert [[NAME, time, record, {}]] == got.all()
             assert {"sent": 1} == context.counts
 
     run_async(main())

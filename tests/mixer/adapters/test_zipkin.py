@@ -91,13 +91,35 @@ def test_a_span_of_a_server(posted):
         "timestamp": began,
         "duration": 1500,
         "localEndpoint": {"serviceName": "web-1", "ipv4": "10.0.0.2"},
-        "tags": {"ok": "false", "took": "2s", "http.status_code": "503"},
+        "tags": {
+            "ok": "false",
+            "took": "2s",
+            "http.status_code": "503",
+            "error": "UNAVAILABLE",
+        },
         "annotations": [
-            {"timestamp": began, "value": "received 10 bytes"},
-            {"timestamp": began + 1500, "value": "sent 20 bytes"},
+            {"timestamp": began, "value": "Received 10 bytes"},
+            {"timestamp": began + 1500, "value": "Sent 20 bytes"},
         ],
     }
     assert {"sent": 1} == counts
+
+
+@pytest.mark.parametrize(
+    ("code", "tags", "error"),
+    [
+        (0, {}, None),
+        (200, {}, None),
+        (399, {}, None),
+        (404, {}, "NOT_FOUND"),
+        (500, {}, "UNKNOWN"),
+        (404, {"error": "mine"}, "mine"),
+    ],
+)
+def test_a_failed_request_has_the_tag_error(posted, code, tags, error):
+    """By its status of HTTP; a tag of one's own stays."""
+    (found,), _ = posted(span(http_status_code=code, span_tags=tags))
+    assert error == found["tags"].get("error")
 
 
 def test_a_span_of_a_client(posted):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime, timedelta
+import struct
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import define, field, frozen
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
     from meshregistry.mixer.spi import InstanceTypes, Value
 
 _TAG = "tag"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND, _MICROSECOND = timedelta(seconds=1), timedelta(microseconds=1)
+_EVENT_TIME = 0
+"""The type of the extension of msgpack."""
+_LAST_SECOND = 2**32 - 1
 
 
 @frozen(kw_only=True)
@@ -110,7 +116,15 @@ class FluentdHandler(Handler):
             record["name"] = instance.name
         record["severity"] = instance.severity
         when = instance.timestamp or self._context.wall_time()
-        return [tag, int(when.timestamp()), record, {}]
+        return [tag, self._time(when), record, {}]
+
+    def _time(self, when: datetime) -> Any:
+        """Seconds and nanoseconds, as the protocol has them since Fluentd 0.14 (EventTime)."""
+        seconds, rest = divmod(when - _EPOCH, _SECOND)
+        if not 0 <= seconds <= _LAST_SECOND:
+            return seconds
+        nanos = rest // _MICROSECOND * 1_000
+        return self._msgpack.ExtType(_EVENT_TIME, struct.pack(">II", seconds, nanos))
 
     def _plain(self, value: Value) -> Any:
         match value:

@@ -32,6 +32,19 @@ if TYPE_CHECKING:
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_FINE = range(200, 400)
+_ERRORS = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    429: "RESOURCE_EXHAUSTED",
+    499: "CANCELLED",
+    501: "UNIMPLEMENTED",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+"""What a status of HTTP is called; all others that are not fine are UNKNOWN."""
 _HEADERS = {"Content-Type": "application/json"}
 
 
@@ -131,6 +144,9 @@ def _span(instance: TraceSpan, ids: Ids, start: datetime, end: datetime) -> dict
     tags = {key: text_of(value) for key, value in instance.span_tags.items()}
     if instance.http_status_code > 0:
         tags["http.status_code"] = str(instance.http_status_code)
+        if not _FINE.start <= instance.http_status_code < _FINE.stop:
+            # By this tag Zipkin shows a span as one that failed.
+            tags.setdefault("error", _ERRORS.get(instance.http_status_code, "UNKNOWN"))
     span = {
         "traceId": ids.trace,
         "id": ids.span,
@@ -158,7 +174,7 @@ def _address(value: bytes) -> dict[str, str]:
 
 def _annotations(instance: TraceSpan, start: datetime, end: datetime) -> list[dict[str, Any]]:
     """What went over the wire at the start and at the end, seen from the span's side."""
-    first, second = ("sent", "received") if instance.client_span else ("received", "sent")
+    first, second = ("Sent", "Received") if instance.client_span else ("Received", "Sent")
     sizes = (
         (start, first, instance.request_total_size),
         (end, second, instance.response_total_size),
