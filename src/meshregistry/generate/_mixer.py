@@ -58,7 +58,7 @@ _REQUEST_HEADERS = (
 )
 _RESPONSE_HEADERS = ("content-type", "grpc-message", "grpc-status")
 _TRAILERS = ("grpc-message", "grpc-status")
-# Seconds; servers of ours take pings twice as often.
+# Seconds; servers of ours take as many pings as come.
 _PING_EVERY, _PONG_WITHIN = 10, 5
 # How many failures in a row eject a server, and for how many seconds: each time longer.
 _FAILURES = 3

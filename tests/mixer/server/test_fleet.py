@@ -11,7 +11,9 @@ import pytest
 from meshregistry.mixer.server._dispatch import DispatchFailed
 from meshregistry.mixer.server._engine import Engine
 from meshregistry.mixer.server._fleet import Fleet, pause
+from meshregistry.mixer.server._mixer import Mixer
 from meshregistry.mixer.server._running import Surroundings
+from meshregistry.mixer.server._statistics import server_metrics
 from meshregistry.testing import ManualClock
 
 DOWN = ConnectionError("nobody there")
@@ -130,6 +132,29 @@ class TestRetry:
             await stage.clock.advance(1)
             async with engine.request() as dispatcher:
                 assert (await dispatcher.check(tracked())).status.is_ok
+            await engine.close()
+
+        run_async(main())
+
+    def test_figures_show_it_until_then(self, run_async, bench, documents):
+        """How many handlers wait to be opened."""
+
+        async def main():
+            stage = Stage()
+            engine = Engine(stage.around)
+            mixer = Mixer(engine, now=stage.clock.now)
+
+            def failed():
+                figures = server_metrics(engine, mixer, 0)
+                (found,) = (one for one in figures if one.name == "mixer_handlers_failed")
+                return [value for _, value in found.samples]
+
+            bench.answers["a", "start"] = DOWN
+            await engine.swap(bench.snapshot(*documents))
+            assert [1] == failed()
+            del bench.answers["a", "start"]
+            await stage.clock.advance(1)
+            assert [0] == failed()
             await engine.close()
 
         run_async(main())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import struct
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -349,3 +350,32 @@ class TestMonitoring:
                 }
 
         run_async(main())
+
+
+def test_whoever_asks_whether_anybody_is_there_is_answered(run_async, served, documents):
+    """However often, and without a call: Envoys ping all the time, gRPC takes that for an attack."""
+    frame = struct.Struct("!I B I")
+    ping, settings, goaway = 6, 4, 7
+
+    def framed(kind, payload=b""):
+        return frame.pack(len(payload) << 8 | kind, 0, 0) + payload
+
+    async def main():
+        async with served(*documents) as (server, _):
+            host, _, port = server.address.rpartition(":")
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + framed(settings))
+            answered = []
+            for number in range(20):
+                writer.write(framed(ping, number.to_bytes(8, "big")))
+                while len(answered) <= number:
+                    length_and_kind, flags, _ = frame.unpack(await reader.readexactly(9))
+                    payload = await reader.readexactly(length_and_kind >> 8)
+                    assert length_and_kind & 0xFF != goaway, payload
+                    if length_and_kind & 0xFF == ping and flags & 1:
+                        answered.append(int.from_bytes(payload, "big"))
+            writer.close()
+            await writer.wait_closed()
+            return answered
+
+    assert [*range(20)] == run_async(main())

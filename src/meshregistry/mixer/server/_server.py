@@ -49,9 +49,9 @@ _OPTIONS = (
     ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", MAX_MESSAGE),
     ("grpc.max_concurrent_streams", 1024),
-    # Envoys ask every 10 s whether anybody is there, also while they only listen.
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
-    ("grpc.keepalive_permit_without_calls", 1),
+    # Envoys ask every 10 s whether anybody is there, also while they have nothing to say; gRPC
+    # takes more than a few of such pings for an attack, and closes the connection.
+    ("grpc.http2.max_ping_strikes", 0),
 )
 
 
