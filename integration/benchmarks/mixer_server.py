@@ -81,13 +81,15 @@ class Lane:
         for listed in (self.one_by_one, self.together, self.cpu):
             listed.clear()
 
-    def row(self) -> Row:
+    def row(self, echo: Lane) -> Row:
         """Its line."""
         return Row(
             subject=self.subject,
             figures={
                 "µs, one by one": statistics.median(self.one_by_one),
+                "of the echo's calls": _times(echo.one_by_one, self.one_by_one),
                 f"calls/s, {SIDE_BY_SIDE} at a time": statistics.median(self.together),
+                "of the echo's": _times(self.together, echo.together),
                 "µs of the server": statistics.mean(self.cpu),
                 "bytes back": self.answer_bytes,
             },
@@ -153,7 +155,7 @@ async def check_over_grpc() -> Benchmark:
     echo = lanes[0]
     return Benchmark(
         title=f"checks of 25 attributes over gRPC ({len(sent[0]):,} bytes), one client",
-        rows=tuple(lane.row() for lane in lanes),
+        rows=tuple(lane.row(echo) for lane in lanes),
         ratios=tuple(
             Ratio(
                 what=f"{lane.subject}: {how}, of a raw echo's",
@@ -161,13 +163,17 @@ async def check_over_grpc() -> Benchmark:
                 limit=0.85,
                 is_at_most=False,
             )
-            for lane in lanes[1:]
+            for lane in lanes
+            if lane.subject == CACHED
             for how, value in (
                 ("calls a second one by one", _times(echo.one_by_one, lane.one_by_one)),
                 ("calls a second side by side", _times(lane.together, echo.together)),
             )
         ),
-        notes=("the echo gives back what it is sent and looks at nothing",),
+        notes=(
+            "the echo gives back what it is sent and looks at nothing; each end has a core of its own",
+            "the target is for answers that are looked up: what rules cost depends on the rules",
+        ),
     )
 
 
