@@ -248,18 +248,27 @@ def test_reports_that_cannot_be_evaluated_leave_the_others_alone(with_both, run_
 
 
 def test_words_of_yaml_that_are_no_texts_there(with_both, run_async):
-    """Decision 0024: `no` is a truth value there, and the message of a denial is lost."""
+    """Decision 0024: `no` is a truth value there, and the message of a denial is lost.
+
+    Where a truth value is expected, it is one for both; and so is a choice by its number.
+    """
     given = (
         ATTRIBUTES,
-        handler("deny", "denier", status={"code": 7, "message": "MESSAGE"}),
+        handler("deny", "denier", status={"code": 7, "message": "NO"}),
+        handler("list", "listchecker", overrides=["ann"], blacklist="YES", entryType=1),
         instance("nothing", "checknothing"),
-        rule("r", "true", ("deny", "nothing")),
+        instance("name", "listentry", value='source.name | ""'),
+        rule("r", on("/no"), ("deny", "nothing")),
+        rule("s", on("/list"), ("list", "name")),
     )
-    text = documents(*given).replace('"MESSAGE"', "no")
+    text = documents(*given).replace('"NO"', "no").replace('"YES"', "yes")
 
     async def main():
         async with with_both(text=text) as servers:
-            theirs, ours = await servers.check({})
+            theirs, ours = await servers.check({"request.path": "/list", "source.name": "ANN"})
+            assert theirs == ours
+            assert 7 == ours.code
+            theirs, ours = await servers.check({"request.path": "/no"})
             assert (7, "deny.istio-system:") == (theirs.code, theirs.message)
             assert (7, "deny.istio-system:no") == (ours.code, ours.message)
 

@@ -310,7 +310,7 @@ def test_the_same_lines_of_stdio(original, tmp_path, run_async):
         params = {
             "logStream": "FILE",
             "outputPath": str(log),
-            "severityLevels": {"loud": "ERROR", "info": "INFO"},
+            "severityLevels": {"loud": 2, "info": "INFO"},
             "metricLevel": "WARNING",
         }
         entry = {"severity": '"loud"', "timestamp": "request.time", "variables": VALUES}

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from meshregistry.errors import ConfigError
 
+_TRUTH = dict.fromkeys(("y", "yes", "on"), "true") | dict.fromkeys(("n", "no", "off"), "false")
 _HUMP = re.compile(r"(?<=[a-z0-9])([A-Z])")
 
 
@@ -33,12 +34,16 @@ def renamed(node: MappingNode) -> MappingNode:
 def renamed_for(node: AnyNode, hint: Any) -> AnyNode:
     """A tree whose keys that name fields of a class are spelled as the class does.
 
-    Keys of mappings that are no classes are names of the user's and stay as they are.
+    Keys of mappings that are no classes are names of the user's and stay as they are. So does all
+    that is said, but for two ways of writing that documents for the original have: a choice by
+    its number, as JSON of protobuf has it, and the truth values of YAML 1.1.
 
     Args:
         node: what is to become a value of the type.
         hint: the type.
     """
+    if isinstance(node, ScalarNode) and (hint is bool or typing.get_origin(hint) is typing.Literal):
+        return _spelled(node, hint) if node.is_plain else node
     options = [one for one in typing.get_args(hint) if one is not type(None)]
     if isinstance(node, MappingNode):
         if attrs.has(hint):
@@ -56,6 +61,15 @@ def renamed_for(node: AnyNode, hint: Any) -> AnyNode:
     if len(options) == 1 and typing.get_origin(hint) not in {list, tuple, dict}:
         return renamed_for(node, options[0])
     return node
+
+
+def _spelled(node: ScalarNode, hint: Any) -> ScalarNode:
+    if hint is bool:
+        return evolve(node, text=_TRUTH.get(node.text.lower(), node.text))
+    choices, number = typing.get_args(hint), node.as_int()
+    if number is None or number in choices or not 0 <= number < len(choices):
+        return node
+    return evolve(node, text=str(choices[number]))
 
 
 class Reader:

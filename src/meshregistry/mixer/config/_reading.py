@@ -41,6 +41,8 @@ _SAAS = frozenset(
 )
 _SAAS_TEMPLATE = "servicecontrolreport"
 """For the adapter ``servicecontrol`` alone."""
+_DESCRIPTIONS = frozenset({"adapter", "template"})
+"""An installation of the original has one for everything that is compiled into it."""
 _OWN_KINDS = ("attributemanifest", "handler", "instance", "rule")
 
 
@@ -93,6 +95,8 @@ Piece = tuple[Attribute, Position] | HandlerSpec | InstanceSpec | RuleSpec
 def _document(document: RuleDocument, known: Known, faults: list[ConfigError]) -> Iterable[Piece]:
     """What one document says; what is read is of use only if nothing is wrong with it."""
     key, root = document.key, document.root
+    if key.kind in _DESCRIPTIONS and key.name in _described(key.kind, known):
+        return
     if not key.namespace:
         faults.append(root.fault("the document has no namespace", "add metadata: {namespace: …}"))
     reader = _spec(document, faults)
@@ -116,6 +120,10 @@ def _document(document: RuleDocument, known: Known, faults: list[ConfigError]) -
             faults.append(_unknown_kind(document, known))
 
 
+def _described(kind: str, known: Known) -> Collection[str]:
+    return {*known.adapters, *_SAAS} if kind == "adapter" else {*known.templates, _SAAS_TEMPLATE}
+
+
 def _spec(document: RuleDocument, faults: list[ConfigError]) -> Reader | None:
     spec = document.root.get("spec")
     faults += document.root.unknown(("apiVersion", "kind", "metadata", "spec", "status"))
@@ -135,7 +143,7 @@ def _unknown_kind(document: RuleDocument, known: Known) -> ConfigError:
         return place.fault(*_no_saas(kind))
     if kind == _SAAS_TEMPLATE:
         return place.fault(*_no_saas_template())
-    if kind in {"adapter", "template"}:
+    if kind in _DESCRIPTIONS:
         return place.fault(
             f"documents of kind {kind} describe what is compiled into other servers",
             "write a plugin with meshregistry.mixer.spi, or use compiledAdapter: bypass",
