@@ -174,6 +174,7 @@ class Mesh(Workload):
 
     Args:
         beside: addresses of other servers, which are asked in turn with this one.
+        told_first: addresses of others that reports go to, in turn likewise.
     """
 
     def __init__(
@@ -183,6 +184,7 @@ class Mesh(Workload):
         namespace: str = "shop",
         options: FrontOptions | None = None,
         beside: Sequence[str] = (),
+        told_first: Sequence[str] = (),
         **mixer: Any,
     ) -> None:
         self.judge = Judge()
@@ -190,7 +192,8 @@ class Mesh(Workload):
         self.address = f"127.0.0.1:{free_port()}"
         self.server: MixerServer | None = None
         check = ",".join((self.address, *beside))
-        settings = {"check": check, "report": self.address, **mixer}
+        report = ",".join((*told_first, self.address))
+        settings = {"check": check, "report": report, **mixer}
         super().__init__(make_envoy, settings, namespace=namespace)
 
     async def __aenter__(self) -> Self:

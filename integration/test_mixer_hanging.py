@@ -150,3 +150,24 @@ def test_the_last_server_is_always_asked(run_async: Any, envoy: MakeEnvoy) -> No
             await mesh.until("/book", 200)
 
     run_async(main())
+
+
+def test_reports_go_elsewhere(run_async: Any, envoy: MakeEnvoy) -> None:
+    """Nobody answers a stream of reports anyway: a connection ends that answers no ping."""
+
+    async def main() -> None:
+        async with silent() as other, Mesh(envoy, told_first=[other]) as mesh:
+            sidecar = await mesh.sidecar()
+            started = time.monotonic()
+            timeouts = r"cluster\.mixer-report\.http2\.keepalive_timeout"
+            async with asyncio.timeout(40):
+                while not await sidecar.counter(timeouts):
+                    await mesh.get("/before")
+                found_out = time.monotonic() - started
+                while {"inbound", "outbound"} - {
+                    one["kind"] for one in mesh.judge.reports if one["path"] == "/after"
+                }:
+                    await mesh.get("/after")
+            print(f"found out after {found_out:.1f} s")
+
+    run_async(main())

@@ -8,6 +8,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from meshregistry import pem
 from meshregistry.errors import ConfigError
 from meshregistry.pem import Material, PemRenewal, PemSources
 
@@ -88,6 +89,13 @@ class TestPemSources:
         for key in (other, private(rsa.generate_private_key(65537, 2048))):
             with pytest.raises(ConfigError, match=r"not the key of tls.certificate; renew both"):
                 PemSources(certificate=certificate, key=key).read()
+
+    def test_do_without_the_comparison_where_it_cannot_be_made(self, authority, monkeypatch):
+        """As in a container without /proc: it is no reason not to serve."""
+        certificate, _ = authority.issue("localhost")
+        _, other = authority.issue("localhost")
+        monkeypatch.setattr(pem, "_OPEN_FILES", "/does/not/exist")
+        assert other == PemSources(certificate=certificate, key=other).read().key
 
     def test_refuse_a_key_with_a_passphrase(self, authority):
         """Nobody is asked for it, and the message has the remedy."""

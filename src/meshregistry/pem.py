@@ -22,6 +22,7 @@ Pem = bytes | str | Path
 
 # What OpenSSL says of a key of another certificate: of the same kind, and of another kind.
 _OF_ANOTHER = ("KEY_VALUES_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
+_OPEN_FILES = "/proc/self/fd"
 # Asked is whether certificate and key belong together, not whether they are strong enough.
 _ANY_STRENGTH = "DEFAULT:@SECLEVEL=0"
 
@@ -181,7 +182,10 @@ def _check_pair(certificate: _Content, key: _Content) -> None:
         file.flush()
         try:
             # Without a password here, OpenSSL would ask whoever sits at the terminal.
-            context.load_cert_chain(f"/proc/self/fd/{file.fileno()}", password="")
+            context.load_cert_chain(f"{_OPEN_FILES}/{file.fileno()}", password="")
+        except FileNotFoundError:
+            # Where there is no /proc, whoever uses the pair has to find out.
+            return
         except ssl.SSLError as error:
             if error.reason in _OF_ANOTHER:
                 raise key.error(

@@ -60,8 +60,10 @@ _RESPONSE_HEADERS = ("content-type", "grpc-message", "grpc-status")
 _TRAILERS = ("grpc-message", "grpc-status")
 # Seconds; servers of ours take as many pings as come.
 _PING_EVERY, _PONG_WITHIN = 10, 5
-# How many failures in a row eject a server, and for how many seconds: each time longer.
-_FAILURES = 3
+# How many failures in a row eject a server: of checks, and of streams of reports, which break
+# only if a server goes or hangs.
+_CHECK_FAILURES, _REPORT_FAILURES = 3, 1
+# For how many seconds: each time longer.
 _FIRST_EJECTION, _LONGEST_EJECTION = 10, 60
 _ALWAYS = 100  # per cent
 
@@ -283,24 +285,28 @@ def mixer_clusters(view: View) -> Generated:
     if mixer is None:
         return Generated()
     places = (
-        (_naming.MIXER_CHECK_CLUSTER, mixer.checkers),
-        (_naming.MIXER_REPORT_CLUSTER, mixer.reporters),
+        (_naming.MIXER_CHECK_CLUSTER, mixer.checkers, _CHECK_FAILURES),
+        (_naming.MIXER_REPORT_CLUSTER, mixer.reporters, _REPORT_FAILURES),
     )
-    return Generated(resources=[_cluster(name, at, view.mesh) for name, at in places if at])
+    return Generated(
+        resources=[_cluster(name, at, view.mesh, failures) for name, at, failures in places if at]
+    )
 
 
-def _cluster(name: str, places: Sequence[tuple[str, int]], mesh: MeshSettings) -> Resource:
+def _cluster(
+    name: str, places: Sequence[tuple[str, int]], mesh: MeshSettings, failures: int
+) -> Resource:
     cluster = static_or_dns(name, places, mesh)
     options = http_options(cluster)
     # A server that hangs keeps its connections; whoever only sends to it would never know.
     alive = options.explicit_http_config.http2_protocol_options.connection_keepalive
     alive.interval.seconds, alive.timeout.seconds = _PING_EVERY, _PONG_WITHIN
     set_http_options(cluster, options)
-    _eject(cluster)
+    _eject(cluster, failures)
     return resource(CLUSTER, name, cluster)
 
 
-def _eject(cluster: cluster_pb2.Cluster) -> None:
+def _eject(cluster: cluster_pb2.Cluster, failures: int) -> None:
     """Ask no server for a while that is away or hangs, as long as another one is left.
 
     Time-outs and failed connections count as gateway errors, together with those that a server
@@ -315,7 +321,7 @@ def _eject(cluster: cluster_pb2.Cluster) -> None:
     if places == 1:
         return
     outlier = cluster.outlier_detection
-    outlier.consecutive_gateway_failure.value = _FAILURES
+    outlier.consecutive_gateway_failure.value = failures
     outlier.enforcing_consecutive_gateway_failure.value = _ALWAYS
     outlier.enforcing_consecutive_5xx.value = 0
     outlier.enforcing_success_rate.value = 0
