@@ -89,6 +89,19 @@ spec:
 """
 
 
+CHARGE = """\
+apiVersion: config.istio.io/v1alpha2
+kind: quota
+metadata: {name: orders, namespace: shop}
+spec: {}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: QuotaSpec
+metadata: {name: limit, namespace: shop}
+spec: {rules: [{quotas: [{quota: orders, charge: 1}]}]}
+"""
+
+
 class TestCheck:
     """Documents without a server."""
 
@@ -109,6 +122,17 @@ class TestCheck:
         assert first.startswith(f"{file}:16:")
         assert "spec.match: unknown attribute request.pth: did you mean request.path?" in first
         assert text.index("request") == caret.index("^")
+
+    def test_a_charge_for_nobody_is_told_and_no_fault(self, run, tmp_path):
+        """With its place and what to add."""
+        file = tmp_path / "a.yaml"
+        file.write_text(CHARGE)
+        ran = run("mixer", "check", str(tmp_path))
+        assert (ran.code, ran.err) == (0, "no faults in 2 documents\n")
+        assert ran.out == (
+            f"{file}:6:1: QuotaSpec shop/limit is bound to no service; "
+            "add a QuotaSpecBinding that names it\n"
+        )
 
     def test_what_is_not_there(self, run, tmp_path):
         """Is named."""

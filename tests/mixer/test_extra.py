@@ -73,6 +73,19 @@ def test_attributes_and_manifests_need_no_extra():
     assert "/\n" == said
 
 
+def test_what_documents_say_of_services_needs_no_extra(tmp_path):
+    """So a client reads it with gRPC and protobuf alone, and without these, too."""
+    (tmp_path / "empty.yaml").write_text("")
+    said = output(
+        "import sys\n"
+        "for name in ('grpc', 'google', 'idna', 're2', 'aiohttp', 'prometheus_client'):\n"
+        "    sys.modules[name] = None\n"
+        "from meshregistry.mixer import read_services\n"
+        f"print(read_services({str(tmp_path)!r}).apis)\n"
+    )
+    assert said == "{}\n"
+
+
 def test_every_lazy_name_can_be_used():
     """The façade lists what it has, and has what it lists."""
     assert sorted(meshregistry.mixer.__all__) == dir(meshregistry.mixer)

@@ -238,6 +238,8 @@ async def _serve(address: str, catalog: str | None, options: dict[str, Any]) -> 
 def check(paths: tuple[Path, ...], standard: bool) -> int:
     """Validate documents; print every fault with its file, line, field and reason.
 
+    A QuotaSpec or HTTPAPISpec that is bound to no service is printed, too, and is no fault.
+
     Example: meshregistry mixer check policies/
     """
     from meshregistry.mixer.config import ConfigFiles, Configurator, Known  # noqa: PLC0415 - an extra
@@ -255,8 +257,9 @@ def check(paths: tuple[Path, ...], standard: bool) -> int:
     base = [document for unit in _standard(standard) for document in unit.documents]
     folder = paths[0] if paths[0].is_dir() else paths[0].parent
     configurator = Configurator(Known.of(_adapters(), TEMPLATES), base_path=folder.absolute())
-    found = [*(listing.faults if listing else ()), *configurator.build([*base, *documents]).faults]
-    for fault in found:
+    accepted = configurator.build([*base, *documents])
+    found = [*(listing.faults if listing else ()), *accepted.faults]
+    for fault in (*found, *accepted.snapshot.hints):
         click.echo(fault.message)
     noun = "fault" if len(found) == 1 else "faults"
     click.echo(f"{len(found) or 'no'} {noun} in {len(documents)} documents", err=True)

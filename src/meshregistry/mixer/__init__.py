@@ -3,8 +3,8 @@
 Each request is described by an `AttributeBag`. A `MixerClient` asks a server whether it is
 allowed, and tells it what happened.
 
-Attributes and manifests need nothing beyond the core. The other names are imported when they
-are used, and need the extra ``mixer``.
+Attributes, manifests and what documents say of services need nothing beyond the core. The other
+names are imported when they are used, and need the extra ``mixer``.
 """
 
 from __future__ import annotations
@@ -29,12 +29,8 @@ if TYPE_CHECKING:
     )
     from meshregistry.mixer.client import (
         FORWARDED_HEADER,
-        Api,
-        ApiKey,
-        ApiPattern,
         CallFailed,
         CheckResult,
-        Clause,
         ClientOptions,
         FailPolicy,
         GrpcTransport,
@@ -43,12 +39,20 @@ if TYPE_CHECKING:
         MixerMiddleware,
         MixerTls,
         MixerTransport,
-        QuotaRule,
-        QuotaRules,
         ThreadedMixerClient,
         forwarded_attributes,
         forwarded_header,
         read_forwarded,
+    )
+    from meshregistry.mixer.services import (
+        Api,
+        ApiKey,
+        ApiPattern,
+        Clause,
+        QuotaRule,
+        QuotaRules,
+        ServiceSpecs,
+        read_services,
     )
 
 __all__ = [
@@ -82,6 +86,7 @@ __all__ = [
     "QuotaRules",
     "Repeated",
     "RouteDirective",
+    "ServiceSpecs",
     "Status",
     "StringMap",
     "ThreadedMixerClient",
@@ -94,12 +99,13 @@ __all__ = [
     "forwarded_attributes",
     "forwarded_header",
     "read_forwarded",
+    "read_services",
 ]
 
 _HOMES = {
-    "Api": "client",
-    "ApiKey": "client",
-    "ApiPattern": "client",
+    "Api": "services",
+    "ApiKey": "services",
+    "ApiPattern": "services",
     "Compressor": "_compress",
     "Decoded": "_compress",
     "Repeated": "_compress",
@@ -108,7 +114,7 @@ _HOMES = {
     "delta_runs": "_compress",
     "CallFailed": "client",
     "CheckResult": "client",
-    "Clause": "client",
+    "Clause": "services",
     "ClientOptions": "client",
     "MixerTls": "client",
     "FORWARDED_HEADER": "client",
@@ -117,18 +123,20 @@ _HOMES = {
     "MixerClient": "client",
     "MixerInterceptor": "client",
     "MixerMiddleware": "client",
-    "QuotaRule": "client",
-    "QuotaRules": "client",
+    "QuotaRule": "services",
+    "QuotaRules": "services",
     "ThreadedMixerClient": "client",
     "MixerTransport": "client",
     "forwarded_attributes": "client",
     "forwarded_header": "client",
     "read_forwarded": "client",
+    "ServiceSpecs": "services",
+    "read_services": "services",
 }
 
 
 def __getattr__(name: str) -> object:
-    """Import a name that needs the extra at its first use (PEP 562)."""
+    """Import a name at its first use: most need the extra (PEP 562)."""
     if name not in _HOMES:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)

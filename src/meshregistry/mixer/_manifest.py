@@ -139,3 +139,6 @@ _TYPES: Mapping[ValueType, type] = {
     ValueType.DURATION: timedelta,
     ValueType.STRING_MAP: StringMap,
 }
+
+TEXTS = frozenset(kind for kind in ValueType if kind not in _TYPES)
+"""The types whose values are text."""

@@ -8,9 +8,9 @@ import pytest
 from attrs import field, frozen
 
 from meshregistry.documents import RuleUnit, structure
+from meshregistry.mixer._nodes import renamed_for
 from meshregistry.mixer.adapters import ADAPTERS
 from meshregistry.mixer.config import Known, snapshot
-from meshregistry.mixer.config._nodes import renamed_for
 from meshregistry.mixer.spi import TEMPLATES
 
 LEVEL = Literal["INFO", "WARNING", "ERROR"]

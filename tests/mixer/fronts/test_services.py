@@ -13,7 +13,8 @@ from envoy.service.accesslog.v3 import als_pb2
 from envoy.service.auth.v3 import external_auth_pb2
 from envoy.service.ratelimit.v3 import rls_pb2
 
-from meshregistry.mixer import Status
+from meshregistry.documents import RuleUnit
+from meshregistry.mixer import MixerClient, Status
 from meshregistry.mixer.client import QuotaRule, QuotaRules
 from meshregistry.mixer.fronts import FrontOptions
 from meshregistry.mixer.fronts._counts import CountName, front_metrics
@@ -192,6 +193,132 @@ def test_rate_limits_are_quotas(house, rules):
         assert [{"path": "/a"}] * 3 == [dimensions for dimensions, _ in house.quotas]
         counts = {"quotas granted": 1, "quotas refused": 1, "quotas failed": 1}
         assert counts == house.fronts.counts
+
+    asyncio.run(main())
+
+
+@pytest.fixture
+def bound(document):
+    """An API and charges of the service ``web.shop``, and reports of the operation."""
+    return (
+        document(
+            "HTTPAPISpec",
+            "api",
+            """
+            attributes: {attributes: {api.service: {stringValue: orders}}}
+            patterns:
+            - attributes: {attributes: {api.operation: {stringValue: read}}}
+              uriTemplate: /orders/{id}
+            """,
+        ),
+        document(
+            "HTTPAPISpecBinding", "b", "services: [{service: web.shop}]\napiSpecs: [{name: api}]"
+        ),
+        document(
+            "QuotaSpec",
+            "limit",
+            """
+            rules:
+            - match: [{clause: {api.operation: {exact: read}, request.api_key: {regex: ".+"}}}]
+              quotas: [{quota: q, charge: 2}]
+            """,
+        ),
+        document(
+            "QuotaSpecBinding", "b", "services: [{service: web.shop}]\nquotaSpecs: [{name: limit}]"
+        ),
+        document(
+            "instance",
+            "said",
+            """
+            compiledTemplate: metric
+            params: {value: '1', dimensions: {operation: 'api.operation | "-"', key: 'request.api_key | "-"'}}
+            """,
+        ),
+        document("rule", "says", "actions: [{handler: h, instances: [said]}]"),
+    )
+
+
+WEB = {"destination__service__host": "web.shop"}
+
+
+def test_quotas_are_charged_by_documents(house, rules, bound):
+    """By the service, and by what its API says of the request, beside all else that is charged."""
+    options = FrontOptions(
+        quotas=lambda bag: {"q": 10} if bag.get("api.operation") == "read" else {}
+    )
+
+    async def main():
+        async with house.served(*rules, *bound, options=options) as channel:
+            for path, more in (
+                ("/orders/7?key=k", WEB),
+                ("/orders/7", WEB),
+                ("/other?key=k", WEB),
+                ("/orders/7?key=k", {}),
+                ("/orders/7?key=k", {**WEB, "mixer__quotas": "q=100"}),
+            ):
+                assert 0 == (await check(channel, path, **more)).status.code
+        assert [12, 10, 112] == [request.amount for _, request in house.quotas]
+
+    asyncio.run(main())
+
+
+def test_checks_and_reports_agree_on_the_api(house, rules, bound, document):
+    """A rule that reads the operation denies, and the report has it, too."""
+    house.answer = CheckAnswer(status=Status(7, "no"), valid_duration=60.0)
+    denying = document(
+        "rule",
+        "denies",
+        'match: api.operation == "read"\nactions: [{handler: h, instances: [nothing]}]',
+    )
+
+    async def main():
+        async with house.served(*rules[:1], *bound, denying) as channel:
+            assert 403 == (await check(channel, "/orders/7", **WEB)).denied_response.status.code
+            assert 0 == (await check(channel, "/other", **WEB)).status.code
+            message = als_pb2.StreamAccessLogsMessage()
+            for path in ("/orders/7?key=k", "/other"):
+                entry = message.http_logs.log_entry.add()
+                entry.request.path = path
+                entry.common_properties.custom_tags["destination.service.host"] = "web.shop"
+            await stream(channel, [message])
+        assert [("read", "k"), ("-", "-")] == [
+            (one["operation"], one["key"]) for one in house.reports
+        ]
+
+    asyncio.run(main())
+
+
+def test_changed_documents_are_in_force_for_the_next_request(house, rules, bound, document):
+    """Without the charge there is none, and no API without its document."""
+
+    async def main():
+        async with house.served(*rules, *bound) as channel:
+            await check(channel, "/orders/7?key=k", **WEB)
+            units = [RuleUnit.of_text("mixer.yaml", one) for one in rules]
+            handler = [
+                document("handler", "h", "compiledAdapter: double\nparams: {}"),
+                document("instance", "nothing", "compiledTemplate: checknothing"),
+            ]
+            units += [RuleUnit.of_text("mixer.yaml", one) for one in handler]
+            accepted = await house.server.configure(
+                [one for unit in units for one in unit.documents]
+            )
+            assert () == accepted.faults
+            await check(channel, "/orders/7?key=k", **WEB)
+        assert [2] == [request.amount for _, request in house.quotas]
+
+    asyncio.run(main())
+
+
+def test_another_client_is_not_described(house, rules, bound):
+    """By Mixer's own protocol the client says what it wants; documents change nothing."""
+
+    async def main():
+        async with house.served(*rules, *bound), MixerClient(house.server.address) as client:
+            await client.check(
+                {"request.path": "/orders/7?key=k", "destination.service.host": "web.shop"}
+            )
+        assert [] == house.quotas
 
     asyncio.run(main())
 

@@ -346,6 +346,7 @@ class TestMonitoring:
                 assert document == {
                     "faults": [],
                     "kept": [],
+                    "hints": [],
                     "handlers": [{"name": "a.istio-system", "fault": ""}],
                 }
 

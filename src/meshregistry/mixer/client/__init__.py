@@ -1,6 +1,5 @@
 """The client of Mixer: caches, batches, and what asks before and reports after by itself."""
 
-from meshregistry.mixer.client._api import Api, ApiKey, ApiPattern
 from meshregistry.mixer.client._asgi import MixerMiddleware
 from meshregistry.mixer.client._client import MixerClient
 from meshregistry.mixer.client._forwarded import (
@@ -12,11 +11,11 @@ from meshregistry.mixer.client._forwarded import (
 from meshregistry.mixer.client._grpc import GrpcTransport
 from meshregistry.mixer.client._interceptor import MixerInterceptor
 from meshregistry.mixer.client._options import ClientOptions
-from meshregistry.mixer.client._quota_rules import Clause, QuotaRule, QuotaRules
 from meshregistry.mixer.client._result import CheckResult, FailPolicy
 from meshregistry.mixer.client._threaded import ThreadedMixerClient
 from meshregistry.mixer.client._tls import MixerTls
 from meshregistry.mixer.client._transport import CallFailed, MixerTransport
+from meshregistry.mixer.services import Api, ApiKey, ApiPattern, Clause, QuotaRule, QuotaRules
 
 __all__ = [
     "FORWARDED_HEADER",

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from meshregistry.mixer._attributes import AttributeBag
-    from meshregistry.mixer.client._api import Api
     from meshregistry.mixer.client._client import MixerClient
     from meshregistry.mixer.client._request import QuotasOf
     from meshregistry.mixer.client._result import CheckResult, FailPolicy
+    from meshregistry.mixer.services import Api
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

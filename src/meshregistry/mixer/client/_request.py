@@ -12,8 +12,8 @@ from attrs import field, frozen
 from meshregistry.mixer import vocabulary as v
 from meshregistry.mixer._attributes import AttributeBag, BagBuilder
 from meshregistry.mixer._manifest import Manifest
-from meshregistry.mixer.client._api import Api
 from meshregistry.mixer.client._forwarded import FORWARDED_HEADER, read_forwarded
+from meshregistry.mixer.services import Api
 from meshregistry.mixer.vocabulary import STANDARD
 
 QuotasOf = Mapping[str, int] | Callable[[AttributeBag], Mapping[str, int]]

@@ -1,10 +1,11 @@
 """Mixer's configuration: documents in, an immutable snapshot with everything resolved out."""
 
+from meshregistry.mixer._files import ConfigFiles
+from meshregistry.mixer._nodes import GROUP
 from meshregistry.mixer.config._accepting import Accepted, Configurator
 from meshregistry.mixer.config._building import DEFAULT_NAMESPACE, snapshot
-from meshregistry.mixer.config._files import ConfigFiles
 from meshregistry.mixer.config._instances import Builder
-from meshregistry.mixer.config._reading import GROUP, Known
+from meshregistry.mixer.config._reading import Known
 from meshregistry.mixer.config._snapshot import (
     Destination,
     HandlerPlan,

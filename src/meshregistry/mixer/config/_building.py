@@ -9,15 +9,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from meshregistry.documents import Position, ScalarNode, attempt
 from meshregistry.errors import ConfigError
 from meshregistry.mixer import vocabulary
 from meshregistry.mixer._attributes import ValueType
 from meshregistry.mixer._manifest import Manifest
+from meshregistry.mixer._nodes import renamed, renamed_for
 from meshregistry.mixer.config._instances import Builder, Written, builder, expression
-from meshregistry.mixer.config._nodes import renamed, renamed_for
 from meshregistry.mixer.config._reading import Known, read
 from meshregistry.mixer.config._snapshot import (
     Destination,
@@ -29,6 +29,7 @@ from meshregistry.mixer.config._snapshot import (
 )
 from meshregistry.mixer.config._specs import HandlerSpec, HeaderSpec, InstanceSpec, Name, RuleSpec
 from meshregistry.mixer.expressions import Compiled
+from meshregistry.mixer.services import resolve
 from meshregistry.mixer.spi import InstanceTypes, MixerAdapter, Template, Variety
 
 if TYPE_CHECKING:
@@ -64,7 +65,11 @@ def snapshot(
     build.instances = build.by_name(specs.instances, build.instance)
     build.specs = {one.name: one for one in build.unique(specs.handlers)}
     rules = [made for one in build.unique(specs.rules) if (made := build.rule(one)) is not None]
-    return build.snapshot(rules)
+    hints: list[ConfigError] = []
+    services = resolve(
+        build.unique(specs.services), manifest, faults, hints, quotas=build.quota_names()
+    )
+    return evolve(build.snapshot(rules), services=services, hints=tuple(hints))
 
 
 def _manifest(specs: Specs, faults: list[ConfigError]) -> Manifest:
@@ -226,6 +231,14 @@ class _Build:
             values=tuple(one for one in values if one is not None),
             operation=spec.operation,
             is_request=is_request,
+        )
+
+    def quota_names(self) -> frozenset[str]:
+        """The short names of quotas, by which they are asked for, in lower case."""
+        return frozenset(
+            name.name.lower()
+            for name, made in self.instances.items()
+            if made.template.variety is Variety.QUOTA
         )
 
     # --- References -----------------------------------------------------------------------

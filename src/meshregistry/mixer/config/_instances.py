@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from meshregistry.documents import AnyNode, MappingNode, ScalarNode
-from meshregistry.mixer.config._nodes import snake
+from meshregistry.mixer._nodes import snake
 from meshregistry.mixer.config._specs import Name
 from meshregistry.mixer.expressions import (
     Attributes,

@@ -15,7 +15,7 @@ from meshregistry.documents import MappingNode, Position, ScalarNode, suggestion
 from meshregistry.mixer._attributes import ValueType
 from meshregistry.mixer._directive import Operation
 from meshregistry.mixer._manifest import Attribute
-from meshregistry.mixer.config._nodes import Reader
+from meshregistry.mixer._nodes import GROUP, Reader, spec_reader
 from meshregistry.mixer.config._specs import (
     ActionSpec,
     HandlerSpec,
@@ -25,6 +25,7 @@ from meshregistry.mixer.config._specs import (
     RuleSpec,
     Specs,
 )
+from meshregistry.mixer.services import KINDS, ServicePiece, read_piece
 from meshregistry.mixer.spi import MixerAdapter, Template
 
 if TYPE_CHECKING:
@@ -33,9 +34,7 @@ if TYPE_CHECKING:
     from meshregistry.documents import RuleDocument
     from meshregistry.errors import ConfigError
 
-GROUP = "config.istio.io"
 _REMOTE = "bypass"
-_CLIENT_KINDS = frozenset({"HTTPAPISpec", "HTTPAPISpecBinding", "QuotaSpec", "QuotaSpecBinding"})
 _SAAS = frozenset(
     {"circonus", "cloudwatch", "servicecontrol", "signalfx", "solarwinds", "stackdriver"}
 )
@@ -43,7 +42,7 @@ _SAAS_TEMPLATE = "servicecontrolreport"
 """For the adapter ``servicecontrol`` alone."""
 _DESCRIPTIONS = frozenset({"adapter", "template"})
 """An installation of the original has one for everything that is compiled into it."""
-_OWN_KINDS = ("attributemanifest", "handler", "instance", "rule")
+_OWN_KINDS = ("attributemanifest", "handler", "instance", "rule", *KINDS)
 
 
 @frozen
@@ -64,16 +63,15 @@ def read(documents: Iterable[RuleDocument], known: Known, faults: list[ConfigErr
     """Read the documents of a configuration.
 
     Args:
-        documents: in their order; those of other API groups are passed over, and so are the
-            kinds that clients and not servers read.
+        documents: in their order; those of other API groups are passed over.
         known: adapters and templates.
         faults: filled with what is wrong, at its place.
     """
     sorted_out: dict[type, list[Any]] = {
-        kind: [] for kind in (tuple, HandlerSpec, InstanceSpec, RuleSpec)
+        kind: [] for kind in (tuple, HandlerSpec, InstanceSpec, RuleSpec, ServicePiece)
     }
     for document in documents:
-        if document.key.group != GROUP or document.key.kind in _CLIENT_KINDS:
+        if document.key.group != GROUP:
             continue
         found: list[ConfigError] = []
         pieces = list(_document(document, known, found))
@@ -86,10 +84,11 @@ def read(documents: Iterable[RuleDocument], known: Known, faults: list[ConfigErr
         handlers=tuple(sorted_out[HandlerSpec]),
         instances=tuple(sorted_out[InstanceSpec]),
         rules=tuple(sorted_out[RuleSpec]),
+        services=tuple(sorted_out[ServicePiece]),
     )
 
 
-Piece = tuple[Attribute, Position] | HandlerSpec | InstanceSpec | RuleSpec
+Piece = tuple[Attribute, Position] | HandlerSpec | InstanceSpec | RuleSpec | ServicePiece
 
 
 def _document(document: RuleDocument, known: Known, faults: list[ConfigError]) -> Iterable[Piece]:
@@ -97,9 +96,7 @@ def _document(document: RuleDocument, known: Known, faults: list[ConfigError]) -
     key, root = document.key, document.root
     if key.kind in _DESCRIPTIONS and key.name in _described(key.kind, known):
         return
-    if not key.namespace:
-        faults.append(root.fault("the document has no namespace", "add metadata: {namespace: …}"))
-    reader = _spec(document, faults)
+    reader = spec_reader(document, faults)
     name = Name(key.name, key.kind, key.namespace)
     if reader is None:
         return
@@ -112,6 +109,8 @@ def _document(document: RuleDocument, known: Known, faults: list[ConfigError]) -
             yield from _instance(name, reader, known)
         case "rule":
             yield from _rule(name, reader)
+        case kind if kind in KINDS:
+            yield read_piece(key, root, reader)
         case kind if kind in known.adapters:
             yield HandlerSpec(name=name, adapter=kind, params=reader.node, place=root)
         case kind if kind in known.templates:
@@ -122,18 +121,6 @@ def _document(document: RuleDocument, known: Known, faults: list[ConfigError]) -
 
 def _described(kind: str, known: Known) -> Collection[str]:
     return {*known.adapters, *_SAAS} if kind == "adapter" else {*known.templates, _SAAS_TEMPLATE}
-
-
-def _spec(document: RuleDocument, faults: list[ConfigError]) -> Reader | None:
-    spec = document.root.get("spec")
-    faults += document.root.unknown(("apiVersion", "kind", "metadata", "spec", "status"))
-    if spec is None or (isinstance(spec, ScalarNode) and spec.is_null):
-        root = document.root
-        return Reader(MappingNode(file=root.file, line=root.line, path="spec"), faults)
-    if not isinstance(spec, MappingNode):
-        faults.append(spec.fault(f"must be a mapping, not {spec.kind}", "write spec: {…}"))
-        return None
-    return Reader(spec, faults)
 
 
 def _unknown_kind(document: RuleDocument, known: Known) -> ConfigError:

@@ -7,10 +7,12 @@ from typing import Any
 
 from attrs import field, frozen
 
+from meshregistry.errors import ConfigError
 from meshregistry.mixer._directive import Operation
 from meshregistry.mixer._manifest import Manifest
 from meshregistry.mixer.config._instances import Builder
 from meshregistry.mixer.expressions import Compiled
+from meshregistry.mixer.services import ServiceSpecs
 from meshregistry.mixer.spi import InstanceTypes, MixerAdapter, Template, Variety
 
 
@@ -106,12 +108,16 @@ class Snapshot:
         default: the rules of the default namespace, for every request.
         by_namespace: these together with those of one namespace, which has its own.
         handlers: every handler that is used, in the order of the documents.
+        services: APIs and charges, which a server applies for Envoys.
+        hints: documents that are right, and of no use as they are.
     """
 
     manifest: Manifest
     default: Rules = field(factory=Rules)
     by_namespace: Mapping[str, Rules] = field(factory=dict)
     handlers: tuple[HandlerPlan, ...] = ()
+    services: ServiceSpecs = field(factory=ServiceSpecs)
+    hints: tuple[ConfigError, ...] = ()
     has_generators: bool = field(init=False)
     """Whether anything finds out attributes."""
 

@@ -7,6 +7,7 @@ from attrs import frozen
 from meshregistry.documents import MappingNode, Position, ScalarNode
 from meshregistry.mixer._directive import Operation
 from meshregistry.mixer._manifest import Attribute
+from meshregistry.mixer.services import ServicePiece
 
 
 @frozen(order=True)
@@ -122,3 +123,4 @@ class Specs:
     handlers: tuple[HandlerSpec, ...] = ()
     instances: tuple[InstanceSpec, ...] = ()
     rules: tuple[RuleSpec, ...] = ()
+    services: tuple[ServicePiece, ...] = ()

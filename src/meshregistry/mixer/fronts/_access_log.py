@@ -67,7 +67,7 @@ class AccessLogFront:
         for entry in message.http_logs.log_entry:
             if is_last(entry):
                 bag, refused = request_bag(entry, reporter)
-                yield self._told(bag, refused)
+                yield self._told(self._mixer.services.described(bag), refused)
         now = self._options.wall_time()
         for entry in message.tcp_logs.log_entry:
             bag, refused = self._connections.bag(entry, reporter, now)

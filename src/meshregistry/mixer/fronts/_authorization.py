@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from meshregistry.mixer.fronts._check_request import asked
@@ -59,16 +60,18 @@ class AuthorizationFront:
         )
         for name in question.refused:
             self._counts.lament("stated attributes refused", f"{name} is not of its type")
-        wanted = dict(question.quotas)
+        services = self._mixer.services
+        bag = services.described(question.bag)
+        wanted = Counter(question.quotas)
+        wanted.update(services.charges(bag))
         if self._options.quotas is not None:
-            for name, amount in self._options.quotas(question.bag).items():
-                wanted[name] = wanted.get(name, 0) + amount
+            wanted.update(self._options.quotas(bag))
         quotas = {
             name: of_call(amount, name, question.id, is_best_effort=False)
             for name, amount in wanted.items()
         }
         try:
-            checked = await self._mixer.check(question.bag, quotas)
+            checked = await self._mixer.check(bag, quotas)
             status = status_of(checked, wanted)
         except Overloaded as error:
             self._counts.add("checks turned away")

@@ -27,7 +27,8 @@ class FrontOptions:
 
     Attributes:
         trust: whose forwarded attributes count.
-        quotas: what a request is charged beyond what its Envoy states, such as `QuotaRules`.
+        quotas: what a request is charged beyond what its Envoy states and documents say, such as
+            `QuotaRules`.
         connections: how many open connections are remembered at most, to tell what of their
             bytes is new; the one that was reported longest ago is forgotten.
         wall_time: the time of day.

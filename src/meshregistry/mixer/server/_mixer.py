@@ -12,6 +12,7 @@ from meshregistry.mixer.expressions import TrackedAttributes
 from meshregistry.mixer.server._outcome import CheckOutcome, QuotaOutcome
 from meshregistry.mixer.server._outcomes import SIZE, Kept, OutcomeCache
 from meshregistry.mixer.server._shedding import Mode, Shedding, SheddingConfig
+from meshregistry.mixer.services import ServiceSpecs
 from meshregistry.mixer.spi import QuotaRequest
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from meshregistry.mixer.server._engine import Engine
     from meshregistry.mixer.server._outcome import Failure
     from meshregistry.mixer.server._outcomes import Question
+
+_NO_SERVICES = ServiceSpecs()
 
 
 class Overloaded(MixerUnavailable):
@@ -73,6 +76,15 @@ class Mixer:
         self.cache = OutcomeCache(cache_size)
         self.shedding = Shedding(shedding or SheddingConfig())
         self._sheds = self.shedding.config.mode is not Mode.DISABLED
+
+    @property
+    def services(self) -> ServiceSpecs:
+        """What the documents in force say of services, for fronts of those who cannot read them.
+
+        Who goes by it and checks without waiting in between has both by one configuration.
+        """
+        snapshot = self._engine.snapshot
+        return _NO_SERVICES if snapshot is None else snapshot.services
 
     async def check(
         self, bag: AttributeBag, quotas: Mapping[str, QuotaRequest] | None = None

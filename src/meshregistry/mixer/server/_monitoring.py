@@ -83,6 +83,7 @@ class Monitoring:
         document: dict[str, Any] = {
             "faults": [str(fault) for fault in status.faults],
             "kept": list(status.kept),
+            "hints": [str(hint) for hint in status.hints],
             "handlers": [{"name": name, "fault": fault} for name, fault in status.handlers],
         }
         return web.json_response(document)

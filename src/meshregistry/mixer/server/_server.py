@@ -71,11 +71,13 @@ class ConfigStatus:
         faults: what is wrong with the documents as they are written.
         kept: documents whose last good version is in force instead, as texts.
         handlers: for each handler that runs its title and, if it could not be opened, why.
+        hints: documents that are right, and of no use as they are.
     """
 
     faults: tuple[ConfigError, ...] = ()
     kept: tuple[str, ...] = ()
     handlers: tuple[tuple[str, str], ...] = ()
+    hints: tuple[ConfigError, ...] = ()
 
 
 class MixerServer:
@@ -186,6 +188,7 @@ class MixerServer:
             faults=() if accepted is None else accepted.faults,
             kept=() if accepted is None else tuple(map(str, accepted.kept)),
             handlers=tuple((one.plan.title, one.fault) for one in self._engine.handlers),
+            hints=() if accepted is None else accepted.snapshot.hints,
         )
 
     async def configure(self, documents: Iterable[RuleDocument]) -> Accepted:
@@ -295,11 +298,17 @@ class MixerServer:
         await self.configure(listing.documents)
 
     def _tell(self, accepted: Accepted) -> None:
-        former = () if self._accepted is None else tuple(map(str, self._accepted.faults))
+        former: tuple[str, ...] = ()
+        if self._accepted is not None:
+            told = (*self._accepted.faults, *self._accepted.snapshot.hints)
+            former = tuple(map(str, told))
         self._accepted = accepted
         for fault in accepted.faults:
             if str(fault) not in former:
                 _log.warning("%s", fault)
+        for hint in accepted.snapshot.hints:
+            if str(hint) not in former:
+                _log.info("%s", hint)
         for key in accepted.kept:
             _log.warning("%s: the last good version stays in force", key)
 

@@ -14,7 +14,11 @@ from meshregistry.documents import AnyNode, MappingNode, ScalarNode, SequenceNod
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from meshregistry.documents import RuleDocument
     from meshregistry.errors import ConfigError
+
+GROUP = "config.istio.io"
+"""The API group of Mixer's documents."""
 
 _TRUTH = dict.fromkeys(("y", "yes", "on"), "true") | dict.fromkeys(("n", "no", "off"), "false")
 _HUMP = re.compile(r"(?<=[a-z0-9])([A-Z])")
@@ -143,3 +147,20 @@ class Reader:
                 self.faults.append(
                     item.fault(f"must be a text, not {item.kind}", "write one value")
                 )
+
+
+def spec_reader(document: RuleDocument, faults: list[ConfigError]) -> Reader | None:
+    """The reader of a document's ``spec``; None, and a fault, if that is none."""
+    if not document.key.namespace:
+        faults.append(
+            document.root.fault("the document has no namespace", "add metadata: {namespace: …}")
+        )
+    spec = document.root.get("spec")
+    faults += document.root.unknown(("apiVersion", "kind", "metadata", "spec", "status"))
+    if spec is None or (isinstance(spec, ScalarNode) and spec.is_null):
+        root = document.root
+        return Reader(MappingNode(file=root.file, line=root.line, path="spec"), faults)
+    if not isinstance(spec, MappingNode):
+        faults.append(spec.fault(f"must be a mapping, not {spec.kind}", "write spec: {…}"))
+        return None
+    return Reader(spec, faults)

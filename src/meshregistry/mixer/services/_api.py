@@ -92,6 +92,14 @@ class ApiPattern:
         return self._pattern.fullmatch(path) is not None
 
 
+def _patterns(values: Iterable[ApiPattern]) -> tuple[ApiPattern, ...]:
+    return tuple(values)
+
+
+def _keys(values: Iterable[ApiKey]) -> tuple[ApiKey, ...]:
+    return tuple(values)
+
+
 @frozen(kw_only=True)
 class Api:
     """What is said of requests to an API.
@@ -105,8 +113,18 @@ class Api:
     """
 
     attributes: Mapping[str, object] = field(factory=dict)
-    patterns: tuple[ApiPattern, ...] = field(default=(), converter=tuple)
-    keys: tuple[ApiKey, ...] = field(default=DEFAULT_KEYS, converter=tuple)
+    patterns: tuple[ApiPattern, ...] = field(default=(), converter=_patterns)
+    keys: tuple[ApiKey, ...] = field(default=DEFAULT_KEYS, converter=_keys)
+
+    @classmethod
+    def merged(cls, apis: Iterable[Api]) -> Api:
+        """Several as one: of an attribute the last one's value, of the keys the first found."""
+        every = tuple(apis)
+        return cls(
+            attributes={name: value for one in every for name, value in one.attributes.items()},
+            patterns=[pattern for one in every for pattern in one.patterns],
+            keys=dict.fromkeys(key for one in every for key in one.keys),
+        )
 
     def describe(
         self,

@@ -48,6 +48,10 @@ class Clause:
         return self._pattern is not None and self._pattern.fullmatch(value) is not None
 
 
+def _matches(values: Iterable[Mapping[str, Clause]]) -> tuple[Mapping[str, Clause], ...]:
+    return tuple(values)
+
+
 @frozen
 class QuotaRule:
     """Amounts that some requests are charged.
@@ -59,7 +63,7 @@ class QuotaRule:
     """
 
     charges: Mapping[str, int]
-    matches: tuple[Mapping[str, Clause], ...] = field(default=(), converter=tuple)
+    matches: tuple[Mapping[str, Clause], ...] = field(default=(), converter=_matches)
 
     def is_match(self, bag: AttributeBag) -> bool:
         """Whether a request is charged."""
@@ -67,6 +71,10 @@ class QuotaRule:
             all(clause.is_match(bag.get(name)) for name, clause in match.items())
             for match in self.matches
         )
+
+
+def _rules(values: Iterable[QuotaRule]) -> tuple[QuotaRule, ...]:
+    return tuple(values)
 
 
 @frozen
@@ -77,7 +85,7 @@ class QuotaRules:
     ready-made.
     """
 
-    rules: tuple[QuotaRule, ...] = field(converter=tuple)
+    rules: tuple[QuotaRule, ...] = field(converter=_rules)
 
     def __call__(self, bag: AttributeBag) -> dict[str, int]:
         """Amounts by the names of quotas."""
