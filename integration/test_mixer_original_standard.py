@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import socket
 from datetime import UTC, datetime, timedelta
 
 import aiohttp
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from meshregistry.mixer import vocabulary
@@ -16,19 +14,11 @@ from meshregistry.mixer.standard import standard_text
 from mixer_both import both, documents, manifest
 from servers.ports import free_port
 
-# The original's adapter has no other one.
-METRICS_PORT = 42422
 START = datetime(2026, 3, 4, 5, 6, 7, 250_000, tzinfo=UTC)
 
 
 def test_the_standard_configuration_gives_the_same_metrics(original, tmp_path, run_async):
     """Every series with every label, as Prometheus reads them; and the same access log."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("", METRICS_PORT))
-        except OSError:
-            pytest.skip(f"port {METRICS_PORT}, the original's own, is taken on this machine")
     port = free_port()
     reports = [
         {
@@ -76,7 +66,7 @@ def test_the_standard_configuration_gives_the_same_metrics(original, tmp_path, r
             assert () == servers.ours.status().faults
             assert "\terror\t" not in servers.original.log
             assert ["OK", "OK"] == await servers.report(*reports, repeated=Repeated.INDEPENDENT)
-            return [await series(one) for one in (METRICS_PORT, port)]
+            return [await series(one) for one in (servers.original.metrics_port, port)]
 
     theirs, ours = run_async(main())
     assert theirs == ours

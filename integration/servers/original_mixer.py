@@ -37,16 +37,25 @@ class OriginalMixer:
         program: where it is.
         config: folder of documents.
         data: for its log.
+
+    Attributes:
+        address: of its service.
+        metrics_port: where its adapter `prometheus` shows metrics, if a rule uses it.
     """
 
     def __init__(self, program: Path, config: Path, data: Path) -> None:
         self.address = f"127.0.0.1:{free_port()}"
+        self.metrics_port = free_port()
         command = [
             *(str(program), "mixs", "server", "--address", f"tcp://{self.address}"),
             *("--configStoreURL", f"fs://{config}", "--monitoringPort", str(free_port())),
             *("--ctrlz_port", str(free_port())),
         ]
-        self._process = ChildProcess(command, log=data / "original.log")
+        self._process = ChildProcess(
+            command,
+            log=data / "original.log",
+            environment={"METRICS_ADDRESS": f"127.0.0.1:{self.metrics_port}"},
+        )
 
     async def __aenter__(self) -> Self:
         await self._process.__aenter__()

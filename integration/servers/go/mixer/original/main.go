@@ -1,6 +1,6 @@
 // The original Mixer as one program: its server, its client and two of its back ends.
 //
-//	original-mixer mixs server --configStoreURL fs://FOLDER --address tcp://ADDRESS …
+//	METRICS_ADDRESS=ADDRESS original-mixer mixs server --configStoreURL fs://FOLDER …
 //	original-mixer mixc check|report --mixer ADDRESS …
 //	original-mixer keyval ADDRESS
 //	original-mixer policy ADDRESS
@@ -47,11 +47,17 @@ var adapters = []adapter.InfoFn{
 	list.GetInfo,
 	memquota.GetInfo,
 	noop.GetInfo,
-	prometheus.GetInfo,
+	metrics,
 	redisquota.GetInfo,
 	statsd.GetInfo,
 	stdio.GetInfo,
 	zipkin.GetInfo,
+}
+
+// Its adapter would listen on a port of its own choice, on all interfaces.
+func metrics() adapter.Info {
+	info, _ := prometheus.GetInfoWithAddr(os.Getenv("METRICS_ADDRESS"))
+	return info
 }
 
 func main() {
