@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any, Self
 
 from attrs import frozen
 
 from meshregistry.documents import RuleUnit
+from meshregistry.mixer.adapters import ADAPTERS
 from meshregistry.mixer.fronts import EnvoyFronts, FrontOptions
 from meshregistry.mixer.server import MixerServer
 from meshregistry.mixer.spi import (
@@ -28,6 +30,7 @@ from servers.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from mixer_workload import MakeEnvoy
 
@@ -99,6 +102,8 @@ DIMENSIONS = {
     "destination_uid": 'destination.uid | "?"',
     "port": "destination.port | 0",
     "path": 'request.path | "?"',
+    "operation": 'api.operation | "-"',
+    "key": 'request.api_key | "-"',
     "user": 'request.headers["x-user"] | "?"',
     "code": "response.code | 0",
     "request_size": "request.size | 0",
@@ -124,10 +129,10 @@ def document(kind: str, name: str, spec: str) -> str:
     return head + "".join(f"  {line}\n" for line in dedent(spec).strip().splitlines())
 
 
-def documents() -> list[Any]:
+def texts() -> list[str]:
     """Check, quota and report at the judge, and headers for what may go on."""
     dimensions = "".join(f"    {name}: '{text}'\n" for name, text in DIMENSIONS.items())
-    texts = [
+    return [
         document("handler", "judge", "compiledAdapter: judge"),
         document(
             "instance",
@@ -166,7 +171,17 @@ def documents() -> list[Any]:
         ),
         document("rule", "report", "actions: [{handler: judge, instances: [told]}]"),
     ]
-    return [one for text in texts for one in RuleUnit.of_text("mixer.yaml", text).documents]
+
+
+def documents() -> list[Any]:
+    """The same, parsed."""
+    return [one for text in texts() for one in RuleUnit.of_text("mixer.yaml", text).documents]
+
+
+def documents_of(page: Path) -> str:
+    """The documents of a page that say what requests to a service are charged."""
+    (text,) = re.findall(r"```yaml\n(apiVersion: config[^`]*QuotaSpec[^`]*)```", page.read_text())
+    return str(text)
 
 
 class Mesh(Workload):
@@ -174,6 +189,7 @@ class Mesh(Workload):
 
     Args:
         beside: addresses of other servers, which are asked in turn with this one.
+        folder: where its documents are, if a test writes more of them.
         told_first: addresses of others that reports go to, in turn likewise.
     """
 
@@ -184,6 +200,7 @@ class Mesh(Workload):
         namespace: str = "shop",
         options: FrontOptions | None = None,
         beside: Sequence[str] = (),
+        folder: Path | None = None,
         told_first: Sequence[str] = (),
         **mixer: Any,
     ) -> None:
@@ -191,6 +208,7 @@ class Mesh(Workload):
         self.fronts = EnvoyFronts(options)
         self.address = f"127.0.0.1:{free_port()}"
         self.server: MixerServer | None = None
+        self.folder = folder
         check = ",".join((self.address, *beside))
         report = ",".join((*told_first, self.address))
         settings = {"check": check, "report": report, **mixer}
@@ -208,12 +226,19 @@ class Mesh(Workload):
 
     async def start_mixer(self) -> None:
         """Serve Mixer, again at the same address."""
+        if self.folder is not None:
+            (self.folder / "judge.yaml").write_text("---\n".join(texts()))
         self.server = MixerServer(
-            self.address, adapters=[self.judge.adapter()], fronts=[self.fronts], drain=0.0
+            self.address,
+            config=self.folder,
+            adapters=[self.judge.adapter(), *ADAPTERS],
+            fronts=[self.fronts],
+            drain=0.0,
         )
         await self.server.__aenter__()
-        accepted = await self.server.configure(documents())
-        assert [] == [str(one) for one in accepted.faults]
+        if self.folder is None:
+            await self.server.configure(documents())
+        assert [] == [str(one) for one in self.server.status().faults]
 
     async def stop_mixer(self) -> None:
         """Take it away, with its cache."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from mixer_mesh import Mesh
+from mixer_mesh import Mesh, documents_of
 from servers.ports import free_port
 
 if TYPE_CHECKING:
@@ -149,6 +149,34 @@ def of_page(port: int, backend: int, mixer: int) -> dict[str, Any]:
     connections["http_filters"][:1] = written["http_filters"]
     connections["access_log"] = written["access_log"]
     return found
+
+
+def test_documents_of_the_page_charge_what_is_stated(
+    run_async: Callable[..., Any], envoy: MakeEnvoy, tmp_path: Path
+) -> None:
+    """By the host of the service alone, where the log has it, too."""
+
+    async def main() -> None:
+        (tmp_path / "policies").mkdir()
+        (tmp_path / "policies" / "shop.yaml").write_text(documents_of(_PAGE))
+        async with Mesh(envoy, folder=tmp_path / "policies") as mesh:
+            mesh.edge_port = free_port()
+            mixer = int(mesh.address.rpartition(":")[2])
+            async with envoy(of_page(mesh.edge_port, mesh.echo.port, mixer)) as started:
+                await started.ready()
+                paths = [*(f"/orders/{number}?key=k" for number in range(5)), "/free"]
+                codes = [(await mesh.get(path, edge=True))[0] for path in paths]
+                assert [200, 200, 200, 429, 429, 200] == codes
+                told = {"host": "web.shop", "uid": "edge"}
+                await mesh.judge.told(
+                    **told, path=paths[0], operation="read-order", key="k", code=200
+                )
+                await mesh.judge.told(
+                    **told, path=paths[4], operation="read-order", key="k", code=429
+                )
+                await mesh.judge.told(**told, path="/free", operation="-", key="-", code=200)
+
+    run_async(main())
 
 
 def test_the_configuration_of_the_page_works(

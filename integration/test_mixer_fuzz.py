@@ -151,7 +151,8 @@ class TestExpressions:
 HEAD = "apiVersion: config.istio.io/v1alpha2\nkind: rule\nmetadata: {name: a, namespace: b}\nspec: "
 FIELDS = """
 actions handler instances name match requestHeaderOperations values operation sampling params
-compiledAdapter compiledTemplate dimensions value attributes
+compiledAdapter compiledTemplate dimensions value attributes patterns regex uriTemplate apiKeys query rules
+clause exact quotas quota charge services service labels quotaSpecs apiSpecs stringValue int64Value
 """
 LEAVES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=6))
 KEYS = st.one_of(st.text(max_size=4), st.sampled_from(FIELDS.split()))
@@ -161,7 +162,20 @@ TREES = st.recursive(
     max_leaves=12,
 )
 KINDS = st.sampled_from(
-    ["rule", "handler", "instance", "attributemanifest", "metric", "quota", "noop", "adapter", "x"]
+    [
+        *(
+            "rule",
+            "handler",
+            "instance",
+            "attributemanifest",
+            "metric",
+            "quota",
+            "noop",
+            "adapter",
+            "x",
+        ),
+        *("HTTPAPISpec", "HTTPAPISpecBinding", "QuotaSpec", "QuotaSpecBinding"),
+    ]
 )
 
 

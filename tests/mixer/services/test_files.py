@@ -159,6 +159,15 @@ def test_a_spec_that_is_bound_twice_counts_once(read):
     assert {"reads": 6, "all": 2} == read(QUOTA, other, QUOTA_BINDING, both).charges(request())
 
 
+def test_labels_are_named_as_they_are_written(read):
+    """Whatever a field would be called."""
+    binding = QUOTA_BINDING.replace("{name: web}", "{name: web, labels: {appName: x}}")
+    specs = read(QUOTA, binding)
+    assert {} == specs.charges(request())
+    assert {} == specs.charges(request(destination__labels={"app_name": "x"}))
+    assert {"all": 1} == specs.charges(request("/", destination__labels={"appName": "x"}))
+
+
 @pytest.mark.parametrize(
     ("kind", "written", "value"),
     [
@@ -227,6 +236,14 @@ ROWS = [
         "attributes: {attributes: {api.servic: {stringValue: x}}}",
         "",
         "is not declared; did",
+    ),
+    (SPEC, "patterns: [{regex: 'a{99999999999}'}]", "spec.patterns[0]", "is no regular expression"),
+    (SPEC, "attributes: {attributes: {api.service: {int64Value: '9e9'}}}", "", "takes"),
+    (
+        "QuotaSpec",
+        f"rules: [{{quotas: [{{quota: a, charge: {'9' * 5000}}}]}}]",
+        "",
+        "number above 0",
     ),
     ("QuotaSpec", "rules: []", "spec", "the spec has no rules; add rules:"),
     ("QuotaSpec", "rules: [{}]", "spec.rules[0]", "charges nothing"),
@@ -297,6 +314,7 @@ def test_what_is_wrong_is_told_with_its_place(read, kind, spec, field, words):
             "quotaSpecs: [{name: limit}]",
             "the binding has no services; add services: [{name: shop}]",
         ),
+        ("services: [{name: a, labels: {b: [c]}}]\nquotaSpecs: [{name: limit}]", "must be a text"),
         ("services: [{}, {name: a}]\nquotaSpecs: [{name: limit}]", "one of name and service"),
         (
             "services: [{name: a, service: b}, {name: a}]\nquotaSpecs: [{name: limit}]",

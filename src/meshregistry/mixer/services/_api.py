@@ -80,7 +80,7 @@ class ApiPattern:
             text, rank = self.regex, ()
         try:
             pattern = re.compile(text)
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError) as error:
             raise ValueError(f"{self.regex!r} is no regular expression: {error}") from error
         object.__setattr__(self, "_pattern", pattern)
         object.__setattr__(self, "rank", rank)

@@ -33,7 +33,7 @@ class Clause:
             raise ValueError("a clause has one of exact, prefix and regex")
         try:
             pattern = None if self.regex is None else re.compile(self.regex)
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError) as error:
             raise ValueError(f"{self.regex!r} is no regular expression: {error}") from error
         object.__setattr__(self, "_pattern", pattern)
 

@@ -5,6 +5,7 @@ The format is that of ``config.istio.io/v1alpha2``.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
@@ -34,6 +35,7 @@ KINDS: Final = (API, API_BINDING, QUOTA, QUOTA_BINDING)
 BOUND: Final = {API_BINDING: API, QUOTA_BINDING: QUOTA}
 """What bindings bind, by their kinds."""
 
+_WHOLE = re.compile("[0-9]{1,19}")
 _REFERENCES = {API_BINDING: "api_specs", QUOTA_BINDING: "quota_specs"}
 
 
@@ -190,7 +192,7 @@ def _charges(reader: Reader) -> Iterable[tuple[ScalarNode, int]]:
         own.required("charge", "1")
         name, charge = own.node.get("quota"), own.node.get("charge")
         # In JSON whole numbers of 64 bits are texts.
-        amount = int(own.text("charge")) if own.text("charge").isdecimal() else 0
+        amount = int(own.text("charge")) if _WHOLE.fullmatch(own.text("charge")) else 0
         if charge is not None and not 0 < amount < 1 << 63:
             reader.faults.append(charge.fault("must be a whole number above 0", "write charge: 1"))
         elif isinstance(name, ScalarNode):
@@ -242,15 +244,15 @@ def _service(
     if EVERY in host.removeprefix("*.") and host != EVERY:
         faults.append(node.fault(f"{host!r} is no host", "write *, *.shop.example or a whole host"))
         return None
-    texts = Reader(labels, faults)
+    for _, value in labels.entries:
+        if not isinstance(value, ScalarNode):
+            faults.append(value.fault(f"must be a text, not {value.kind}", "write one value"))
     return ServiceSelector(
         host=host,
         name=name,
         namespace="" if host else own.text("namespace") or namespace,
         domain=own.text("domain"),
-        labels={key.text: texts.text(key.text) for key in _keys(labels)},
+        labels={
+            key.text: value.text for key, value in labels.entries if isinstance(value, ScalarNode)
+        },
     )
-
-
-def _keys(node: MappingNode) -> Iterable[ScalarNode]:
-    return (key for key, _ in node.entries)
