@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import re
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import grpc.aio
 import pytest
+from attrs import evolve
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.descriptor_pb2 import (
     DescriptorProto,
@@ -301,11 +303,7 @@ def test_both_hand_on_what_is_answered(with_recorder, run_async):
     denial.status.code, denial.status.message = 7, "not you"
     denial.valid_duration.seconds = 30
     said = DirectHttpResponse(code=451, body="no", headers={"x-why": "law"})
-    detail = AnyMessage(
-        type_url=f"type.googleapis.com/{said.DESCRIPTOR.full_name}",
-        value=said.SerializeToString(),
-    )
-    denial.status.details.add().MergeFromString(detail.SerializeToString())
+    denial.status.details.add().MergeFromString(packed(said))
     granted = QuotaResult()
     granted.quotas["calls.instance.istio-system"].granted_amount = 2
     granted.quotas["calls.instance.istio-system"].valid_duration.seconds = 7
@@ -329,6 +327,41 @@ def test_both_hand_on_what_is_answered(with_recorder, run_async):
                 assert word in ours.route
 
     run_async(main())
+
+
+def test_both_choose_the_same_status_of_http(with_recorder, run_async):
+    """For each code, if the adapter leaves it to them; a cookie is a header of its own."""
+    said = DirectHttpResponse(headers={"Set-Cookie": "a=1,b=2", "x-why": "law"})
+
+    async def main():
+        async with with_recorder() as (recorder, servers):
+            chosen = {}
+            for code in list(Code)[1:]:
+                answer = CheckResult(valid_use_count=1)
+                answer.status.code, answer.status.message = code, "x"
+                answer.status.details.add().MergeFromString(packed(said))
+                recorder.answers["HandleCheckNothing"] = answer
+                theirs, ours = await servers.check({})
+                assert evolve(theirs, route="") == evolve(ours, route="")
+                assert parts(theirs.route) == parts(ours.route)
+                chosen[code] = ours.route
+            return chosen
+
+    def parts(route):
+        # The order of headers is that of a map there, and their names keep their capitals.
+        return sorted(re.findall(r"{.*?}|direct_\w+: \d+", route.lower(), re.DOTALL))
+
+    chosen = run_async(main())
+    assert "direct_response_code: 412" in chosen[Code.FAILED_PRECONDITION]
+    assert 2 == chosen[Code.NOT_FOUND].count('name: "set-cookie"')
+
+
+def packed(message):
+    """A message as a detail of a status."""
+    return AnyMessage(
+        type_url=f"type.googleapis.com/{message.DESCRIPTOR.full_name}",
+        value=message.SerializeToString(),
+    ).SerializeToString()
 
 
 def test_both_begin_sessions_with_the_same_words(with_recorder, run_async):
