@@ -47,6 +47,33 @@ def test_documents_charge_requests_and_name_their_operation(
     run_async(main())
 
 
+def test_a_request_through_two_envoys_is_charged_once_if_the_clause_says_so(
+    run_async: Callable[..., Any], envoy: MakeEnvoy, tmp_path: Path
+) -> None:
+    """Router and sidecar both ask; a clause on the side counts one of them."""
+    folder = tmp_path / "policies"
+    folder.mkdir()
+    clause = "api.operation: {exact: read-order}"
+    text = documents_of(_PAGE)
+    assert clause in text
+
+    async def main(written: str, expected: list[int]) -> None:
+        (folder / _FILE).write_text(written)
+        async with Mesh(envoy, folder=folder) as mesh:
+            await mesh.sidecar()
+            await mesh.router()
+            codes = [(await mesh.get(f"/orders/{number}", edge=True))[0] for number in range(4)]
+            assert expected == codes
+            # What the router's log says agrees with what it asked.
+            code = 200 if expected[1] == 200 else 429
+            known = {"uid": "edge-1", "operation": "read-order", "host": WEB}
+            await mesh.judge.told(path="/orders/1", code=code, **known)
+
+    run_async(main(text, [200, 429, 429, 429]))
+    once = text.replace(clause, f"{clause}, context.reporter.kind: {{exact: inbound}}")
+    run_async(main(once, [200, 200, 200, 429]))
+
+
 async def _runs_out(mesh: Mesh) -> None:
     """Three of the operation, and as many of everything else as there are."""
     paths = ["/orders/1", "/orders/2?key=mine", "/free", "/orders/3", "/orders/4", "/orders/1/x"]

@@ -12,6 +12,7 @@ import grpc
 import pytest
 from attrs import evolve
 
+from meshregistry.documents import RuleUnit
 from meshregistry.errors import ConfigError
 from meshregistry.mixer import GLOBAL_WORDS, AttributeBag, Compressor
 from meshregistry.mixer.config import Known
@@ -351,6 +352,37 @@ class TestMonitoring:
                 }
 
         run_async(main())
+
+
+def test_what_is_of_no_use_is_told_and_no_fault(run_async, served, documents, document, caplog):
+    """Once in the log, and in the status for as long as it is so; services are what is in force."""
+    caplog.set_level("INFO", logger="meshregistry.mixer")
+    spec = document("QuotaSpec", "s", "rules: [{quotas: [{quota: q, charge: 2}]}]")
+    binding = document(
+        "QuotaSpecBinding", "s", "services: [{service: '*'}]\nquotaSpecs: [{name: s}]"
+    )
+
+    def parsed(*texts):
+        return [one for text in texts for one in RuleUnit.of_text("f.yaml", text).documents]
+
+    async def main():
+        async with served(*documents) as (server, _):
+            assert {} == server.mixer.services.charges(AttributeBag())
+            for _ in range(2):
+                await server.configure(parsed(*documents, spec))
+            status = server.status()
+            assert () == status.faults
+            assert ["f.yaml:1:1: QuotaSpec istio-system/s is bound to no service"] == [
+                str(one).partition(";")[0] for one in status.hints
+            ]
+            await server.configure(parsed(*documents, spec, binding))
+            assert () == server.status().hints
+            assert {"q": 2} == server.mixer.services.charges(AttributeBag())
+            mixer = server.mixer
+        assert {} == mixer.services.charges(AttributeBag())
+
+    run_async(main())
+    assert 1 == sum("bound to no service" in one for one in caplog.messages)
 
 
 def test_whoever_asks_whether_anybody_is_there_is_answered(run_async, served, documents):
