@@ -101,7 +101,9 @@ def test_the_adapter_for_kubernetes_gives_those_labels():
     [
         ("replicasets", "kubernetes://apis/apps/v1/namespaces/shop/replicasets/x"),
         ("cronjobs", "kubernetes://apis/batch/v1/namespaces/shop/cronjobs/x"),
-        ("pods", "kubernetes://apis/v1/namespaces/shop/pods/x"),
+        ("replicationcontrollers", "kubernetes://apis/v1/namespaces/shop/replicationcontrollers/x"),
+        # A pod that nothing made.
+        ("pods", None),
         # Of whichever group they are is not known.
         ("rollouts", None),
     ],

@@ -41,10 +41,13 @@ _VERSIONS: Final[Mapping[str, str]] = MappingProxyType(
     {
         **dict.fromkeys(("deployments", "replicasets", "daemonsets", _STATEFUL), "apps/v1"),
         **dict.fromkeys(("jobs", "cronjobs"), "batch/v1"),
-        **dict.fromkeys(("pods", "replicationcontrollers"), "v1"),
+        "replicationcontrollers": "v1",
     }
 )
-"""Group and version of each kind that has an owner's text; of other kinds nobody says it."""
+"""Group and version of each kind that owns pods; of other kinds nobody says it.
+
+A pod that nothing made is its own workload, and has no owner.
+"""
 
 
 @frozen(kw_only=True)

@@ -5,8 +5,8 @@
 //	original-mixer keyval ADDRESS
 //	original-mixer policy ADDRESS
 //
-// The server has the adapters that the tests use: the others would draw in the libraries of
-// whole clouds. The back ends listen where they are told, and not on all interfaces.
+// The server has the adapters that the tests use: of the others most would draw in the libraries
+// of whole clouds. The back ends listen where they are told, and not on all interfaces.
 package main
 
 import (
@@ -20,6 +20,7 @@ import (
 	"istio.io/istio/mixer/adapter/denier"
 	"istio.io/istio/mixer/adapter/dogstatsd"
 	"istio.io/istio/mixer/adapter/fluentd"
+	"istio.io/istio/mixer/adapter/kubernetesenv"
 	"istio.io/istio/mixer/adapter/list"
 	"istio.io/istio/mixer/adapter/memquota"
 	"istio.io/istio/mixer/adapter/noop"
@@ -44,6 +45,7 @@ var adapters = []adapter.InfoFn{
 	denier.GetInfo,
 	dogstatsd.GetInfo,
 	fluentd.GetInfo,
+	kubernetesenv.GetInfo,
 	list.GetInfo,
 	memquota.GetInfo,
 	noop.GetInfo,
