@@ -315,15 +315,29 @@ class TestReferences:
         """
         assert references(text, **attributes) == read
 
-    def test_values_of_the_server_leave_no_reference(self):
-        """What was found out from attributes stands for these; what the request says wins."""
+    def test_values_of_the_server_leave_that_the_request_said_none(self):
+        """What the request says wins, so another one may get another value."""
         tracked = TrackedAttributes(AttributeBag({"as": "said"}))
         more = tracked.overlaid({"as": "found", "bs": "found", "am": StringMap(k="v")})
         values = [
             compile_expression(text, MANIFEST).evaluate(more) for text in ("as", "bs", 'am["k"]')
         ]
         assert values == ["said", "found", "v"]
-        assert tracked.references == (Reference("as", None, True),)
+        assert tracked.references == (
+            Reference("as", None, True),
+            Reference("bs", None, False),
+            Reference("am", None, False),
+        )
+
+    def test_outputs_of_a_check_go_first(self):
+        """They are not the request's to say, and leave no reference."""
+        tracked = TrackedAttributes(AttributeBag({"as": "said"}), {"bs": "found"})
+        more = tracked.answered({"as": "given", "am": StringMap(k="v")})
+        values = [
+            compile_expression(text, MANIFEST).evaluate(more) for text in ("as", "bs", 'am["k"]')
+        ]
+        assert values == ["given", "found", "v"]
+        assert tracked.references == (Reference("bs", None, False),)
 
     def test_references_can_be_set_back(self):
         """To what was read before a quota was asked."""

@@ -309,6 +309,9 @@ class TestHeaders:
             assert outcome.directive.response_headers == (
                 HeaderOperation("via", "me", Operation.APPEND),
             )
+            forged = tracked(request_path="/", x_output_value="mine")
+            outcome = await check(engine, forged)
+            assert outcome.directive.request_headers[0] == HeaderOperation("x-word", "/!")
             other = await check(engine, tracked(request_path="/other", request_method="GET"))
             assert other.directive.request_headers == ()
             bench.answers["a", "check"] = DENIED
@@ -328,7 +331,7 @@ class TestGenerators:
     """Attributes that handlers find out."""
 
     def test_what_is_found_is_an_attribute(self, run_async, bench, document, handler, tracked):
-        """Unless the request says it; reading it leaves no reference, its inputs do."""
+        """Unless the request says it: that it does not is a reference, and so are the inputs."""
 
         async def main():
             spec = """
@@ -351,9 +354,8 @@ class TestGenerators:
             bench.answers["g", "generate"] = {"source_pod_name": "pod", "source_namespace": "ns"}
             outcome = await check(engine, tracked(source_uid="u"))
             assert bench.given("check")[0].value == "pod"
-            names = {one.name for one in outcome.references}
-            assert "source.uid" in names
-            assert "source.name" not in names
+            assert Reference("source.uid", None, True) in outcome.references
+            assert Reference("source.name", None, False) in outcome.references
             await check(engine, tracked(source_uid="u", source_name="said"))
             assert bench.given("check")[1].value == "said"
             bench.answers["g", "generate"] = ValueError("gone")

@@ -97,6 +97,43 @@ class TestCheck:
 
         run_async(main())
 
+    def test_what_was_found_out_is_for_those_who_do_not_say_it(
+        self, run_async, bench, document, handler
+    ):
+        """Who says it is decided about by what it says."""
+
+        async def main():
+            bench.answers["g", "generate"] = {"source_pod_name": "pod"}
+            bench.answers["a", "check"] = lambda one: CheckAnswer(
+                status=Status(Code.PERMISSION_DENIED, one.value),
+                valid_duration=10.0,
+                valid_use_count=3,
+            )
+            spec = """
+            compiledTemplate: kubernetes
+            params: {source_uid: source.uid}
+            attributeBindings: {source.name: $out.source_pod_name}
+            """
+            engine = await bench.start(
+                handler("g"),
+                handler("a"),
+                document("instance", "k", spec),
+                document(
+                    "instance", "v", "compiledTemplate: listentry\nparams: {value: source.name}"
+                ),
+                document("rule", "g", "actions: [{handler: g, instances: [k]}]"),
+                document("rule", "a", "actions: [{handler: a, instances: [v]}]"),
+            )
+            mixer = Mixer(engine, now=Now())
+            uid = {"source.uid": "u"}
+            for said, reason in (({}, "pod"), ({"source.name": "other"}, "other"), ({}, "pod")):
+                checked = await mixer.check(AttributeBag(uid | said))
+                assert checked.outcome.status.message == f"a.istio-system:{reason}"
+            assert (mixer.cache.hits, mixer.cache.misses) == (1, 2)
+            await engine.close()
+
+        run_async(main())
+
     def test_another_configuration_empties_the_cache(self, run_async, bench, documents):
         """Nothing is answered by one that is not in force."""
 

@@ -151,29 +151,29 @@ class TrackedAttributes:
 
     Args:
         entries: the values by name.
-        untracked: values beside them whose reading leaves no reference, such as those that
-            the server found out itself; what it found them out from was read before.
+        found: values beside them that the server found out itself, from what was read before.
+            One of the request's own goes first; so reading one of these leaves the reference
+            that there was none.
     """
 
-    __slots__ = ("_entries", "_references", "_untracked", "memo")
+    __slots__ = ("_entries", "_found", "_references", "memo")
 
     def __init__(
-        self, entries: Mapping[str, Value], untracked: Mapping[str, Value] | None = None
+        self, entries: Mapping[str, Value], found: Mapping[str, Value] | None = None
     ) -> None:
         self._entries = entries
-        self._untracked = untracked or {}
+        self._found = found or {}
         self.memo: dict[object, Any] = {}
         # A dictionary keeps the order of the first readings.
         self._references: dict[_Reading, None] = {}
 
     def get(self, name: str) -> Value | MapView | Absent:
         value = self._entries.get(name, ABSENT)
-        if value is ABSENT and name in self._untracked:
-            found = self._untracked[name]
-            return PlainMap(found) if found.__class__ is StringMap else found
         if value.__class__ is StringMap:
             return TrackedMap(name, value, self._references)
         self._references[name, None, value is not ABSENT] = None
+        if value is ABSENT and name in self._found:
+            return _viewed(self._found[name])
         return value
 
     @property
@@ -187,8 +187,35 @@ class TrackedAttributes:
         self._references.clear()
         self._references.update(dict.fromkeys(references))
 
-    def overlaid(self, untracked: Mapping[str, Value]) -> TrackedAttributes:
-        """The same attributes and references, with further values that leave none."""
-        other = TrackedAttributes(self._entries, {**untracked, **self._untracked})
+    def overlaid(self, found: Mapping[str, Value]) -> TrackedAttributes:
+        """The same attributes and references, with what else was found out."""
+        other = TrackedAttributes(self._entries, {**found, **self._found})
         other._references = self._references
         return other
+
+    def answered(self, outputs: Mapping[str, Value]) -> Attributes:
+        """The same attributes and references, with what a check gave.
+
+        It goes first, and reading it leaves no reference: no request can say it.
+        """
+        return _Answered(self, outputs)
+
+
+class _Answered:
+    """Attributes together with what a check gave."""
+
+    __slots__ = ("_attributes", "_outputs", "memo")
+
+    def __init__(self, attributes: Attributes, outputs: Mapping[str, Value]) -> None:
+        self._attributes = attributes
+        self._outputs = outputs
+        self.memo: dict[object, Any] = {}
+
+    def get(self, name: str) -> Value | MapView | Absent:
+        if name in self._outputs:
+            return _viewed(self._outputs[name])
+        return self._attributes.get(name)
+
+
+def _viewed(value: Value) -> Value | PlainMap:
+    return PlainMap(value) if value.__class__ is StringMap else value

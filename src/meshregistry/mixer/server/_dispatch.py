@@ -321,7 +321,7 @@ class Dispatcher:
             if not self._matches(header.match, attributes):
                 continue
             outputs: Mapping[str, Any] = together.outputs.get(header.rule, {})
-            own = attributes.overlaid(outputs) if outputs else attributes
+            own: Attributes = attributes.answered(outputs) if outputs else attributes
             (request if header.is_request else response).extend(_operations(header, own))
         if not request and not response:
             return together.outcome.directive
