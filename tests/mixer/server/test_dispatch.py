@@ -239,6 +239,22 @@ class TestCheck:
 
         run_async(main())
 
+    def test_a_handler_that_leaks_a_cancellation_fails(self, run_async, bench, checks, tracked):
+        """Nobody has given up the check, and the others are heard."""
+
+        async def main():
+            engine = await bench.start(*checks(("a", ""), ("b", 'request.path == "/b"')))
+            bench.answers["a", "check"] = _leaks
+            with pytest.raises(DispatchFailed, match=r"a\.istio-system:CancelledError: "):
+                await check(engine, tracked())
+            bench.answers["b", "check"] = DENIED
+            outcome = await check(engine, tracked(request_path="/b"))
+            assert outcome.status == Status(Code.PERMISSION_DENIED, "b.istio-system:no")
+            assert engine.counts["error", "a.istio-system"] == 2
+            await engine.close()
+
+        run_async(main())
+
     def test_an_instance_without_a_value_fails(self, run_async, bench, checks, tracked):
         """Who leaves an attribute out does not get around a check."""
 
@@ -272,6 +288,13 @@ class TestCheck:
 async def _fails():
     await asyncio.sleep(0)
     raise OSError
+
+
+async def _leaks(_):
+    task = asyncio.create_task(asyncio.Event().wait())
+    await asyncio.sleep(0)
+    task.cancel()
+    await task
 
 
 async def _met(barrier):

@@ -51,6 +51,14 @@ async def hang(_):
     await asyncio.Event().wait()
 
 
+async def leak(_):
+    """The end of a task that the handler itself has cancelled."""
+    task = asyncio.create_task(asyncio.Event().wait())
+    await asyncio.sleep(0)
+    task.cancel()
+    await task
+
+
 async def until(condition):
     """Give way until something is so."""
     async with asyncio.timeout(5):
@@ -292,3 +300,39 @@ class TestHanging:
             assert [] == bench.asked("close")
 
         run_async(main())
+
+
+class TestLeaking:
+    """A handler that lets out the cancellation of something of its own."""
+
+    def test_when_it_starts(self, run_async, bench, documents):
+        """It could not be opened, as with any other fault; the configuration is in force."""
+
+        async def main():
+            stage = Stage()
+            bench.answers["a", "start"] = leak
+            found = await stage.fleet.prepare(bench.snapshot(*documents))
+            (fault,) = stage.faults
+            assert fault.startswith("CancelledError: ")
+            del bench.answers["a", "start"]
+            await stage.clock.sleeping()
+            await stage.clock.advance(1)
+            assert [""] == stage.faults
+            await stage.fleet.release(found)
+
+        run_async(main())
+
+    def test_when_it_is_closed(self, run_async, bench, documents, document, caplog):
+        """It is told, and those after it are closed, too."""
+
+        async def main():
+            spec = "compiledAdapter: double\nparams: {is: b}"
+            second = document("rule", "s", "actions: [{handler: b, instances: [i]}]")
+            bench.answers["a", "close"] = leak
+            engine = await bench.start(*documents, document("handler", "b", spec), second)
+            await engine.close()
+            assert engine.handlers == ()
+
+        run_async(main())
+        assert sorted(bench.asked("close")) == ["a", "b"]
+        assert ["a.istio-system: could not be closed"] == caplog.messages

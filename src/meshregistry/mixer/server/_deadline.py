@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 async def before(deadline: asyncio.Timeout, coroutine: Coroutine[Any, Any, T]) -> T:
-    """What a coroutine gives before the deadline, which begins when it first has to wait.
+    """What a coroutine gives before the deadline, which nothing watches until it has to wait.
 
     Most handlers answer without waiting; a timer for each costs more than their answers.
     """

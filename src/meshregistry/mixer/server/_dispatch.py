@@ -29,7 +29,7 @@ from meshregistry.mixer.server._outcome import (
     QuotaOutcome,
     combined,
 )
-from meshregistry.mixer.server._running import HandlerFailed
+from meshregistry.mixer.server._running import LEAKED, HandlerFailed, is_being_cancelled
 from meshregistry.mixer.spi import CheckAnswer, Code, QuotaAnswer, QuotaRequest, Status, Variety
 
 if TYPE_CHECKING:
@@ -293,6 +293,10 @@ class Dispatcher:
             return await before(deadline, ask())
         except MixerError as error:
             reason = str(error)
+        except asyncio.CancelledError:
+            if is_being_cancelled():
+                raise
+            reason = LEAKED
         except Exception as error:
             # A handler's own time-outs look the same.
             if deadline.expired():

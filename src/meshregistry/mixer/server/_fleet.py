@@ -9,7 +9,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from meshregistry.mixer.server._running import Context, HandlerFailed, Running, Surroundings
+from meshregistry.mixer.server._running import (
+    LEAKED,
+    Context,
+    HandlerFailed,
+    Running,
+    Surroundings,
+    is_being_cancelled,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -138,6 +145,10 @@ class Fleet:
             handler = plan.adapter.open(plan.config, running.context)
             async with deadline:
                 await handler.start()
+        except asyncio.CancelledError as error:
+            if is_being_cancelled():
+                raise
+            raise HandlerFailed(LEAKED) from error
         except Exception as error:
             if deadline.expired():
                 raise HandlerFailed(f"it had not started within {self._starting:g} s") from error
@@ -159,5 +170,10 @@ class Fleet:
         try:
             async with asyncio.timeout(self._closing):
                 await handler.close()
+        except asyncio.CancelledError:
+            # Such as that of a task of its own, which it ends and then waits for.
+            if is_being_cancelled():
+                raise
+            running.context.logger.exception("could not be closed")
         except Exception:
             running.context.logger.exception("could not be closed")
