@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import pytest
@@ -15,7 +17,8 @@ from cryptography.x509.oid import NameOID
 from hypothesis import settings
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
+    from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
@@ -131,3 +134,42 @@ class Authority:
 def authority() -> Authority:
     """One authority for all of these tests."""
     return Authority()
+
+
+@pytest.fixture
+def locked(authority: Authority, tmp_path: Path) -> Callable[[str], str]:
+    """Runs a program where `cert.pem` is, and `key.pem` with a passphrase; gives its output.
+
+    It has a terminal of its own, at which nobody answers.
+    """
+    certificate, key = authority.issue("localhost")
+    (tmp_path / "cert.pem").write_bytes(certificate)
+    (tmp_path / "key.pem").write_bytes(
+        serialization.load_pem_private_key(key, None).private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"open"),
+        )
+    )
+
+    def run(code: str) -> str:
+        ours, theirs = os.openpty()
+        try:
+            # The first terminal that the leader of a session opens is that of the session.
+            opened = f"import os; os.open({os.ttyname(theirs)!r}, os.O_RDWR)\n"
+            done = subprocess.run(
+                [sys.executable, "-c", opened + code],
+                cwd=tmp_path,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                start_new_session=True,
+                timeout=30,
+                check=True,
+            )
+        finally:
+            os.close(ours)
+            os.close(theirs)
+        return done.stdout
+
+    return run

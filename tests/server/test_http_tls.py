@@ -8,6 +8,7 @@ import ssl
 
 import pytest
 
+from meshregistry.errors import ConfigError
 from meshregistry.server import renewing_context
 
 
@@ -61,6 +62,20 @@ def test_renewed_files_are_used(run_async, authority, tmp_path, caplog):
 
 
 def test_a_file_that_is_not_there_is_told_at_the_start(tmp_path):
-    """As an error of the system, with its path."""
-    with pytest.raises(OSError, match="No such file"):
+    """With its path, and what to do."""
+    with pytest.raises(ConfigError, match=r"cert\.pem: .*No such file.*give a readable PEM file"):
         renewing_context(tmp_path / "cert.pem", tmp_path / "key.pem")
+
+
+def test_a_key_with_a_passphrase_is_refused_at_the_start(locked):
+    """Nobody is asked for it at the terminal, where a server would wait for ever."""
+    code = (
+        "from pathlib import Path\n"
+        "from meshregistry.errors import ConfigError\n"
+        "from meshregistry.server import renewing_context\n"
+        "try:\n"
+        "    renewing_context(Path('cert.pem'), Path('key.pem'))\n"
+        "except ConfigError as error:\n"
+        "    print(error)\n"
+    )
+    assert "without a passphrase" in locked(code)

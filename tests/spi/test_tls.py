@@ -69,6 +69,19 @@ class TestOwn:
         with pytest.raises(ssl.SSLError):
             tls_context(folder, cert_file=Path("cert.pem"))
 
+    def test_a_key_with_a_passphrase_is_refused(self, locked):
+        """Nobody is asked for it at the terminal, where everything would wait."""
+        code = (
+            "import ssl\n"
+            "from pathlib import Path\n"
+            "from meshregistry.spi import tls_context\n"
+            "try:\n"
+            "    tls_context(Path(), cert_file=Path('cert.pem'), key_file=Path('key.pem'))\n"
+            "except ssl.SSLError:\n"
+            "    print('refused')\n"
+        )
+        assert locked(code) == "refused\n"
+
     @pytest.mark.parametrize("option", ["ca_file", "cert_file"])
     def test_a_file_that_is_not_there_is_told(self, tmp_path, option):
         """As Python tells it."""

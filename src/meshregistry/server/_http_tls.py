@@ -32,16 +32,17 @@ def renewing_context(
         is_client_needed: whether a client without a certificate is refused.
 
     Raises:
-        OSError: if a file cannot be read, or is no certificate or key (``ssl.SSLError``).
-        ConfigError: if what is in them is of no use in another way.
+        ConfigError: if a file cannot be read, or what is in it is not a usable pair.
+        OSError: if a file has been exchanged for another one meanwhile, and that is none.
     """
 
     def load() -> ssl.SSLContext:
         return _loaded(certificate, key, client_ca, is_client_needed)
 
-    current = load()
     sources = PemSources(certificate=certificate, key=key, roots=client_ca, roots_field="client_ca")
+    # First, since it says what is wrong, and sees every exchange of files from now on.
     renewal = PemRenewal(sources, _LOG)
+    current = load()
     is_behind = False
 
     def renew(connection: ssl.SSLObject, _name: str | None, _: ssl.SSLContext) -> None:
@@ -63,7 +64,8 @@ def _loaded(
     certificate: Path, key: Path, client_ca: Path | None, is_client_needed: bool
 ) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
+    # Without a password here, OpenSSL would ask whoever sits at the terminal.
+    context.load_cert_chain(certificate, key, password="")
     if client_ca is not None:
         context.load_verify_locations(client_ca)
         context.verify_mode = ssl.CERT_REQUIRED if is_client_needed else ssl.CERT_OPTIONAL

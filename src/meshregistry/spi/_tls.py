@@ -23,7 +23,7 @@ def tls_context(
         base_path: which relative paths are below: that of the context.
         ca_file: whom to trust; None: what the system trusts.
         cert_file: the client's own certificate, if it has one.
-        key_file: its key; None: it is in the same file.
+        key_file: its key, without a passphrase; None: it is in the same file.
         verify: whether the server's certificate and name are checked.
 
     Raises:
@@ -37,5 +37,6 @@ def tls_context(
         tls.check_hostname = False
         tls.verify_mode = ssl.CERT_NONE
     if cert_file is not None:
-        tls.load_cert_chain(base_path / cert_file, key_file and base_path / key_file)
+        # Without a password here, OpenSSL would ask whoever sits at the terminal.
+        tls.load_cert_chain(base_path / cert_file, key_file and base_path / key_file, password="")
     return tls
