@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -181,13 +183,20 @@ class TestAttributes:
             ("request.headers=x", r"write request.headers\[KEY\]=VALUE"),
             ("request.path[x]=y", "write request.path=VALUE"),
             ("request.size=many", "request.size is INT64"),
+            ("request.size=many", "'many' is not a whole number"),
+            ("request.size=9223372036854775808", "does not fit into 64 bits"),
             ("connection.mtls=yes", "neither true nor false"),
+            ("source.ip=home", "source.ip is IP_ADDRESS: 'home' does not appear"),
+            ("request.time=now", "'now' is not a time: write one such as"),
+            ("request.time=2026-01-02T03:04:05", "has no time zone: write one such as"),
+            ("request.path=/ request.path=/b", "request.path is given twice"),
+            ("request.headers[a]=1 request.headers[a]=1", r"request.headers\[a\] is given twice"),
         ],
     )
     def test_wrong_words(self, word, reason):
         """What to write instead."""
         with pytest.raises(click.UsageError, match=reason):
-            attributes([word])
+            attributes(word.split())
 
 
 @frozen
@@ -256,11 +265,18 @@ class TestAsk:
         assert ran.code == Exit.WRONG_INPUT
         assert "127.0.0.1:1" in ran.err
 
-    def test_a_quota_is_a_number(self, run):
-        """Of nothing else."""
-        ran = run("mixer", "ask", "--quota", "requests=many")
+    @pytest.mark.parametrize("word", ["requests=many", "requests=0", "requests", "=1"])
+    def test_a_quota_has_a_name_and_an_amount(self, run, word):
+        """It says so, whatever of it is missing."""
+        ran = run("mixer", "ask", "--quota", word)
         assert ran.code == Exit.USAGE
-        assert "write NAME=AMOUNT" in ran.err
+        assert f"'{word}' is no quota: write NAME=AMOUNT" in ran.err
+
+    def test_a_report_takes_no_quota(self, run):
+        """Nobody is left to believe that it was taken."""
+        ran = run("mixer", "ask", "--report", "--quota", "requests=1")
+        assert ran.code == Exit.USAGE
+        assert "--quota goes with a check" in ran.err
 
 
 class TestServe:
@@ -336,6 +352,25 @@ class TestServe:
             finally:
                 process.terminate()
                 process.communicate(timeout=20)
+
+    def test_a_busy_port_is_said_once(self):
+        """With the reason, in one line that is ours; a script can tell by the exit code."""
+        with socket.create_server(("127.0.0.1", 0)) as busy:
+            address = f"127.0.0.1:{busy.getsockname()[1]}"
+            ran = subprocess.run(
+                [
+                    *(sys.executable, "-m", "meshregistry", "mixer", "serve", "--demo"),
+                    *("--address", address, "--monitoring", ""),
+                ],
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+        assert ran.returncode == Exit.ADDRESS
+        why = os.strerror(errno.EADDRINUSE)
+        said = f"error: cannot listen on {address}: {why}; choose a free address or port 0"
+        assert ran.stderr.splitlines() == [said]
 
     def test_it_is_ready_answers_and_ends(self, tmp_path):
         """The standard configuration has no fault; SIGTERM ends with 0."""

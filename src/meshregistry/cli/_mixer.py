@@ -262,7 +262,8 @@ def check(paths: tuple[Path, ...], standard: bool) -> int:
     for fault in (*found, *accepted.snapshot.hints):
         click.echo(fault.message)
     noun = "fault" if len(found) == 1 else "faults"
-    click.echo(f"{len(found) or 'no'} {noun} in {len(documents)} documents", err=True)
+    things = "document" if len(documents) == 1 else "documents"
+    click.echo(f"{len(found) or 'no'} {noun} in {len(documents)} {things}", err=True)
     return Exit.WRONG_INPUT if found else Exit.OK
 
 
@@ -298,9 +299,13 @@ def ask(
     wanted = {}
     for word in quotas:
         name, _, amount = word.partition("=")
-        if not amount.isascii() or not amount.isdigit():
-            raise click.UsageError(f"{word!r} is no quota: write NAME=AMOUNT")
+        if not name or not amount.isascii() or not amount.isdigit() or not int(amount):
+            raise click.UsageError(
+                f"{word!r} is no quota: write NAME=AMOUNT with an amount above 0, such as requests=1"
+            )
         wanted[name] = int(amount)
+    if is_report and wanted:
+        raise click.UsageError("--quota goes with a check: leave it or --report out")
     return asyncio.run(_ask(server, attributes(words), wanted, is_report, timeout))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 import click
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 _WORD = re.compile(r"(?P<name>[^=\[]+)(?:\[(?P<key>[^\]]*)\])?=(?P<value>.*)", re.DOTALL)
 _BOOLEANS = {"true": True, "false": False}
+_INT64 = 2**63
+_TIME = "write one such as 2026-01-02T03:04:05Z"
 
 
 def attributes(words: Iterable[str]) -> AttributeBag:
@@ -43,6 +46,9 @@ def attributes(words: Iterable[str]) -> AttributeBag:
         if (key is not None) != (attribute.type is ValueType.STRING_MAP):
             form = f"{name}[KEY]=VALUE" if key is None else f"{name}=VALUE"
             raise click.UsageError(f"{name} is {attribute.type.name}: write {form}")
+        if key in maps.get(name, ()) or name in values:
+            given = name if key is None else f"{name}[{key}]"
+            raise click.UsageError(f"{given} is given twice: leave one of them out")
         if key is not None:
             maps.setdefault(name, {})[key] = value
             continue
@@ -53,6 +59,26 @@ def attributes(words: Iterable[str]) -> AttributeBag:
     return STANDARD.bag({**values, **maps})
 
 
+def _number(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is not a whole number") from error
+    if not -_INT64 <= number < _INT64:
+        raise ValueError(f"{text} does not fit into 64 bits")
+    return number
+
+
+def _time(text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is not a time: {_TIME}") from error
+    if found.tzinfo is None:
+        raise ValueError(f"{text!r} has no time zone: {_TIME}")
+    return found
+
+
 def _boolean(text: str) -> bool:
     if text not in _BOOLEANS:
         raise ValueError(f"{text!r} is neither true nor false")
@@ -60,9 +86,10 @@ def _boolean(text: str) -> bool:
 
 
 _READ: Mapping[ValueType, Callable[[str], object]] = {
-    ValueType.INT64: int,
+    ValueType.INT64: _number,
     ValueType.DOUBLE: float,
     ValueType.BOOL: _boolean,
-    ValueType.TIMESTAMP: datetime.fromisoformat,
+    ValueType.IP_ADDRESS: lambda text: ip_address(text).packed,
+    ValueType.TIMESTAMP: _time,
     ValueType.DURATION: lambda text: timedelta(seconds=float(parse_seconds(text))),
 }

@@ -13,6 +13,7 @@ from watchfiles import awatch
 
 from meshregistry.errors import ConfigError, MissingExtraError
 from meshregistry.mixer.config import Accepted, ConfigFiles, Configurator, Known
+from meshregistry.mixer.server._binding import bind
 from meshregistry.mixer.server._engine import DEADLINE, Engine
 from meshregistry.mixer.server._grpc import MAX_MESSAGE, MixerServicer
 from meshregistry.mixer.server._mixer import Mixer
@@ -20,7 +21,6 @@ from meshregistry.mixer.server._monitoring import Monitoring
 from meshregistry.mixer.server._outcomes import SIZE
 from meshregistry.mixer.server._running import Surroundings
 from meshregistry.mixer.server._statistics import server_metrics
-from meshregistry.mixer.server._tls import MixerServerTls, credentials
 from meshregistry.mixer.spi import TEMPLATES
 
 try:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from meshregistry.documents import RuleDocument, RuleUnit
     from meshregistry.mixer.server._shedding import SheddingConfig
+    from meshregistry.mixer.server._tls import MixerServerTls
     from meshregistry.mixer.spi import MixerAdapter, Template
     from meshregistry.model import Metric
 
@@ -41,7 +42,6 @@ _RESCAN_MS = 1_000
 # What is written bit by bit, file by file, is read when it is quiet; or after so many looks.
 _QUIET_MS = 50
 _MOST_LOOKS = 20
-_UNIX = "unix:"
 METRICS = "prometheus_registry"
 """The service under which handlers find the page of metrics."""
 _OPTIONS = (
@@ -232,7 +232,7 @@ class MixerServer:
         MixerServicer(self._mixer).add_to(server)
         for front in self._fronts:
             front(self._mixer, server)
-        self._address = _bind(server, self._wanted, self._tls)
+        self._address = await bind(server, self._wanted, self._tls)
         await server.start()
         self._server = server
         if self._monitoring is not None:
@@ -326,17 +326,3 @@ def _paths(config: Path | str | Iterable[Path | str] | None) -> tuple[Path, ...]
 
 def _folder(path: Path) -> Path:
     return path if path.is_dir() else path.parent
-
-
-def _bind(server: grpc.aio.Server, address: str, tls: MixerServerTls | None) -> str:
-    try:
-        port = (
-            server.add_insecure_port(address)
-            if tls is None
-            else server.add_secure_port(address, credentials(tls))
-        )
-    except RuntimeError as error:
-        raise OSError(f"cannot listen on {address}: choose a free address or port 0") from error
-    if address.startswith(_UNIX):
-        return address
-    return f"{address.rpartition(':')[0]}:{port}"
