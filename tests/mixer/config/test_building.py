@@ -415,6 +415,15 @@ class TestFaults:
         assert faults[0].startswith(said)
         assert len(checks(made)) == 1
 
+    def test_a_rule_with_an_instance_that_is_wrong(self):
+        """It is not said that there is none; the fault is in the document of the instance."""
+        wrong = document("instance", "bad", "compiledTemplate: quota\nparams: {a: b}")
+        rule = RULE.replace("name: r", "name: x").replace("[i]", "[bad]")
+        _, faults = built(wrong, rule, HANDLER, INSTANCE, RULE)
+        assert len(faults) == 2
+        assert "spec.params.a: unknown key" in faults[0]
+        assert "the instance bad cannot be used" in faults[1]
+
     def test_an_expression_shows_its_caret(self):
         """In the reason, under the column."""
         unit = RuleUnit.of_text("f", RULE + "  match: request.path == 5\n")

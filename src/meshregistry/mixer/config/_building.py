@@ -115,6 +115,7 @@ class _Build:
     base_path: Path | None
     instances: Mapping[Name, Builder] = field(factory=dict)
     specs: Mapping[Name, HandlerSpec] = field(factory=dict)
+    _broken: set[Name] = field(factory=set)
     _plans: dict[Name, HandlerPlan | None] = field(factory=dict)
     _alike: dict[Written, object] = field(factory=dict)
     _matches: dict[str, Compiled] = field(factory=dict)
@@ -133,8 +134,9 @@ class _Build:
                 )
 
     def by_name(self, specs: Iterable[InstanceSpec], make: Any) -> dict[Name, Builder]:
-        found = ((one.name, make(one)) for one in self.unique(specs))
-        return {name: made for name, made in found if made is not None}
+        found = {one.name: make(one) for one in self.unique(specs)}
+        self._broken |= {name for name, made in found.items() if made is None}
+        return {name: made for name, made in found.items() if made is not None}
 
     def instance(self, spec: InstanceSpec) -> Builder | None:
         template = self.known.templates[spec.template]
@@ -263,6 +265,11 @@ class _Build:
         for name in wanted:
             if name in among:
                 return among[name]
+        if any(name in self._broken for name in wanted):
+            # It is there, and whoever reads that it is not looks for another mistake.
+            fault = f"the {kind} {reference.text} cannot be used"
+            self.faults.append(reference.fault(fault, "mend its own document"))
+            return None
         near = sorted(str(name) for name in among if name.name == parts[0])
         remedy = f"there is {near[0]}" if near else f"add a document of kind {kind}"
         self.faults.append(reference.fault(f"there is no {kind} {reference.text}", remedy))

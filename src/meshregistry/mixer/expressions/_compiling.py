@@ -362,6 +362,9 @@ class _Compiler:
 _SIGNS = {
     "NOT": ": there is no !, write x == false",
     "SUB": ": there is no - and there are no negative numbers",
+    "MUL": ": there is no *",
+    "QUO": ": there is no /",
+    "REM": ": there is no %",
 }
 
 

@@ -155,7 +155,8 @@ class _Parser:
 
     def expect_end(self) -> None:
         if self._token.kind is not Kind.END:
-            raise self._fault(f"{self._shown()} is left over")
+            hint = ": write == to compare" if self._token.text == "=" else ""
+            raise self._fault(f"{self._shown()} is left over{hint}")
 
     def binary(self, lowest: int) -> Expression:
         """Operators of at least this precedence, all from left to right."""
