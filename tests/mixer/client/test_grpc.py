@@ -17,6 +17,7 @@ from meshregistry.mixer import (
     AttributeBag,
     CallFailed,
     ClientOptions,
+    Compressor,
     FailPolicy,
     GrpcTransport,
     MixerClient,
@@ -200,6 +201,29 @@ def test_a_server_that_cannot_decompress_gets_reports_as_they_are(run_async):
             return client.statistics()["total_remote_report_successes"]
 
     assert run_async(main()) == 2
+    assert len(mixer.reports) == 3
+
+
+def test_a_server_that_takes_no_report_says_nothing_of_gzip(run_async):
+    """As behind a proxy while it starts: once it is there, reports are compressed."""
+    mixer = Mixer()
+    mixer.status = grpc.StatusCode.UNIMPLEMENTED, ""
+
+    async def main():
+        async with mixer.serving() as address:
+            host, port = address.split(":")
+            async with TcpProxy(host, int(port)) as proxy:
+                transport = GrpcTransport([f"{proxy.host}:{proxy.port}"], compress_reports=True)
+                request = Compressor().report([AttributeBag({"request.path": "a" * 10_000})])
+                with pytest.raises(CallFailed):
+                    await transport.report(request, 5.0, again=True)
+                mixer.status = None
+                before = proxy.bytes_up
+                await transport.report(request, 5.0, again=True)
+                await transport.close()
+                return proxy.bytes_up - before
+
+    assert run_async(main()) < 1_000
     assert len(mixer.reports) == 3
 
 

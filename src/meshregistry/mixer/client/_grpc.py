@@ -159,17 +159,20 @@ class _Connection:
         self, request: ReportRequest, seconds: float, compression: grpc.Compression | None
     ) -> None:
         await self._ready(seconds)
-        if compression is not None and not self._is_plain:
-            try:
-                await self._call(self._report, request, seconds, compression)
-            except CallFailed as error:
-                if error.code != Code.UNIMPLEMENTED:
-                    raise
-                # Nothing was read (gRPC, Compression): the original server knows no gzip.
-                self._is_plain = True
-            else:
-                return
-        await self._call(self._report, request, seconds)
+        if compression is None or self._is_plain:
+            await self._call(self._report, request, seconds)
+            return
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        try:
+            await self._call(self._report, request, seconds, compression)
+        except CallFailed as error:
+            if error.code != Code.UNIMPLEMENTED:
+                raise
+            # Nothing was read (gRPC, Compression): the original server knows no gzip.
+            await self._call(self._report, request, max(end - loop.time(), 0.0))
+            # It was that, and not a server that knows no reports, as a proxy says of one that starts.
+            self._is_plain = True
 
     async def close(self) -> None:
         channel, self._channel = self._channel, None
