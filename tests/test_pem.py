@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -13,6 +15,11 @@ from meshregistry.errors import ConfigError
 from meshregistry.pem import Material, PemRenewal, PemSources
 
 LOGGER = logging.getLogger("meshregistry.test")
+
+
+def _refused(_):
+    """What a kernel says with ``vm.memfd_noexec=2``."""
+    raise PermissionError(errno.EACCES, "Permission denied")
 
 
 def private(key, encryption=None) -> bytes:
@@ -90,11 +97,17 @@ class TestPemSources:
             with pytest.raises(ConfigError, match=r"not the key of tls.certificate; renew both"):
                 PemSources(certificate=certificate, key=key).read()
 
-    def test_do_without_the_comparison_where_it_cannot_be_made(self, authority, monkeypatch):
-        """As in a container without /proc: it is no reason not to serve."""
+    @pytest.mark.parametrize("lacking", ["/proc", "memory"])
+    def test_do_without_the_comparison_where_it_cannot_be_made(
+        self, authority, monkeypatch, lacking
+    ):
+        """As in a container without /proc, or if the kernel refuses: no reason not to serve."""
         certificate, _ = authority.issue("localhost")
         _, other = authority.issue("localhost")
-        monkeypatch.setattr(pem, "_OPEN_FILES", "/does/not/exist")
+        if lacking == "/proc":
+            monkeypatch.setattr(pem, "_OPEN_FILES", "/does/not/exist")
+        else:
+            monkeypatch.setattr(os, "memfd_create", _refused)
         assert other == PemSources(certificate=certificate, key=other).read().key
 
     def test_refuse_a_key_with_a_passphrase(self, authority):

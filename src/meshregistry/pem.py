@@ -174,18 +174,20 @@ def _check_certificates(content: _Content) -> None:
 def _check_pair(certificate: _Content, key: _Content) -> None:
     if certificate.text is None or key.text is None or not hasattr(os, "memfd_create"):
         return
+    try:
+        memory = os.memfd_create("pem")
+    except OSError:
+        # A kernel may be told to refuse it.
+        return
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_ciphers(_ANY_STRENGTH)
     # Python reads keys from files only. This one is in memory: no disk ever has the key.
-    with os.fdopen(os.memfd_create("pem"), "wb") as file:
+    with os.fdopen(memory, "wb") as file:
         file.write(certificate.text + b"\n" + key.text)
         file.flush()
         try:
             # Without a password here, OpenSSL would ask whoever sits at the terminal.
-            context.load_cert_chain(f"{_OPEN_FILES}/{file.fileno()}", password="")
-        except FileNotFoundError:
-            # Where there is no /proc, whoever uses the pair has to find out.
-            return
+            context.load_cert_chain(f"{_OPEN_FILES}/{memory}", password="")
         except ssl.SSLError as error:
             if error.reason in _OF_ANOTHER:
                 raise key.error(
@@ -195,3 +197,6 @@ def _check_pair(certificate: _Content, key: _Content) -> None:
                 "there is no private key in it that can be used",
                 "give a whole one as PEM, without a passphrase",
             ) from error
+        except OSError:
+            # Where there is no /proc, or it is closed, whoever uses the pair has to find out.
+            return
