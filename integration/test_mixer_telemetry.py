@@ -1,18 +1,15 @@
 """Reports reach real back ends: Mixer's engine with its own adapters, and who reads the results.
 
-Prometheus, Zipkin and statsd are real. There is no Fluentd to be had, so its protocol is read by
-a receiver of ours; and so is OpenTelemetry's, with messages that others have made.
+Prometheus, Zipkin and statsd are real. The protocols of Fluentd and OpenTelemetry are read here byte
+by byte by receivers of ours; `test_mixer_collector` has a real one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import random
 import struct
 import time
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
 
 import msgpack
 import pytest
@@ -20,103 +17,26 @@ from aiohttp import web
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
-from meshregistry.documents import RuleUnit
-from meshregistry.mixer import MixerClient, vocabulary
+from meshregistry.mixer import MixerClient
 from meshregistry.mixer.adapters import ADAPTERS
-from meshregistry.mixer.config import Known, snapshot
 from meshregistry.mixer.server import MixerServer
-from meshregistry.mixer.server._engine import Engine
-from meshregistry.mixer.server._running import Surroundings
-from meshregistry.mixer.spi import TEMPLATES
 from meshregistry.mixer.standard import dashboard, standard_text
+from mixer_reporting import (
+    ID,
+    SPAN,
+    START,
+    TRACE,
+    configuration,
+    reporting,
+    request,
+    traced,
+)
 from servers.forward import ForwardReceiver
 from servers.needed import installed
 from servers.ports import free_port
 from servers.prometheus import PROMETHEUS, Prometheus
 from servers.statsd import STATSD, Statsd
 from servers.zipkin import ZIPKIN, Zipkin
-
-START = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
-
-
-class Reporting:
-    """An engine with a configuration, told what happened."""
-
-    def __init__(self, folder):
-        self.engine = Engine(Surroundings(random=random.Random(1), base_path=folder))
-        self._folder = folder
-
-    async def use(self, text):
-        """Bring documents into force; they have no fault."""
-        unit = RuleUnit.of_text("mixer.yaml", text)
-        faults = [*unit.faults]
-        known = Known.of(ADAPTERS, TEMPLATES)
-        made = snapshot(unit.documents, known, faults, base_path=self._folder)
-        assert [] == [str(one) for one in faults]
-        await self.engine.swap(made)
-
-    async def report(self, *values):
-        """Report attributes; nothing fails."""
-        bags = [vocabulary.STANDARD.bag(one) for one in values]
-        async with self.engine.request() as dispatcher:
-            assert () == await dispatcher.report(bags)
-
-
-@asynccontextmanager
-async def reporting(folder, text):
-    """An engine with this configuration in force, closed at the end."""
-    made = Reporting(folder)
-    await made.use(text)
-    try:
-        yield made
-    finally:
-        await made.engine.close()
-
-
-def document(kind, name, spec):
-    """One document."""
-    return (
-        f"apiVersion: config.istio.io/v1alpha2\nkind: {kind}\n"
-        f"metadata: {{name: {name}, namespace: istio-system}}\nspec: {spec}\n---\n"
-    )
-
-
-def configuration(adapter, params, **instances):
-    """A handler, and instances that every report sends there."""
-    named = "".join(
-        document("instance", name, f"{{compiledTemplate: {template}, params: {fields}}}")
-        for name, (template, fields) in instances.items()
-    )
-    actions = f"{{actions: [{{handler: h, instances: [{', '.join(instances)}]}}]}}"
-    handler = document("handler", "h", f"{{compiledAdapter: {adapter}, params: {params}}}")
-    return handler + named + document("rule", "r", actions)
-
-
-def request(service="web", *, code=200, duration=0.03, reporter="inbound"):
-    """The attributes of a request from the front end to a service of the namespace shop."""
-    return {
-        "context.protocol": "http",
-        "context.reporter.kind": reporter,
-        "context.time": START,
-        "request.time": START,
-        "request.method": "GET",
-        "request.path": "/orders",
-        "request.size": 50,
-        "request.useragent": "test",
-        "response.code": code,
-        "response.size": 500,
-        "response.duration": timedelta(seconds=duration),
-        "connection.mtls": True,
-        "source.labels": {"app": "front", "version": "v1"},
-        "source.workload.name": "front-v1",
-        "source.workload.namespace": "shop",
-        "destination.labels": {"app": service, "version": "v2"},
-        "destination.workload.name": f"{service}-v2",
-        "destination.workload.namespace": "shop",
-        "destination.service.host": f"{service}.shop",
-        "destination.service.name": service,
-        "destination.service.namespace": "shop",
-    }
 
 
 def connection(event):
@@ -364,27 +284,6 @@ def test_reports_of_a_client_reach_prometheus(run_async, tmp_path):
     assert len(ROUND) * 10 == len(lines)
 
 
-SPAN = (
-    "{traceId: 'request.headers[\"x-b3-traceid\"]', spanId: 'request.headers[\"x-b3-spanid\"]', "
-    'parentSpanId: \'request.headers["x-b3-parentspanid"] | ""\', '
-    "spanName: 'request.path | \"/\"', startTime: request.time, endTime: response.time, "
-    "httpStatusCode: response.code | 0, destinationName: 'destination.service.name | \"\"', "
-    'clientSpan: (context.reporter.kind | "inbound") == "outbound", '
-    "sourceName: 'source.workload.name | \"\"', rewriteClientSpanId: 'true', "
-    "spanTags: {http.method: request.method}}"
-)
-TRACE, ID = "463ac35c9f6413ad48485a3953bb6124", "a2fb4a1d1a96d312"
-
-
-def traced(reporter):
-    """A request with the ids of a span."""
-    return {
-        **request(reporter=reporter),
-        "request.headers": {"x-b3-traceid": TRACE, "x-b3-spanid": ID},
-        "response.time": START + timedelta(milliseconds=30),
-    }
-
-
 def test_zipkin_has_both_sides_of_a_call(run_async, tmp_path):
     """The client's span is the parent of the server's, with names, tags and duration."""
     folder = installed(ZIPKIN)
@@ -433,7 +332,7 @@ def test_statsd_counts_and_times(run_async, tmp_path):
 
 
 def test_a_forward_protocol_receiver_gets_records(run_async, tmp_path):
-    """Written by msgpack, read by msgpack; there is no Fluentd to be had."""
+    """Written by msgpack, read by msgpack."""
 
     async def main():
         entry = (

@@ -1,8 +1,9 @@
 """The real servers in Go: which, of what version, and how they come into the cache folder.
 
 Each is the main package of a released module, required by a module of ours that holds nothing
-but `go.mod` and `go.sum` (`go/<name>/`); the original Mixer has a main package of ours beside them. Beside a program in ``bin/`` lies its stamp, which
-says of what it was built; or, if it cannot be had, the reason, with which its tests skip.
+but `go.mod` and `go.sum` (`go/<name>/`); the original Mixer and the OpenTelemetry Collector have
+a main package of ours beside them. Beside a program in ``bin/`` lies its stamp, which says of
+what it was built; or, if it cannot be had, the reason, with which its tests skip.
 """
 
 from __future__ import annotations
@@ -114,6 +115,13 @@ PROGRAMS = (
         package="./original",
         # Istio 1.5, of August 2020.
         version="0.0.0-20200812220246",
+        minutes=2,
+    ),
+    Program(
+        name="collector",
+        module="collector",
+        package="./collector",
+        version="0.165.0",
         minutes=2,
     ),
 )
