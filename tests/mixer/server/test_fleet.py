@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from meshregistry.errors import MissingExtraError
 from meshregistry.mixer.server._dispatch import DispatchFailed
 from meshregistry.mixer.server._engine import Engine
 from meshregistry.mixer.server._fleet import Fleet, pause
@@ -110,6 +111,21 @@ class TestRetry:
             "a.istio-system: could not be opened, and is tried again",
             "a.istio-system: is open now",
         ] == caplog.messages
+
+    def test_a_missing_extra_is_told_in_one_line(self, run_async, bench, documents, caplog):
+        """With what to install; no traceback stands before it."""
+
+        async def main():
+            stage = Stage()
+            bench.answers["a", "start"] = MissingExtraError("mixer-redis", "redis")
+            found = await stage.fleet.prepare(bench.snapshot(*documents))
+            await stage.fleet.release(found)
+
+        run_async(main())
+        (record,) = caplog.records
+        assert record.levelname == "ERROR"
+        assert "pip install 'meshregistry[mixer-redis]'" in record.getMessage()
+        assert record.exc_info is None
 
     def test_the_status_has_the_latest_reason(self, run_async, bench, documents):
         """Although the log has the first."""

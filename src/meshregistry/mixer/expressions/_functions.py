@@ -134,7 +134,8 @@ FUNCTIONS: tuple[Function, ...] = (
         result=_BOOL,
         apply=lambda pattern, text: matches_pattern(pattern)(text),
         prepare=matches_pattern,
-        summary="the regular expression before the dot (RE2) is found in the text",
+        summary="the regular expression before the dot (RE2) is found in the text, as in "
+        '`"^/a".matches(request.path)`',
     ),
     Function(
         name="startsWith",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from meshregistry.errors import MeshRegistryError
 from meshregistry.mixer.server._running import (
     LEAKED,
     Context,
@@ -125,7 +126,11 @@ class Fleet:
                 handler = await self._started(running)
             except Exception as error:
                 # Told once, not at every attempt; the status has the latest.
-                if not running.fault:
+                if not running.fault and isinstance(error, MeshRegistryError):
+                    running.context.logger.error(  # noqa: TRY400 - it says what to do by itself
+                        "could not be opened, and is tried again: %s", error
+                    )
+                elif not running.fault:
                     running.context.logger.exception("could not be opened, and is tried again")
                 is_ours = isinstance(error, HandlerFailed)
                 running.fault = str(error) if is_ours else f"{type(error).__name__}: {error}"
