@@ -29,7 +29,7 @@ REFERENCES = st.sets(st.builds(Reference, NAMES, st.none() | TEXTS), max_size=4)
 COUNTS = st.sampled_from([0, 3, 16, len(GLOBAL_WORDS)])
 
 
-def shape_of(bag, references, *, is_right):
+def shape_of(bag, references, *, is_right, has_maps=False):
     """What is there has to be there, and the rest has to be absent; or the other way round."""
     there = {
         one
@@ -37,7 +37,8 @@ def shape_of(bag, references, *, is_right):
         if one.name in bag and (one.key is None or one.key in getattr(bag[one.name], "entries", ()))
     }
     rest = references - there
-    return Shape(rest, there) if is_right else Shape(there, rest)
+    absent, exact = (rest, there) if is_right else (there, rest)
+    return Shape(absent, exact, has_maps=has_maps)
 
 
 def with_words_twice(message):
@@ -62,11 +63,11 @@ def with_words_twice(message):
 class TestSignature:
     """It is that of the bag."""
 
-    @given(BAGS, REFERENCES, COUNTS, st.tuples(st.booleans(), st.booleans(), st.booleans()))
+    @given(BAGS, REFERENCES, COUNTS, st.tuples(*[st.booleans()] * 4))
     def test_of_whatever_a_client_sends(self, bag, references, count, ways):
         """Whichever words it knows and however it lists its own."""
-        is_right, is_kept, is_twice = ways
-        shape = shape_of(bag, references, is_right=is_right)
+        is_right, is_kept, is_twice, has_maps = ways
+        shape = shape_of(bag, references, is_right=is_right, has_maps=has_maps)
         if is_kept:
             shape.fitted(bag.entries)
         message = Compressor(count).attributes(bag)
@@ -78,10 +79,11 @@ class TestSignature:
         assert received.bag == bag
         assert received.signature(shape) == shape.signature(bag.entries)
 
-    @given(BAGS, BAGS, REFERENCES, st.booleans())
-    def test_of_another_request(self, bag, other, references, is_kept):
+    @given(BAGS, BAGS, REFERENCES, st.tuples(st.booleans(), st.booleans()))
+    def test_of_another_request(self, bag, other, references, ways):
         """Whose attributes may have other types than those that the shape was made for."""
-        shape = shape_of(bag, references, is_right=True)
+        is_kept, has_maps = ways
+        shape = shape_of(bag, references, is_right=True, has_maps=has_maps)
         if is_kept:
             shape.fitted(bag.entries)
         received = ReceivedAttributes(Compressor().attributes(other))

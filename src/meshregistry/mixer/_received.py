@@ -122,7 +122,7 @@ def _signature(message: CompressedAttributes, shape: Shape) -> Signature | None:
     for name, index in absent:
         if not _is_absent(message, name, index, words):
             return None
-    if absent_keys and not _are_absent(message, absent_keys, words):
+    if absent_keys and not _are_absent(message, absent_keys, words, has_maps=shape.has_maps):
         return None
     found: list[Any] = [*map(strings.get, indices)]
     if None in found:
@@ -151,8 +151,20 @@ def _signature(message: CompressedAttributes, shape: Shape) -> Signature | None:
     return (*texts, *map(type, texts)) if shape.is_typed else texts
 
 
-def _are_absent(message: CompressedAttributes, keys: _Keys, words: Sequence[str]) -> bool:
-    """Whether none of these entries is there; of a map that is not there none is."""
+def _are_absent(
+    message: CompressedAttributes, keys: _Keys, words: Sequence[str], *, has_maps: bool
+) -> bool:
+    """Whether none of these entries is there; of a map that is not there none is.
+
+    Args:
+        message: as it was received.
+        keys: the entries.
+        words: those of the message.
+        has_maps: whether the maps have to be there.
+
+    Raises:
+        _Unsure: if all of the attributes have to be read.
+    """
     maps = message.string_maps
     for name, index, own in keys:
         if index in maps:
@@ -162,7 +174,7 @@ def _are_absent(message: CompressedAttributes, keys: _Keys, words: Sequence[str]
                     raise _Unsure
                 if known is not None and known in entries:
                     return False
-        elif not _is_absent(message, name, index, words):
+        elif not _is_absent(message, name, index, words) or has_maps:
             return False
     return True
 

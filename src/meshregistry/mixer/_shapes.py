@@ -41,6 +41,8 @@ class Shape:
     Args:
         absent: what the request did not have.
         exact: what it had.
+        has_maps: whether a map that lacks a key has to be there. Clients go by the protocol,
+            which cannot say it: for them a map that is not there lacks every key.
     """
 
     __slots__ = (
@@ -48,6 +50,7 @@ class Shape:
         "_gets",
         "absent",
         "absent_keys",
+        "has_maps",
         "identity",
         "is_typed",
         "keys",
@@ -55,10 +58,14 @@ class Shape:
         "plan",
     )
 
-    def __init__(self, absent: Iterable[Reference], exact: Iterable[Reference]) -> None:
+    def __init__(
+        self, absent: Iterable[Reference], exact: Iterable[Reference], *, has_maps: bool = False
+    ) -> None:
         absent, exact = frozenset(absent), frozenset(exact)
         self.identity = (absent, exact)
         """What makes two shapes the same one."""
+        self.has_maps = has_maps
+        """Whether a map that lacks a key has to be there."""
         self.is_typed = False
         """Whether signatures hold the types of values; from the first number on."""
         self.absent = tuple(sorted(each.name for each in absent if each.key is None))
@@ -85,10 +92,10 @@ class Shape:
                 return None
         for name, keys in self.absent_keys:
             held = entries.get(name)
-            # An absent map has none of its keys.
-            if held is not None and not (
-                isinstance(held, StringMap) and not any(key in held.entries for key in keys)
-            ):
+            if held is None:
+                if self.has_maps:
+                    return None
+            elif type(held) is not StringMap or any(key in held.entries for key in keys):
                 return None
         try:
             values = self._get(entries)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshregistry.mixer import AttributeBag
+from meshregistry.mixer import AttributeBag, Compressor
+from meshregistry.mixer._received import ReceivedAttributes
 from meshregistry.mixer.expressions import Reference
 from meshregistry.mixer.server._outcome import CheckOutcome
 from meshregistry.mixer.server._outcomes import Kept, OutcomeCache
@@ -42,6 +43,16 @@ class TestOutcomeCache:
         assert cache.get(bag(a="1", m={"k": "w"}), 0.0) is None
         assert cache.get(bag(a="1", m={"k": "v", "l": ""}), 0.0) is None
         assert (cache.hits, cache.misses, cache.writes) == (1, 4, 1)
+
+    def test_a_map_without_an_entry_is_not_one_that_is_not_there(self):
+        """Such an entry reads as empty, and of a map that is not there as an error."""
+        cache = OutcomeCache()
+        one = outcome("!m[k]")
+        cache.put(one, bag(m={}), 0.0)
+        assert cache.get(bag(m={"l": "v"}), 0.0).outcome == one
+        for other in (bag(), bag(m="text")):
+            assert cache.get(other, 0.0) is None
+            assert cache.get(ReceivedAttributes(Compressor().attributes(other)), 0.0) is None
 
     def test_a_map_as_a_whole(self):
         """Every entry counts then."""

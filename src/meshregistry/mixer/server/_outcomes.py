@@ -91,7 +91,9 @@ class OutcomeCache:
             return
         absent = [_reference(one) for one in outcome.references if not one.is_present]
         exact = [_reference(one) for one in outcome.references if one.is_present]
-        shape = self._shapes.known(Shape(absent, exact))
+        # Of a map that is there an absent entry reads as empty; of one that is not, as an error,
+        # or as what was found out.
+        shape = self._shapes.known(Shape(absent, exact, has_maps=True))
         signature = shape.fitted(bag.entries)
         if signature is None:
             return
