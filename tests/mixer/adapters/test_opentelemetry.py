@@ -299,6 +299,32 @@ def test_headers_and_the_credential(adapters, run_async, listening, tmp_path):
     run_async(main())
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        ("authorizationEnv: NOT_SET_ANYWHERE", "variable NOT_SET_ANYWHERE is not set"),
+        ("authorizationFile: absent", "absent cannot be read: "),
+        ("authorizationFile: latin", "latin cannot be read: 'utf-8'"),
+    ],
+)
+def test_a_credential_that_is_not_there(adapters, run_async, tmp_path, caplog, fault):
+    """It is said which; what waits is kept for later, and nothing is sent without it."""
+    option, reason = fault
+    (tmp_path / "latin").write_bytes(b"Bearer \xff")
+
+    async def main():
+        async with http_collector() as (collector, params):
+            text = f"{{{params}, {option}, batchSize: 1, timeout: 2s}}"
+            async with adapters.running("opentelemetry", text, INSTANCES) as (handler, context):
+                await handler.report([span()])
+            assert {"send_errors": 1, "dropped": 1} == context.counts
+            assert collector.got.empty()
+
+    run_async(main())
+    (record,) = [one for one in caplog.records if reason in one.getMessage()]
+    assert record.exc_info is None
+
+
 @COLLECTORS
 def test_a_collector_with_a_certificate_of_ones_own(adapters, run_async, listening, certificate):
     """It is believed with the file of who vouches for it, and not without."""

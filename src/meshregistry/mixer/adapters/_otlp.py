@@ -196,7 +196,7 @@ class OtlpHandler(Handler):
 
     async def _export(self, signal: str, request: Any) -> None:
         headers = dict(self._config.headers)
-        if credential := await self._config.authorization.read():
+        if credential := await self._credential():
             headers["authorization"] = credential
         body = await self._sender.export(signal, request.SerializeToString(), headers)
         try:
@@ -211,6 +211,17 @@ class OtlpHandler(Handler):
                 signal,
                 partial.error_message,
             )
+
+    async def _credential(self) -> str:
+        secret = self._config.authorization
+        try:
+            return await secret.read()
+        except KeyError as error:
+            msg = f"authorizationEnv: the environment variable {secret.variable} is not set"
+            raise Unavailable(msg) from error
+        except (OSError, UnicodeDecodeError) as error:
+            msg = f"authorizationFile: {secret.file} cannot be read: {error}"
+            raise Unavailable(msg) from error
 
     def _resource(self) -> Any:
         return messages.resource(self._config.resource)
