@@ -151,9 +151,12 @@ class ShapeList:
 
 def _getter(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
     """A function that takes the values of these names, in order."""
-    if len(names) > 1:
-        return itemgetter(*names)
-    return lambda values: tuple([values[name] for name in names])
+    if not names:
+        return lambda _: ()
+    if len(names) == 1:
+        (name,) = names
+        return lambda values: (values[name],)
+    return itemgetter(*names)
 
 
 def _by_map(references: Iterable[Reference]) -> tuple[tuple[str, tuple[str, ...]], ...]:
