@@ -265,7 +265,17 @@ class TestAsk:
         assert ran.code == Exit.WRONG_INPUT
         assert "127.0.0.1:1" in ran.err
 
-    @pytest.mark.parametrize("word", ["requests=many", "requests=0", "requests", "=1"])
+    @pytest.mark.parametrize(
+        "word",
+        [
+            "requests=many",
+            "requests=0",
+            "requests",
+            "=1",
+            f"requests={1 << 63}",
+            "r=" + "9" * 5_000,
+        ],
+    )
     def test_a_quota_has_a_name_and_an_amount(self, run, word):
         """It says so, whatever of it is missing."""
         ran = run("mixer", "ask", "--quota", word)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import signal
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
@@ -30,6 +31,7 @@ _log = logging.getLogger("meshregistry.cli")
 _ADDRESS, _MONITORING = "127.0.0.1:9091", "127.0.0.1:15014"
 _DENIED = "DENIED"
 _FIRST_CATALOG = 15.0
+_AMOUNT = re.compile("[0-9]{1,19}")
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -299,11 +301,12 @@ def ask(
     wanted = {}
     for word in quotas:
         name, _, amount = word.partition("=")
-        if not name or not amount.isascii() or not amount.isdigit() or not int(amount):
+        charge = int(amount) if _AMOUNT.fullmatch(amount) else 0
+        if not name or not 0 < charge < 1 << 63:
             raise click.UsageError(
                 f"{word!r} is no quota: write NAME=AMOUNT with an amount above 0, such as requests=1"
             )
-        wanted[name] = int(amount)
+        wanted[name] = charge
     if is_report and wanted:
         raise click.UsageError("--quota goes with a check: leave it or --report out")
     return asyncio.run(_ask(server, attributes(words), wanted, is_report, timeout))
