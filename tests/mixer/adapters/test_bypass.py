@@ -285,6 +285,23 @@ def test_a_denial_says_how_the_caller_is_answered(with_backend):
     with_backend(call)
 
 
+def test_a_denial_holds_although_its_detail_cannot_be_read(with_backend, caplog):
+    """As a failure it would be for the caller's policy to decide, which may allow."""
+    denial = CheckResult()
+    denial.status.code = 7
+    denial.status.details.add(
+        type_url="type.googleapis.com/istio.policy.v1beta1.DirectHttpResponse", value=b"\xff"
+    )
+
+    async def call(handler, context, made):
+        made.answers["HandleListEntry"] = denial
+        answer = await handler.check(ListEntry(name="l.instance.ns"))
+        assert (answer.status.code, answer.response) == (Code.PERMISSION_DENIED, None)
+
+    with_backend(call)
+    assert "a detail cannot be read" in caplog.text
+
+
 def test_a_session_may_have_the_empty_id(adapters, run_async):
     """It is begun once and closed like any other."""
 

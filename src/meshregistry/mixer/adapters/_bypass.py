@@ -153,6 +153,7 @@ class BypassHandler(Handler):
         self._backend = imported("meshregistry.mixer.proto.adapter_v1beta1_pb2", _EXTRA)
         self._own = adapter_config(config.params)
         self._policy = imported("meshregistry.mixer.proto.policy_v1beta1_pb2", _EXTRA)
+        self._decode_error = imported("google.protobuf.message", _EXTRA).DecodeError
         self._channel: Any = None
         self._session: str | None = None
         self._beginning = asyncio.Lock()
@@ -217,9 +218,16 @@ class BypassHandler(Handler):
     def _direct_response(self, status: Any) -> DirectResponse | None:
         message = self._policy.DirectHttpResponse
         for one in status.details:
-            if one.type_url.rpartition("/")[2] == message.DESCRIPTOR.full_name:
+            if one.type_url.rpartition("/")[2] != message.DESCRIPTOR.full_name:
+                continue
+            try:
                 said = message.FromString(one.value)
-                return DirectResponse(code=said.code, body=said.body, headers=dict(said.headers))
+            except self._decode_error as error:
+                # The denial holds all the same: a check that fails is one that clients may allow.
+                address = self._config.backend_address
+                self._context.logger.warning("%s: a detail cannot be read: %s", address, error)
+                continue
+            return DirectResponse(code=said.code, body=said.body, headers=dict(said.headers))
         return None
 
     # --- The other process ----------------------------------------------------------------
