@@ -206,6 +206,17 @@ class TestWhole:
             assert faults == []
             assert (checks(made)[0].sent[0].match is not None) is has_match
 
+    def test_a_condition_that_is_hardly_meant(self):
+        """It is in force, and told in every rule that has it."""
+        text = """  match: request.path.matches("^/admin")\n"""
+        other = document("rule", "s", "actions: [{handler: h, instances: [i]}]")
+        made, faults = built(HANDLER, INSTANCE, RULE + text, other + text)
+        assert faults == []
+        assert len(checks(made)[0].sent) == 2
+        assert len(made.hints) == 2
+        assert made.hints[0].field == "spec.match"
+        assert 'write "pattern".matches(attribute)' in made.hints[0].reason
+
     def test_headers(self):
         """Expressions over attributes and over what a check gives."""
         made, faults = built(

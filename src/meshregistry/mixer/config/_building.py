@@ -28,7 +28,7 @@ from meshregistry.mixer.config._snapshot import (
     Snapshot,
 )
 from meshregistry.mixer.config._specs import HandlerSpec, HeaderSpec, InstanceSpec, Name, RuleSpec
-from meshregistry.mixer.expressions import Compiled
+from meshregistry.mixer.expressions import Compiled, doubts
 from meshregistry.mixer.services import resolve
 from meshregistry.mixer.spi import InstanceTypes, MixerAdapter, Template, Variety
 
@@ -65,11 +65,10 @@ def snapshot(
     build.instances = build.by_name(specs.instances, build.instance)
     build.specs = {one.name: one for one in build.unique(specs.handlers)}
     rules = [made for one in build.unique(specs.rules) if (made := build.rule(one)) is not None]
-    hints: list[ConfigError] = []
     services = resolve(
-        build.unique(specs.services), manifest, faults, hints, quotas=build.quota_names()
+        build.unique(specs.services), manifest, faults, build.hints, quotas=build.quota_names()
     )
-    return evolve(build.snapshot(rules), services=services, hints=tuple(hints))
+    return evolve(build.snapshot(rules), services=services, hints=tuple(build.hints))
 
 
 def _manifest(specs: Specs, faults: list[ConfigError]) -> Manifest:
@@ -119,6 +118,7 @@ class _Build:
     _plans: dict[Name, HandlerPlan | None] = field(factory=dict)
     _alike: dict[Written, object] = field(factory=dict)
     _matches: dict[str, Compiled] = field(factory=dict)
+    hints: list[ConfigError] = field(factory=list)
 
     # --- Single documents -----------------------------------------------------------------
 
@@ -176,8 +176,11 @@ class _Build:
         known = self._matches.get(node.text)
         if known is None:
             known = expression(node, self.manifest, self.faults, expected=ValueType.BOOL)
-            if known is not None:
-                self._matches[node.text] = known
+            if known is None:
+                return None
+            self._matches[node.text] = known
+        # A condition that is never met lets pass what its rule was to deny.
+        self.hints += [node.fault(f"{one.reason}\n{one.caret()}") for one in doubts(node.text)]
         return known
 
     def action(self, rule: RuleSpec, spec: Any) -> _Action | None:

@@ -12,6 +12,7 @@ from meshregistry.mixer.expressions._attributes import (
     noted,
 )
 from meshregistry.mixer.expressions._compiling import Compiled, compile_expression
+from meshregistry.mixer.expressions._doubts import doubts
 from meshregistry.mixer.expressions._errors import EvaluationError, ExpressionError
 from meshregistry.mixer.expressions._functions import FUNCTIONS, Function
 from meshregistry.mixer.expressions._syntax import nanoseconds
@@ -31,6 +32,7 @@ __all__ = [
     "Reference",
     "TrackedAttributes",
     "compile_expression",
+    "doubts",
     "nanoseconds",
     "noted",
 ]
