@@ -16,9 +16,9 @@ from envoy.service.ratelimit.v3 import rls_pb2
 from meshregistry.documents import RuleUnit
 from meshregistry.mixer import MixerClient, Status
 from meshregistry.mixer.client import QuotaRule, QuotaRules
-from meshregistry.mixer.fronts import FrontOptions
+from meshregistry.mixer.fronts import EnvoyFronts, FrontOptions
 from meshregistry.mixer.fronts._counts import CountName, front_metrics
-from meshregistry.mixer.server import Mode, SheddingConfig
+from meshregistry.mixer.server import MixerServer, Mode, SheddingConfig
 from meshregistry.mixer.spi import CheckAnswer, DirectResponse, QuotaAnswer
 
 
@@ -157,6 +157,29 @@ def test_a_late_server_is_not_there(house, rules):
             "quotas turned away": 1,
             "reports dropped": 2,
         } == house.fronts.counts
+
+    asyncio.run(main())
+
+
+def test_a_server_without_a_configuration_is_away():
+    """So Envoys go to another one; a program may configure it after it has begun to listen."""
+    fronts = EnvoyFronts()
+
+    async def main():
+        async with (
+            MixerServer("127.0.0.1:0", fronts=[fronts]) as server,
+            grpc.aio.insecure_channel(server.address) as channel,
+        ):
+            for asked in (
+                check(channel),
+                limit(channel, [("quota", "q")]),
+                stream(channel, [logs(codes=[200])]),
+            ):
+                with pytest.raises(grpc.aio.AioRpcError) as failed:
+                    await asked
+                assert grpc.StatusCode.UNAVAILABLE == failed.value.code()
+                assert "no configuration yet" in failed.value.details()
+        assert {"checks failed": 1, "quotas failed": 1, "reports dropped": 1} == fronts.counts
 
     asyncio.run(main())
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from meshregistry.errors import MixerUnavailable
+from meshregistry.mixer.fronts._authorization import LONGEST_REASON
 from meshregistry.mixer.fronts._extra import als_pb2, grpc
 from meshregistry.mixer.fronts._http_log import is_last, request_bag
 from meshregistry.mixer.fronts._reporter import Reporter
@@ -53,14 +55,17 @@ class AccessLogFront:
     async def stream(
         self,
         messages: AsyncIterator[Any],
-        _context: grpc.aio.ServicerContext[Any, Any],
+        context: grpc.aio.ServicerContext[Any, Any],
     ) -> Any:
-        """Report all messages of a stream."""
+        """Report all messages of a stream; it ends where there is no configuration for them."""
         reporter = Reporter()
         async for message in messages:
             if message.HasField("identifier"):
                 reporter = Reporter.of(message.identifier)
-            await self._report(list(self._bags(message, reporter)))
+            try:
+                await self._report(list(self._bags(message, reporter)))
+            except MixerUnavailable as error:
+                await context.abort(grpc.StatusCode.UNAVAILABLE, str(error)[:LONGEST_REASON])
         return als_pb2.StreamAccessLogsResponse()
 
     def _bags(self, message: Any, reporter: Reporter) -> Iterator[AttributeBag]:
@@ -87,6 +92,9 @@ class AccessLogFront:
             # Nobody waits for an answer who could send them again.
             self._counts.lament("reports dropped", str(error), len(bags))
             return
+        except MixerUnavailable as error:
+            self._counts.lament("reports dropped", str(error), len(bags))
+            raise
         self._counts.add("reports", len(bags))
         for one in failures:
             self._counts.lament("reports failed", f"{one.handler}: {one.reason}")

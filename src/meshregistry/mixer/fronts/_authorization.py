@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from meshregistry.errors import MixerUnavailable
 from meshregistry.mixer.fronts._check_request import asked
 from meshregistry.mixer.fronts._check_response import QuotaUnknown, response_of, status_of
 from meshregistry.mixer.fronts._extra import external_auth_pb2, grpc
@@ -77,6 +78,9 @@ class AuthorizationFront:
             self._counts.add("checks turned away")
             # Not UNAVAILABLE: Envoys take a server that says so for one that is away.
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error)[:LONGEST_REASON])
+        except MixerUnavailable as error:
+            self._counts.add("checks failed")
+            await context.abort(grpc.StatusCode.UNAVAILABLE, str(error)[:LONGEST_REASON])
         except (DispatchFailed, QuotaUnknown) as error:
             self._counts.add("checks failed")
             await context.abort(grpc.StatusCode.INTERNAL, str(error)[:LONGEST_REASON])

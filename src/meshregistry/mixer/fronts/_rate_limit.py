@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from meshregistry.errors import MixerUnavailable
 from meshregistry.mixer.fronts._authorization import LONGEST_REASON
 from meshregistry.mixer.fronts._extra import grpc, rls_pb2
 from meshregistry.mixer.fronts._rate_limit_mapping import is_unknown, response, wanted
@@ -56,6 +57,9 @@ class RateLimitFront:
             self._counts.add("quotas turned away")
             # Not UNAVAILABLE: Envoys take a server that says so for one that is away.
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error)[:LONGEST_REASON])
+        except MixerUnavailable as error:
+            self._counts.add("quotas failed")
+            await context.abort(grpc.StatusCode.UNAVAILABLE, str(error)[:LONGEST_REASON])
         except DispatchFailed as error:
             self._counts.add("quotas failed")
             await context.abort(grpc.StatusCode.INTERNAL, str(error)[:LONGEST_REASON])
