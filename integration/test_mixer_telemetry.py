@@ -308,25 +308,28 @@ def test_zipkin_has_both_sides_of_a_call(run_async, tmp_path):
 
 
 def test_statsd_counts_and_times(run_async, tmp_path):
-    """Names made of dimensions, counters summed up over datagrams, durations in milliseconds."""
+    """Names made of dimensions, counters summed up, durations in milliseconds, gauges below zero."""
     folder = installed(STATSD)
     hits = ("metric", "{value: '1', dimensions: {to: 'destination.service.name | \"\"'}}")
     took = ("metric", "{value: 'response.duration | \"0ms\"'}")
+    size = ("metric", "{value: response.size}")
 
     async def main():
         async with Statsd(folder, tmp_path) as statsd:
             params = (
                 f"{{address: '{statsd.address}', prefix: mesh, metrics: {{"
                 "hits.instance.istio-system: {type: COUNTER, nameTemplate: 'hits.{{.to}}'}, "
-                "took.instance.istio-system: {type: DISTRIBUTION, nameTemplate: took}}}"
+                "took.instance.istio-system: {type: DISTRIBUTION, nameTemplate: took}, "
+                "size.instance.istio-system: {type: GAUGE, nameTemplate: size}}}"
             )
-            text = configuration("statsd", params, hits=hits, took=took)
+            text = configuration("statsd", params, hits=hits, took=took, size=size)
             async with reporting(tmp_path, text) as mixer:
                 for _ in range(50):
-                    await mixer.report(request(), request("pay"))
+                    await mixer.report(request(), {**request("pay"), "response.size": -7})
             await statsd.until("timers", "mesh.took", ([30] * 100).__eq__)
             await statsd.until("counters", "mesh.hits.web", (50).__eq__)
             await statsd.until("counters", "mesh.hits.pay", (50).__eq__)
+            await statsd.until("gauges", "mesh.size", (-7).__eq__)
 
     run_async(main())
 

@@ -2,7 +2,7 @@
 
 A stock Envoy that our pilot alone configures asks and tells two servers, each a process started
 by the command; they share one folder of documents and one Redis. Prometheus and Zipkin are real.
-There is no Fluentd to be had, so its protocol is read by a receiver of ours.
+Fluentd's protocol is read by a receiver of ours.
 """
 
 from __future__ import annotations
@@ -313,7 +313,7 @@ async def a_record_arrives(parts: Whole) -> None:
     for reporter in ("inbound", "outbound"):
         assert 1 == records["/forbidden/fruit", 403, reporter]
         assert LIMIT == records["/orders", 200, reporter]
-    parts.note("records by the forward protocol", f"{len(found)} (a receiver of ours, no Fluentd)")
+    parts.note("records by the forward protocol", f"{len(found)} (a receiver of ours)")
 
 
 async def there_is_an_access_log(parts: Whole) -> None:

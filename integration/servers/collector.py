@@ -1,11 +1,11 @@
-"""A real OpenTelemetry Collector on the loopback interface, which writes what it gets to files.
-
-It takes OTLP, the forward protocol of Fluentd, and lines of statsd with the tags of dogstatsd.
-"""
+"""A real OpenTelemetry Collector on the loopback interface: what it takes, it writes into files."""
 
 from __future__ import annotations
 
+import itertools
 import json
+import signal
+import socket
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
@@ -19,13 +19,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PROGRAM = "collector"
-SIGNALS = ("logs", "metrics", "traces")
-# Values as they come, not their quantiles.
-_TIMED = [
-    {"statsd_type": kind, "observer_type": "gauge"}
-    for kind in ("timing", "distribution", "histogram")
-]
-_READY = "Everything is ready"
+_MARK = "collector.mark."
+"""Begins the names of metrics that are only sent to see them arrive; not shown."""
+_SIGNALS = ("logs", "metrics", "traces")
+_TIMER = {"observer_type": "summary", "summary": {"percentiles": [0, 50, 100]}}
 
 
 def collector_program() -> Path:
@@ -37,7 +34,7 @@ def collector_program() -> Path:
 
 
 class Collector:
-    """One collector; an async context manager. It may be stopped and started again.
+    """One server, which can be killed and started again; an async context manager.
 
     Args:
         program: where it is.
@@ -49,10 +46,7 @@ class Collector:
         self._data = data
         self._ports = {name: free_port() for name in ("grpc", "http", "forward", "statsd")}
         self._process: ChildProcess | None = None
-
-    def address(self, name: str) -> str:
-        """Where it listens for ``grpc`` and ``http`` (OTLP), ``forward`` and ``statsd``."""
-        return f"127.0.0.1:{self._ports[name]}"
+        self._marks = itertools.count()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -61,92 +55,167 @@ class Collector:
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
+    def address(self, name: str) -> str:
+        """Where it listens: for ``grpc`` and ``http`` (OTLP), ``forward`` or ``statsd``."""
+        return f"127.0.0.1:{self._ports[name]}"
+
     async def start(self) -> None:
-        """Start it and wait until it takes everything."""
-        file = self._data / "collector.yaml"
-        file.write_text(json.dumps(self._configuration()), encoding="utf-8")
-        log = self._data / "collector.log"
-        log.write_text("", encoding="utf-8")
-        self._process = ChildProcess([str(self._program), "--config", str(file)], log=log)
+        """Start it, on the ports that it had, and wait until all of its receivers listen."""
+        # JSON is YAML.
+        silent = {"grpc", "http", "forward"}
+        mark = self._next_mark()
+
+        def is_ready() -> bool:
+            silent.difference_update([name for name in silent if self._listens(name)])
+            self._send(mark)
+            return not silent and self._has(mark)
+
+        settings = self._data / "collector.json"
+        settings.write_text(json.dumps(self._settings()), encoding="utf-8")
+        command = [str(self._program), "--config", f"file:{settings}"]
+        self._process = ChildProcess(command, log=self._data / "collector.log")
         await self._process.__aenter__()
-
-        async def is_ready() -> bool:
-            return _READY in log.read_text(encoding="utf-8")
-
-        await self._process.until(is_ready, what="the collector is ready", timeout=30)
+        try:
+            await self.until(is_ready, what="the collector listens", timeout=30)
+        except BaseException:
+            await self.stop()
+            raise
 
     async def stop(self) -> None:
-        """End it."""
-        if self._process is not None:
-            await self._process.stop()
-            self._process = None
+        """End it; what it has in memory is written."""
+        await self._end(signal.SIGTERM)
 
-    async def read(
-        self, signal: str, take: Callable[[Any], list[Any]], is_enough: Callable[[list[Any]], bool]
-    ) -> list[Any]:
-        """What was written of one signal, as soon as there is enough of it.
+    async def kill(self) -> None:
+        """End it without a warning."""
+        await self._end(signal.SIGKILL)
 
-        Args:
-            signal: ``logs``, ``metrics`` or ``traces``.
-            take: what is wanted of one line, which is a request of OTLP in JSON.
-            is_enough: tells of everything that was taken so far.
-        """
-        found: list[Any] = []
-        path = self._path(signal)
+    async def until(self, holds: Callable[[], bool], *, what: str, timeout: float = 20.0) -> None:
+        """Wait until something is so while it runs."""
 
-        async def is_there() -> bool:
-            # A line may be half written.
-            whole = path.read_text(encoding="utf-8").rpartition("\n")[0]
-            found[:] = [one for line in whole.splitlines() for one in take(json.loads(line))]
-            return is_enough(found)
+        async def is_so() -> bool:
+            return holds()
 
         assert self._process is not None
-        await self._process.until(is_there, what=f"there are enough {signal}")
+        await self._process.until(is_so, what=what, timeout=timeout)
+
+    async def all_lines(self) -> None:
+        """Wait until every line of statsd that was sent before is written."""
+        mark = self._next_mark()
+        self._send(mark)
+        await self.until(lambda: self._has(mark), what="all lines are written")
+
+    def logs(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        """The records that it wrote so far, each with the group it stands in."""
+        return self._found("logs", "scopeLogs", "logRecords")
+
+    def spans(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        """The spans that it wrote so far, each with the group it stands in."""
+        return self._found("traces", "scopeSpans", "spans")
+
+    def metrics(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        """The metrics that it wrote so far, each with the group it stands in."""
+        found = self._found("metrics", "scopeMetrics", "metrics")
+        return [(group, one) for group, one in found if not one["name"].startswith(_MARK)]
+
+    @property
+    def log(self) -> str:
+        """What it said."""
+        return (self._data / "collector.log").read_text(errors="replace")
+
+    def _found(
+        self, what: str, scopes: str, entries: str
+    ) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        groups = f"resource{scopes.removeprefix('scope')}"
+        found = []
+        for line in self._lines(what):
+            for group in json.loads(line)[groups]:
+                for scope in group[scopes]:
+                    around = {
+                        "resource": plain(group["resource"].get("attributes", [])),
+                        "scope": scope["scope"].get("name", ""),
+                    }
+                    found.extend((around, one) for one in scope[entries])
         return found
 
-    def _path(self, signal: str) -> Path:
-        return self._data / f"{signal}.json"
+    def _lines(self, what: str) -> list[str]:
+        """All complete ones."""
+        path = self._data / f"{what}.jsonl"
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        return text[: text.rfind("\n") + 1].splitlines()
 
-    def _configuration(self) -> dict[str, Any]:
-        # Hundredths of a second: a test waits for what is written.
-        files = {
-            f"file/{signal}": {
-                "path": str(self._path(signal)),
-                "append": True,
-                "flush_interval": "10ms",
-            }
-            for signal in SIGNALS
-        }
-        protocols = {name: {"endpoint": self.address(name)} for name in ("grpc", "http")}
+    async def _end(self, signal_number: int) -> None:
+        if self._process is not None:
+            await self._process.stop(signal_number)
+            self._process = None
+
+    def _listens(self, name: str) -> bool:
+        with socket.socket() as probe:
+            return not probe.connect_ex(("127.0.0.1", self._ports[name]))
+
+    def _next_mark(self) -> str:
+        return f"{_MARK}{next(self._marks)}."
+
+    def _send(self, mark: str) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.sendto(f"{mark}:1|c".encode(), ("127.0.0.1", self._ports["statsd"]))
+
+    def _has(self, mark: str) -> bool:
+        return any(mark in line for line in self._lines("metrics"))
+
+    def _settings(self) -> dict[str, Any]:
         return {
             "receivers": {
-                "otlp": {"protocols": protocols},
+                "otlp": {
+                    "protocols": {
+                        name: {"endpoint": self.address(name)} for name in ("grpc", "http")
+                    }
+                },
                 "fluentforward": {"endpoint": self.address("forward")},
                 "statsd": {
                     "endpoint": self.address("statsd"),
                     "aggregation_interval": "100ms",
                     "is_monotonic_counter": True,
-                    "timer_histogram_mapping": _TIMED,
+                    # One batch for all senders: a mark is written with what came before it.
+                    "ignore_host": True,
+                    "timer_histogram_mapping": [
+                        {"statsd_type": kind, **_TIMER} for kind in ("timing", "histogram")
+                    ],
                 },
             },
-            "exporters": files,
+            "exporters": {
+                f"file/{name}": {
+                    "path": str(self._data / f"{name}.jsonl"),
+                    "append": True,
+                    "flush_interval": "10ms",
+                }
+                for name in _SIGNALS
+            },
             "service": {
-                "telemetry": {"metrics": {"level": "none"}},
+                "telemetry": {"metrics": {"level": "none"}, "logs": {"level": "debug"}},
                 "pipelines": {
-                    "logs": {"receivers": ["otlp", "fluentforward"], "exporters": ["file/logs"]},
-                    "metrics": {"receivers": ["otlp", "statsd"], "exporters": ["file/metrics"]},
-                    "traces": {"receivers": ["otlp"], "exporters": ["file/traces"]},
+                    name: {"receivers": receivers, "exporters": [f"file/{name}"]}
+                    for name, receivers in (
+                        ("logs", ["otlp", "fluentforward"]),
+                        ("metrics", ["otlp", "statsd"]),
+                        ("traces", ["otlp"]),
+                    )
                 },
             },
         }
 
 
-def plain(attributes: list[Any]) -> dict[str, Any]:
-    """Attributes of OTLP's JSON as a mapping; numbers of 64 bits are texts there."""
-    return {one["key"]: plain_value(one["value"]) for one in attributes}
+def plain(attributes: list[dict[str, Any]]) -> dict[str, Any]:
+    """Attributes in the JSON of OTLP, each with its type: ``(kind, value)``."""
+    return {one["key"]: _value(one["value"]) for one in attributes}
 
 
-def plain_value(value: dict[str, Any]) -> Any:
-    """One value of OTLP's JSON."""
+def _value(value: dict[str, Any]) -> Any:
+    if not value:
+        return "none", None
     ((kind, held),) = value.items()
-    return int(held) if kind == "intValue" else held
+    kind = kind.removesuffix("Value")
+    if kind == "int":
+        held = int(held)
+    elif kind == "kvlist":
+        held = plain(held.get("values", []))
+    return kind, held

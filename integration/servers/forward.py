@@ -1,4 +1,4 @@
-"""A receiver of Fluentd's forward protocol: there is no Fluentd to be had."""
+"""A receiver of Fluentd's forward protocol, which shows messages as they came."""
 
 from __future__ import annotations
 

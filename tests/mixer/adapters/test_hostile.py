@@ -57,13 +57,15 @@ def test_statsd(lines, a, b):
 @LAW
 @given(a=TEXT, b=TEXT)
 def test_dogstatsd(lines, a, b):
-    """As many tags as dimensions, each under its name."""
+    """As many tags as dimensions with a value, each under its name, and none without one."""
     config = f"{{metrics: {{{HIT}: {{type: COUNTER, name: hits}}}}}}"
     (line,) = lines("dogstatsd", config, a=a, b=b)
     assert line.split("\n") == [line]
-    head, value, tags = line.split("|")
-    assert ("istio.hits:1", "c", "#") == (head, value, tags[0])
-    assert ["a", "b"] == [tag.partition(":")[0] for tag in tags[1:].split(",")]
+    head, value, *tags = line.split("|")
+    assert ("istio.hits:1", "c") == (head, value)
+    named = [tag.partition(":") for one in tags for tag in one.removeprefix("#").split(",")]
+    assert [name for name, text in (("a", a), ("b", b)) if text] == [name for name, _, _ in named]
+    assert all(text for _, _, text in named)
 
 
 @LAW

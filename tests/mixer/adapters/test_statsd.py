@@ -84,6 +84,20 @@ class TestStatsd:
 
         run_async(main())
 
+    def test_a_gauge_below_zero_is_set_to_zero_first(self, adapters, run_async):
+        """A sign alone would change it by that much; both lines share a datagram."""
+
+        async def main():
+            async with receiver() as (got, address):
+                metrics = self.METRICS.replace("COUNTER", "GAUGE")
+                params = f"{{address: '{address}', flushBytes: 10, metrics: {metrics}}}"
+                async with adapters.running("statsd", params, (HITS, TOOK)) as (handler, _):
+                    await handler.report([hit(-7, to="a"), hit(0, to="a")])
+                    assert "hits.a:0|g\nhits.a:-7|g" == await got.next()
+                assert "hits.a:0|g" == await got.next()
+
+        run_async(main())
+
     def test_sampling_tells_the_receiver(self, adapters, run_async):
         """About that share is sent, and each line says so; a gauge cannot be multiplied."""
 
@@ -176,6 +190,37 @@ class TestDogstatsd:
                     await handler.report([hit(2, to="a,b|c#d:e"), hit(to="w")])
                     assert "istio.hits:2|c|#all:x,own:yes,to:a_b_c_d:e" == await got.next()
                     assert "istio.hits:1|c|#all:x,own:yes,to:w" == await got.next()
+
+        run_async(main())
+
+    @pytest.mark.parametrize(
+        ("to", "line"), [("", "istio.hits:1|c|#own:yes"), ("w", "istio.hits:1|c|#own:yes,to:w")]
+    )
+    def test_tags_without_a_value_are_left_out(self, adapters, run_async, to, line):
+        """Receivers may refuse a line with one; an empty dimension hides a static tag all the same."""
+
+        async def main():
+            async with receiver() as (got, address):
+                params = (
+                    f"{{address: '{address}', globalTags: {{all: ''}}, metrics: {self.METRICS}}}"
+                )
+                async with adapters.running("dogstatsd", params, (HITS,)) as (handler, _):
+                    await handler.report([hit(to=to)])
+                    assert line == await got.next()
+
+        run_async(main())
+
+    def test_a_line_without_any_tag_has_no_mark_of_tags(self, adapters, run_async):
+        """Also where the only one is empty; a gauge below zero is set to zero first."""
+
+        async def main():
+            async with receiver() as (got, address):
+                metrics = f"{{{HIT}: {{name: h, type: GAUGE}}}}"
+                params = f"{{address: '{address}', metrics: {metrics}}}"
+                async with adapters.running("dogstatsd", params, (HITS,)) as (handler, _):
+                    await handler.report([hit(-2, to=""), hit(-2, to="w")])
+                    assert "istio.h:0|g\nistio.h:-2|g" == await got.next()
+                    assert "istio.h:0|g|#to:w\nistio.h:-2|g|#to:w" == await got.next()
 
         run_async(main())
 

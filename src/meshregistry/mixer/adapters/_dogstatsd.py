@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import define, field, frozen
 
-from meshregistry.mixer.adapters._lines import Lines, address_faults
+from meshregistry.mixer.adapters._lines import Lines, address_faults, line_of
 from meshregistry.mixer.adapters._statsd import Type, wrong_types
 from meshregistry.mixer.spi import METRIC, Handler, HandlerContext, MixerAdapter, text_of
 
@@ -101,8 +101,8 @@ class DogstatsdHandler(Handler):
                 continue
             metric = self._config.metrics[instance.name]
             value, mark = _written(instance, metric.type)
-            line = f"{self._name(metric)}:{value}|{mark}{share}{self._tags(metric, instance)}"
-            self._lines.put(line)
+            rest = f"{mark}{share}{self._tags(metric, instance)}"
+            self._lines.put(line_of(self._name(metric), value, rest))
             self._count_line()
 
     def _count_line(self) -> None:
@@ -119,9 +119,10 @@ class DogstatsdHandler(Handler):
     def _tags(self, metric: DogstatsdMetric, instance: Metric) -> str:
         dimensions = {name: text_of(value) for name, value in instance.dimensions.items()}
         tags = {**self._config.global_tags, **metric.tags, **dimensions}
-        if not tags:
+        # A tag cannot end with its colon: a receiver may refuse the whole line for it.
+        named = [(_MARKS.sub("_", name), tags[name]) for name in sorted(tags) if tags[name]]
+        if not named:
             return ""
-        named = ((_MARKS.sub("_", name), tags[name]) for name in sorted(tags))
         return "|#" + ",".join(f"{name}:{_TAG_MARKS.sub('_', value)}" for name, value in named)
 
 

@@ -38,6 +38,16 @@ def address_faults(name: str, address: str) -> list[str]:
     return []
 
 
+def line_of(name: str, value: str, rest: str) -> str:
+    """``name:value|rest``, with what has to stand before it in the same datagram.
+
+    A gauge's value with a sign is a change to receivers, so one below zero is set to zero first.
+    """
+    line = f"{name}:{value}|{rest}"
+    is_change = rest.startswith("g") and value.startswith("-")
+    return f"{name}:0|{rest}\n{line}" if is_change else line
+
+
 class Lines:
     """Lines on their way.
 

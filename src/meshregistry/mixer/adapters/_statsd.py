@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from attrs import define, field, frozen
 
 from meshregistry.documents import Seconds
-from meshregistry.mixer.adapters._lines import Lines, address_faults
+from meshregistry.mixer.adapters._lines import Lines, address_faults, line_of
 from meshregistry.mixer.spi import METRIC, Handler, HandlerContext, MixerAdapter, ValueType, text_of
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class StatsdHandler(Handler):
                 continue
             value, mark = _written(instance, self._config.metrics[instance.name].type)
             share = f"|@{rate:g}" if rate < 1 and mark != "g" else ""
-            self._lines.put(f"{self._name(instance)}:{value}|{mark}{share}")
+            self._lines.put(line_of(self._name(instance), value, f"{mark}{share}"))
 
     def _name(self, instance: Metric) -> str:
         template = self._config.metrics[instance.name].name_template or instance.name
