@@ -356,7 +356,7 @@ class TestFaults:
                 "6: spec.attributeBindings.a: quota generates no attributes",
             ),
             ([document("metrik", "x", "{}")], "2: kind: there is no kind 'metrik'"),
-            ([document("template", "x", "{}")], "2: kind: documents of kind template describe"),
+            ([document("template", "x", "{}")], "5: spec: descriptor is missing"),
             ([document("rule", "x", "match: 'true'")], "5: spec: the rule does nothing"),
             (
                 [RULE.replace("name: r", "name: x").replace("handler: h", "handler: nope")],

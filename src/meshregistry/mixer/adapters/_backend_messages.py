@@ -6,7 +6,6 @@ one method. Its request holds one instance, or several of a report, and the conf
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,14 +17,13 @@ from google.protobuf.descriptor_pb2 import (
 )
 from google.protobuf.message_factory import GetMessageClass
 
+from meshregistry.mixer.foreign import ForeignMessages, ForeignTemplate
 from meshregistry.mixer.proto import adapter_v1beta1_pb2, policy_v1beta1_pb2
 from meshregistry.mixer.proto._pool import POOL
-from meshregistry.mixer.spi import TEMPLATES, Form, StringMap, ValueType, Variety
+from meshregistry.mixer.spi import TEMPLATES, Form, ValueType, Variety
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from meshregistry.mixer.spi import Field, InstanceTypes, Template, Value
+    from meshregistry.mixer.spi import Field, InstanceTypes, Template
 
 _NAME_NUMBER = 72_295_727
 """The number of the field with an instance's name."""
@@ -46,7 +44,6 @@ _WRAPPED: Final = {
     ValueType.URI: "Uri",
     ValueType.STRING_MAP: "StringMap",
 }
-_ONEOF: Final = {one: f"{one.name.lower()}_value" for one in ValueType}
 _MESSAGE, _ENUM = FieldDescriptorProto.TYPE_MESSAGE, FieldDescriptorProto.TYPE_ENUM
 
 
@@ -67,8 +64,10 @@ class Messages:
     types: Any
 
 
-def messages_of(template: Template) -> Messages:
-    """The messages of one of our templates, which are made when they are asked for first."""
+def messages_of(template: Template) -> Messages | ForeignMessages:
+    """The messages of a template; those of ours are made when they are asked for first."""
+    if isinstance(template, ForeignTemplate):
+        return template.messages
     return _made(template.name)
 
 
@@ -166,95 +165,28 @@ def _field(
         one.type_name = type_name
 
 
-# --- Values -------------------------------------------------------------------------------
-
-
-def write_instance(message: Any, instance: Any, types: InstanceTypes | None) -> None:
-    """Write an instance into its message.
-
-    Args:
-        message: of the template's class.
-        instance: of one of our templates.
-        types: what its fields of any type hold, which tells a URI from another text.
-    """
-    message.name = instance.name
-    if types is not None:
-        _write(message, instance, types.template.fields, types.types, "")
-
-
-def _write(
-    message: Any, instance: Any, fields: tuple[Field, ...], types: Mapping[str, ValueType], at: str
-) -> None:
-    for one in fields:
-        value, place = getattr(instance, one.name), f"{at}{one.name}"
-        if value is None:
-            continue
-        match one.form:
-            case Form.ANY:
-                _write_value(getattr(message, one.name), value, types.get(place))
-            case Form.ANY_BY_NAME:
-                for name, each in value.items():
-                    kind = types.get(f"{place}[{name}]")
-                    _write_value(getattr(message, one.name)[name], each, kind)
-            case Form.NESTED:
-                below = getattr(message, one.name)
-                below.SetInParent()
-                _write(below, value, one.nested, types, f"{place}.")
-            case Form.TYPED if one.value_type in _WRAPPED:
-                if value:
-                    _write_wrapped(getattr(message, one.name), value)
-            case _:
-                setattr(message, one.name, value)
-
-
-def _write_value(message: Any, value: Value, kind: ValueType | None) -> None:
-    kind = kind or _kind_of(value)
-    if kind in _WRAPPED:
-        wrapped = getattr(message, _ONEOF[kind])
-        wrapped.SetInParent()
-        _write_wrapped(wrapped, value)
-    else:
-        setattr(message, _ONEOF[kind], value)
-
-
-def _write_wrapped(message: Any, value: Value) -> None:
-    match value:
-        case datetime():
-            message.value.FromDatetime(value)
-        case timedelta():
-            message.value.FromTimedelta(value)
-        case StringMap():
-            message.value.update(value.entries)
-        case _:
-            message.value = value
-
-
-def _kind_of(value: Value) -> ValueType:
-    return _KINDS[type(value)]
-
-
-_KINDS: Mapping[type, ValueType] = {
-    str: ValueType.STRING,
-    bool: ValueType.BOOL,
-    int: ValueType.INT64,
-    float: ValueType.DOUBLE,
-    bytes: ValueType.IP_ADDRESS,
-    datetime: ValueType.TIMESTAMP,
-    timedelta: ValueType.DURATION,
-    StringMap: ValueType.STRING_MAP,
-}
-
-
 def types_message(types: InstanceTypes) -> Any:
-    """The message that says what an instance's fields of any type hold."""
-    message = messages_of(types.template).types()
+    """The message that says what an instance's fields of any type hold; None: there is none."""
+    kind_of_types = messages_of(types.template).types
+    if kind_of_types is None:
+        return None
+    message = kind_of_types()
     for place, kind in types.types.items():
-        *path, last = place.split("[", 1)[0].split(".")
+        path, _, name = place.partition("[")
+        *above, last = path.split(".")
         target = message
-        for name in path:
-            target = getattr(target, name)
-        if "[" in place:
-            getattr(target, last)[place.split("[", 1)[1][:-1]] = kind.value
+        for each in above:
+            target = getattr(target, each, None)
+        own = getattr(target, "DESCRIPTOR", None)
+        field = None if own is None else own.fields_by_name.get(last)
+        # Those below values by name and in lists have no place there: each value tells its type.
+        if field is None or (name and not name.endswith("]")):
+            continue
+        is_map = field.message_type is not None and field.message_type.GetOptions().map_entry
+        if not (is_map if name else field.enum_type is not None and not field.is_repeated):
+            continue
+        if name:
+            getattr(target, last)[name[:-1]] = kind.value
         else:
             setattr(target, last, kind.value)
     return message

@@ -11,7 +11,7 @@ import base64
 import binascii
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from attrs import field, frozen
 
@@ -32,7 +32,15 @@ from meshregistry.mixer.spi import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from meshregistry.mixer.spi import HandlerContext, Instance, InstanceTypes, QuotaRequest
+    from meshregistry.mixer.foreign import ForeignTemplate
+    from meshregistry.mixer.spi import (
+        HandlerContext,
+        Instance,
+        InstanceTypes,
+        QuotaRequest,
+        Template,
+        Value,
+    )
 
 _EXTRA = "mixer-server"
 _BACKEND = "/istio.mixer.adapter.model.v1beta1.InfrastructureBackend"
@@ -42,6 +50,7 @@ _SESSION = "google.protobuf.Any.type_url"
 _TYPE, _VALUE = "@type", "value"
 _ID_BITS = 128
 _MESSAGES = "meshregistry.mixer.adapters._backend_messages"
+_VALUES = "meshregistry.mixer.adapters._backend_values"
 
 
 def _plain(value: Any) -> Any:
@@ -90,7 +99,8 @@ class BypassConfig:
     Attributes:
         backend_address: of the other process, ``host:port``.
         params: its configuration. It gets a ``google.protobuf.Struct`` with what is written; a
-            mapping with ``@type`` and ``value`` (base64) is any other message, as it is.
+            mapping with ``@type`` and ``value`` (base64) is any other message, as it is; with an
+            empty ``@type`` it gets none.
         session_based: the configuration is validated and given once, and a session's id goes
             with each call; otherwise the configuration itself does.
         timeout: how long a call may take; 0: as long as the server lets handlers take.
@@ -150,6 +160,7 @@ class BypassHandler(Handler):
         self._context = context
         self._grpc = imported("grpc", _EXTRA)
         self._messages = imported(_MESSAGES, _EXTRA)
+        self._values = imported(_VALUES, _EXTRA)
         self._backend = imported("meshregistry.mixer.proto.adapter_v1beta1_pb2", _EXTRA)
         self._own = adapter_config(config.params)
         self._policy = imported("meshregistry.mixer.proto.policy_v1beta1_pb2", _EXTRA)
@@ -190,13 +201,20 @@ class BypassHandler(Handler):
         await self._channel.close()
 
     async def check(self, instance: Instance) -> CheckAnswer:
-        result = await self._handled([instance])
+        answer = await self._handled([instance])
+        template = self._template(instance)
+        has_output = template.variety is Variety.CHECK_WITH_OUTPUT
+        result = answer.result if has_output else answer
         return CheckAnswer(
             status=Status(result.status.code, result.status.message),
             valid_duration=_seconds(result.valid_duration),
             valid_use_count=result.valid_use_count,
             response=self._direct_response(result.status),
+            output=self._output(template, answer) if has_output else {},
         )
+
+    async def generate(self, instance: Instance) -> Mapping[str, Value]:
+        return self._output(self._template(instance), await self._handled([instance]))
 
     async def quota(self, instance: Instance, request: QuotaRequest) -> QuotaAnswer:
         asked = self._backend.QuotaRequest()
@@ -214,6 +232,13 @@ class BypassHandler(Handler):
 
     async def report(self, instances: Sequence[Instance]) -> None:
         await self._handled(instances)
+
+    def _template(self, instance: Instance) -> Template:
+        return self._context.instances[instance.name].template
+
+    def _output(self, template: Template, answer: Any) -> Mapping[str, Value]:
+        # Ours have none, so this is one that a document describes.
+        return cast("ForeignTemplate", template).output_of(answer)
 
     def _direct_response(self, status: Any) -> DirectResponse | None:
         message = self._policy.DirectHttpResponse
@@ -235,7 +260,7 @@ class BypassHandler(Handler):
     async def _handled(
         self, instances: Sequence[Instance], dedup_id: str = "", quota: Any = None
     ) -> Any:
-        template = next(one for one in _TAKEN if one.instance_class is type(instances[0]))
+        template = self._template(instances[0])
         messages = self._messages.messages_of(template)
         # Repetitions of a call are known by it; a call that is none needs one of its own.
         request = messages.request(dedup_id=dedup_id or self._new_id())
@@ -243,11 +268,13 @@ class BypassHandler(Handler):
             is_report = template.variety is Variety.REPORT
             message = request.instances.add() if is_report else request.instance
             types = self._context.instances[instance.name]
-            self._messages.write_instance(message, instance, types)
+            self._values.write_instance(message, instance, types)
         if quota is not None:
-            request.quota_request.CopyFrom(quota)
+            # The classes are not the same if a document describes the template.
+            request.quota_request.MergeFromString(quota.SerializeToString())
         kind, value = await self._adapter_config()
-        request.adapter_config.type_url, request.adapter_config.value = kind, value
+        if kind:
+            request.adapter_config.type_url, request.adapter_config.value = kind, value
         try:
             return await self._call(messages.method, request, messages.result)
         except _Unreachable:
@@ -270,10 +297,13 @@ class BypassHandler(Handler):
         backend = self._backend
         requests = [backend.ValidateRequest(), backend.CreateSessionRequest()]
         for request in requests:
-            request.adapter_config.type_url, request.adapter_config.value = self._own
+            if self._own[0]:
+                request.adapter_config.type_url, request.adapter_config.value = self._own
             for name, types in self._context.instances.items():
-                inferred = request.inferred_types[name]
                 message = self._messages.types_message(types)
+                if message is None:
+                    continue
+                inferred = request.inferred_types[name]
                 inferred.type_url = f"type.googleapis.com/{message.DESCRIPTOR.full_name}"
                 inferred.value = message.SerializeToString(deterministic=True)
         validate, create = requests

@@ -139,7 +139,7 @@ class _Build:
         return {name: made for name, made in found.items() if made is not None}
 
     def instance(self, spec: InstanceSpec) -> Builder | None:
-        template = self.known.templates[spec.template]
+        template = spec.template
         outputs = self.manifest.extended(
             {f"_out.{name}": kind for name, kind in template.output.items()}
         )
@@ -193,7 +193,7 @@ class _Build:
             made = self.resolve(reference, rule.name.namespace, "instance", self.instances)
             if made is None:
                 continue
-            if adapter is not None and not adapter.takes(made.template.instance_class):
+            if adapter is not None and not adapter.takes_template(made.template):
                 names = ", ".join(one.name for one in adapter.templates)
                 fault = f"{handler.title} ({adapter.name}) takes no {made.template.name}"
                 self.faults.append(reference.fault(fault, f"it takes {names}"))
@@ -279,7 +279,10 @@ class _Build:
         return None
 
     def adapter(self, spec: HandlerSpec) -> MixerAdapter | None:
-        return self.known.adapters.get(spec.adapter)
+        found = self.known.adapters.get(spec.adapter)
+        if found is None or spec.templates is None:
+            return found
+        return evolve(found, templates=spec.templates)
 
     # --- The whole ------------------------------------------------------------------------
 

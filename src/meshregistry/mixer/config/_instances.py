@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from meshregistry.documents import AnyNode, MappingNode, ScalarNode
+from meshregistry.documents import AnyNode, MappingNode, ScalarNode, SequenceNode
 from meshregistry.mixer._nodes import snake
 from meshregistry.mixer.config._specs import Name
 from meshregistry.mixer.expressions import (
@@ -38,6 +38,7 @@ Written = tuple[tuple[str, str], ...]
 
 # The place of a generator's output in bindings is written ``$out.``; a dollar begins no name.
 _OUT, _OWN_OUT = "$out.", "_out."
+_SINGLE = frozenset({Form.TYPED, Form.ANY})
 
 
 @frozen(kw_only=True)
@@ -64,7 +65,7 @@ class Builder:
         Raises:
             EvaluationError: if one of its expressions has no value; names the field.
         """
-        return self.template.instance_class(name=str(self.name), **self.make(attributes))
+        return self.template.instance(str(self.name), self.make(attributes))
 
 
 def builder(
@@ -145,29 +146,50 @@ class _Compiler:
         makes = []
         for key, value in node.entries:
             one = known.get(key.text) or known.get(snake(key.text))
-            if one is not None and (make := self.field(value, one, path)) is not None:
+            if one is None:
+                continue
+            if isinstance(value, ScalarNode) and not value.text.strip() and one.form in _SINGLE:
+                continue
+            if (make := self.field(value, one, f"{path}{one.name}")) is not None:
                 makes.append((one.name, make))
         return lambda attributes: {name: make(attributes) for name, make in makes}
 
-    def field(self, node: AnyNode, one: Field, path: str) -> Make | None:
-        place = f"{path}{one.name}"
-        if one.form in {Form.NESTED, Form.ANY_BY_NAME}:
-            if not isinstance(node, MappingNode):
-                self._faults.append(node.fault(f"must be a mapping, not {node.kind}", "write {…}"))
-                return None
-            if one.instance_class is None:
-                return self.values(node, place)
-            return self.nested(node, one, one.instance_class, place)
-        if not isinstance(node, ScalarNode):
+    def field(self, node: AnyNode, one: Field, place: str) -> Make | None:
+        if one.form is Form.REPEATED:
+            return self.repeated(node, one.item or one, place)
+        if one.form in _SINGLE:
+            if isinstance(node, ScalarNode):
+                return self.value(node, place, one.value_type)
             self._faults.append(node.fault(f"must be an expression, not {node.kind}", "write text"))
             return None
-        if not node.text.strip():
-            return None
-        return self.value(node, place, one.value_type)
+        if isinstance(node, MappingNode):
+            return self.below(node, one, place)
+        self._faults.append(node.fault(f"must be a mapping, not {node.kind}", "write {…}"))
+        return None
 
-    def nested(self, node: MappingNode, one: Field, cls: type[Any], place: str) -> Make:
-        make = self.fields(node, one.nested, f"{place}.")
-        return lambda attributes: cls(**make(attributes))
+    def below(self, node: MappingNode, one: Field, place: str) -> Make:
+        if one.form is Form.NESTED:
+            return self.nested(node, one, place)
+        return self.values(node, place) if one.item is None else self.by_name(node, one.item, place)
+
+    def nested(self, node: MappingNode, one: Field, place: str) -> Make:
+        make, cls = self.fields(node, one.nested, f"{place}."), one.instance_class
+        return make if cls is None else lambda attributes: cls(**make(attributes))
+
+    def repeated(self, node: AnyNode, item: Field, place: str) -> Make | None:
+        if not isinstance(node, SequenceNode):
+            self._faults.append(node.fault(f"must be a list, not {node.kind}", "write - …"))
+            return None
+        made = [self.field(one, item, f"{place}[{at}]") for at, one in enumerate(node)]
+        makes = [one for one in made if one is not None]
+        return lambda attributes: [make(attributes) for make in makes]
+
+    def by_name(self, node: MappingNode, item: Field, place: str) -> Make:
+        made = {
+            key.text: self.field(value, item, f"{place}[{key.text}]") for key, value in node.entries
+        }
+        makes = {name: make for name, make in made.items() if make is not None}
+        return lambda attributes: {name: make(attributes) for name, make in makes.items()}
 
     def values(self, node: MappingNode, place: str) -> Make:
         makes = []

@@ -16,6 +16,7 @@ from meshregistry.mixer._attributes import ValueType
 from meshregistry.mixer._directive import Operation
 from meshregistry.mixer._manifest import Attribute
 from meshregistry.mixer._nodes import GROUP, Reader, spec_reader
+from meshregistry.mixer.config._foreign import Foreign, foreign, remote_params
 from meshregistry.mixer.config._specs import (
     ActionSpec,
     HandlerSpec,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from meshregistry.documents import RuleDocument
     from meshregistry.errors import ConfigError
+    from meshregistry.mixer.config._foreign import ForeignAdapter
 
 _REMOTE = "bypass"
 _SAAS = frozenset(
@@ -42,7 +44,7 @@ _SAAS_TEMPLATE = "servicecontrolreport"
 """For the adapter ``servicecontrol`` alone."""
 _DESCRIPTIONS = frozenset({"adapter", "template"})
 """An installation of the original has one for everything that is compiled into it."""
-_OWN_KINDS = ("attributemanifest", "handler", "instance", "rule", *KINDS)
+_OWN_KINDS = ("adapter", "attributemanifest", "handler", "instance", "rule", "template", *KINDS)
 
 
 @frozen
@@ -70,11 +72,19 @@ def read(documents: Iterable[RuleDocument], known: Known, faults: list[ConfigErr
     sorted_out: dict[type, list[Any]] = {
         kind: [] for kind in (tuple, HandlerSpec, InstanceSpec, RuleSpec, ServicePiece)
     }
-    for document in documents:
-        if document.key.group != GROUP:
+    own = [one for one in documents if one.key.group == GROUP]
+    descriptions = [one for one in own if one.key.kind in _DESCRIPTIONS]
+    others = foreign(
+        [one for one in descriptions if one.key.name not in _described(one.key.kind, known)],
+        known.templates,
+        known.adapters.get(_REMOTE),
+        faults,
+    )
+    for document in own:
+        if document.key.kind in _DESCRIPTIONS:
             continue
         found: list[ConfigError] = []
-        pieces = list(_document(document, known, found))
+        pieces = list(_document(document, known, others, found))
         faults += found
         if not found:
             for piece in pieces:
@@ -91,11 +101,11 @@ def read(documents: Iterable[RuleDocument], known: Known, faults: list[ConfigErr
 Piece = tuple[Attribute, Position] | HandlerSpec | InstanceSpec | RuleSpec | ServicePiece
 
 
-def _document(document: RuleDocument, known: Known, faults: list[ConfigError]) -> Iterable[Piece]:
+def _document(
+    document: RuleDocument, known: Known, others: Foreign, faults: list[ConfigError]
+) -> Iterable[Piece]:
     """What one document says; what is read is of use only if nothing is wrong with it."""
     key, root = document.key, document.root
-    if key.kind in _DESCRIPTIONS and key.name in _described(key.kind, known):
-        return
     reader = spec_reader(document, faults)
     name = Name(key.name, key.kind, key.namespace)
     if reader is None:
@@ -104,9 +114,9 @@ def _document(document: RuleDocument, known: Known, faults: list[ConfigError]) -
         case "attributemanifest":
             yield from _manifest(reader)
         case "handler":
-            yield from _handler(name, reader, known)
+            yield from _handler(name, reader, known, others)
         case "instance":
-            yield from _instance(name, reader, known)
+            yield from _instance(name, reader, known, others)
         case "rule":
             yield from _rule(name, reader)
         case kind if kind in KINDS:
@@ -114,7 +124,7 @@ def _document(document: RuleDocument, known: Known, faults: list[ConfigError]) -
         case kind if kind in known.adapters:
             yield HandlerSpec(name=name, adapter=kind, params=reader.node, place=root)
         case kind if kind in known.templates:
-            yield _bare_instance(name, kind, reader)
+            yield _bare_instance(name, known.templates[kind], reader)
         case _:
             faults.append(_unknown_kind(document, known))
 
@@ -130,11 +140,6 @@ def _unknown_kind(document: RuleDocument, known: Known) -> ConfigError:
         return place.fault(*_no_saas(kind))
     if kind == _SAAS_TEMPLATE:
         return place.fault(*_no_saas_template())
-    if kind in _DESCRIPTIONS:
-        return place.fault(
-            f"documents of kind {kind} describe what is compiled into other servers",
-            "write a plugin with meshregistry.mixer.spi, or use compiledAdapter: bypass",
-        )
     names = (*_OWN_KINDS, *known.adapters, *known.templates)
     return place.fault(f"there is no kind {kind!r}", suggestion(kind, names))
 
@@ -171,18 +176,22 @@ def _manifest(reader: Reader) -> Iterable[tuple[Attribute, MappingNode]]:
             reader.faults.append(place.fault(f"{word!r} is no type of values", remedy))
 
 
-def _handler(name: Name, reader: Reader, known: Known) -> Iterable[HandlerSpec]:
+def _handler(name: Name, reader: Reader, known: Known, others: Foreign) -> Iterable[HandlerSpec]:
     reader.only("name", "adapter", "compiled_adapter", "params", "connection")
     field = "adapter" if "adapter" in reader.node else "compiled_adapter"
     adapter = reader.required(field, "denier")
     connection = Reader(reader.mapping("connection"), reader.faults)
     place = reader.node.get(field) or reader.node
-    if adapter in _SAAS and adapter not in known.adapters:
+    is_described, other = (
+        others.adapter(adapter, name.namespace) if field == "adapter" else (False, None)
+    )
+    if is_described:
+        yield from _other_handler(name, reader, connection, other)
+    elif adapter in _SAAS and adapter not in known.adapters:
         reader.faults.append(place.fault(*_no_saas(adapter)))
     elif connection.node.entries:
-        connection.only("address", "timeout", "authentication")
-        connection.required("address", "127.0.0.1:9070")
-        params = _remote_params(connection.node, reader.node)
+        params = _connection(connection)
+        params = evolve(params, entries=(*params.entries, *reader.node.only(["params"]).entries))
         yield HandlerSpec(name=name, adapter=_REMOTE, params=params, place=reader.node)
     elif adapter in known.adapters:
         yield HandlerSpec(
@@ -194,28 +203,54 @@ def _handler(name: Name, reader: Reader, known: Known) -> Iterable[HandlerSpec]:
         )
 
 
-def _remote_params(connection: MappingNode, handler: MappingNode) -> MappingNode:
-    """What the adapter `bypass` is to know of an adapter in another process."""
+def _other_handler(
+    name: Name, reader: Reader, connection: Reader, adapter: ForeignAdapter | None
+) -> Iterable[HandlerSpec]:
+    """A handler of an adapter that a document describes."""
+    if adapter is None:
+        place = reader.node.get("adapter") or reader.node
+        reader.faults.append(place.fault("its adapter is not right", "see to its document"))
+        return
+    if "connection" not in reader.node:
+        fault = "the adapter is in another process, and connection is missing"
+        reader.faults.append(reader.node.fault(fault, "add connection: {address: 127.0.0.1:9070}"))
+        return
+    params = remote_params(adapter, reader, _connection(connection))
+    yield HandlerSpec(
+        name=name, adapter=_REMOTE, params=params, place=reader.node, templates=adapter.templates
+    )
+
+
+def _connection(connection: Reader) -> MappingNode:
+    """What the adapter `bypass` is to know of where an adapter in another process is."""
+    connection.only("address", "timeout", "authentication")
+    connection.required("address", "127.0.0.1:9070")
     entries = tuple(
         (evolve(key, text="backend_address") if key.text == "address" else key, value)
-        for key, value in connection.entries
+        for key, value in connection.node.entries
     )
-    given = handler.only(["params"]).entries
-    return evolve(connection, entries=(*entries, *given))
+    return evolve(connection.node, entries=entries)
 
 
-def _instance(name: Name, reader: Reader, known: Known) -> Iterable[InstanceSpec]:
+def _instance(name: Name, reader: Reader, known: Known, others: Foreign) -> Iterable[InstanceSpec]:
     reader.only("name", "template", "compiled_template", "params", "attribute_bindings")
     field = "template" if "template" in reader.node else "compiled_template"
     template = reader.required(field, "metric")
-    if template in known.templates:
+    is_described, other = (
+        others.template(template, name.namespace) if field == "template" else (False, None)
+    )
+    made = other if is_described else known.templates.get(template)
+    if made is not None:
         yield InstanceSpec(
             name=name,
-            template=template,
+            template=made,
             params=reader.mapping("params"),
             bindings=reader.mapping("attribute_bindings"),
             place=reader.node,
         )
+    elif is_described:
+        place = reader.node.get(field) or reader.node
+        reader.faults.append(place.fault("its template is not right", "see to its document"))
     elif template == _SAAS_TEMPLATE:
         place = reader.node.get(field) or reader.node
         reader.faults.append(place.fault(*_no_saas_template()))
@@ -226,7 +261,7 @@ def _instance(name: Name, reader: Reader, known: Known) -> Iterable[InstanceSpec
         )
 
 
-def _bare_instance(name: Name, template: str, reader: Reader) -> InstanceSpec:
+def _bare_instance(name: Name, template: Template, reader: Reader) -> InstanceSpec:
     return InstanceSpec(
         name=name,
         template=template,

@@ -8,6 +8,7 @@ from meshregistry.documents import MappingNode, Position, ScalarNode
 from meshregistry.mixer._directive import Operation
 from meshregistry.mixer._manifest import Attribute
 from meshregistry.mixer.services import ServicePiece
+from meshregistry.mixer.spi import Template
 
 
 @frozen(order=True)
@@ -31,18 +32,21 @@ class HandlerSpec:
         adapter: the adapter, by its name.
         params: its parameters.
         place: where the document stands.
+        templates: of an adapter that a document describes: those whose instances it takes.
     """
 
     name: Name
     adapter: str
     params: MappingNode
     place: Position
+    templates: tuple[Template, ...] | None = None
 
     @property
     def title(self) -> str:
-        """How messages call it: the kind counts only if it is an adapter's."""
+        """How messages call it: as the original does, which has two ways for ``handler``."""
         own = self.name
-        return f"{own.name}.{own.namespace}" if own.kind == "handler" else str(own)
+        is_short = own.kind == "handler" and self.templates is None
+        return f"{own.name}.{own.namespace}" if is_short else str(own)
 
 
 @frozen(kw_only=True)
@@ -51,14 +55,14 @@ class InstanceSpec:
 
     Attributes:
         name: of the document.
-        template: the template, by its name.
+        template: the template.
         params: an expression for each field.
         bindings: of a generator: an expression over its output for each attribute.
         place: where the document stands.
     """
 
     name: Name
-    template: str
+    template: Template
     params: MappingNode
     bindings: MappingNode
     place: Position

@@ -201,3 +201,11 @@ class MixerAdapter:
     def takes(self, instance: type[Instance]) -> bool:
         """Whether it takes instances of this class."""
         return any(one.instance_class is instance for one in self.templates)
+
+    def takes_template(self, template: Template) -> bool:
+        """Whether it takes instances of this template."""
+        # Those that documents describe have one class of instances together.
+        return any(
+            one.name == template.name and one.instance_class is template.instance_class
+            for one in self.templates
+        )

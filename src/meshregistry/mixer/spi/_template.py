@@ -42,6 +42,9 @@ class Form(Enum):
     ANY = "one value of any type"
     ANY_BY_NAME = "values of any type, by name"
     NESTED = "fields of its own"
+    BY_NAME = "what one field holds, by name"
+    """Only templates that documents describe have these two."""
+    REPEATED = "a list of what one field holds"
 
 
 @frozen(kw_only=True)
@@ -54,7 +57,8 @@ class Field:
         form: what it holds.
         value_type: of its value, if the form is TYPED.
         nested: its fields, if the form is NESTED.
-        instance_class: of its value, if the form is NESTED.
+        instance_class: of its value, if the form is NESTED; None: a mapping.
+        item: what each of its values holds, if the form is BY_NAME or REPEATED.
     """
 
     name: str
@@ -63,6 +67,7 @@ class Field:
     value_type: ValueType | None = None
     nested: tuple[Field, ...] = ()
     instance_class: type[Any] | None = None
+    item: Field | None = None
 
     @property
     def camel_name(self) -> str:
@@ -160,3 +165,12 @@ class Template:
         init=False,
         default=Factory(lambda self: fields_of(self.instance_class), takes_self=True),
     )
+
+    def instance(self, name: str, values: Mapping[str, Any]) -> Instance:
+        """An instance of this template.
+
+        Args:
+            name: of the configured instance.
+            values: of its fields by name; the others are zero.
+        """
+        return self.instance_class(name=name, **values)
