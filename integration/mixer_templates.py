@@ -97,6 +97,7 @@ def parameters(package: str, fields: str, more: str = "") -> str:
     """The descriptor of the configuration of an adapter."""
     return described(
         f'syntax = "proto3"; package {package};\n'
-        'import "google/protobuf/duration.proto"; import "google/protobuf/struct.proto";\n'
+        'import "google/protobuf/duration.proto"; import "google/protobuf/struct.proto";'
+        'import "google/protobuf/timestamp.proto";\n'
         f"message Params {{ {fields} }}\n{more}"
     )

@@ -67,6 +67,13 @@ def renamed_for(node: AnyNode, hint: Any) -> AnyNode:
     return node
 
 
+def as_truth(node: AnyNode) -> bool | None:
+    """True or False if it is written as one, as YAML 1.1 has them, too; else None."""
+    if not isinstance(node, ScalarNode) or not node.is_plain:
+        return None
+    return _spelled(node, bool).as_bool()
+
+
 def _spelled(node: ScalarNode, hint: Any) -> ScalarNode:
     if hint is bool:
         return evolve(node, text=_TRUTH.get(node.text.lower(), node.text))

@@ -129,6 +129,17 @@ def test_a_value_of_another_type_is_a_fault():
     assert faults[0].startswith("instance: spec.params.key: ")
 
 
+def test_a_whole_number_is_a_double_where_that_is_expected():
+    """YAML has one kind of numbers; an expression in quotes has two."""
+    descriptor = {"descriptor": template("mine", CHECK, "double half = 1;")}
+    made, faults = built(template=descriptor, instance={"template": "mine", "params": {"half": 5}})
+    assert [] == faults
+    (builder,) = only(made).sent[0].builders
+    assert {"half": 5.0} == builder.build(PlainAttributes({})).values
+    _, faults = built(template=descriptor, instance={"template": "mine", "params": {"half": "5"}})
+    assert faults[0].startswith("instance: spec.params.half: ")
+
+
 def test_output_is_for_header_operations():
     """With the type that the descriptor has."""
     descriptor = template(

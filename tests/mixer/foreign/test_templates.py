@@ -154,7 +154,30 @@ def test_equal_descriptors_make_equal_templates():
                 template("mine", QUOTA),
                 lambda files: files.file[-1].message_type[0].field.pop(),
             ),
-            "mine.HandleMineRequest has no field quota_request",
+            "mine.HandleMineRequest.quota_request must be a istio",
+        ),
+        (
+            changed(
+                template("mine", CHECK),
+                lambda files: files.file[-1].message_type[1].field.pop(),
+            ),
+            "mine.InstanceMsg.name must be a string",
+        ),
+        (
+            changed(
+                template("mine", REPORT),
+                lambda files: setattr(files.file[-1].message_type[0].field[0], "label", 1),
+            ),
+            "mine.HandleMineRequest.instances is repeated in reports, and only there",
+        ),
+        (
+            changed(
+                template("mine", QUOTA),
+                lambda files: setattr(
+                    files.file[-1].service[0].method[0], "output_type", ".mine.InstanceMsg"
+                ),
+            ),
+            "the result mine.InstanceMsg must be a istio.mixer.adapter.model.v1beta1.QuotaResult",
         ),
     ],
 )

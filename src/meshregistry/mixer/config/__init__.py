@@ -4,7 +4,7 @@ from meshregistry.mixer._files import ConfigFiles
 from meshregistry.mixer._nodes import GROUP
 from meshregistry.mixer.config._accepting import Accepted, Configurator
 from meshregistry.mixer.config._building import DEFAULT_NAMESPACE, snapshot
-from meshregistry.mixer.config._instances import Builder
+from meshregistry.mixer.config._instances import OUTPUTS, Builder
 from meshregistry.mixer.config._reading import Known
 from meshregistry.mixer.config._snapshot import (
     Destination,
@@ -18,6 +18,7 @@ from meshregistry.mixer.config._snapshot import (
 __all__ = [
     "DEFAULT_NAMESPACE",
     "GROUP",
+    "OUTPUTS",
     "Accepted",
     "Builder",
     "ConfigFiles",

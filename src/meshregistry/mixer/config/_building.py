@@ -17,7 +17,7 @@ from meshregistry.mixer import vocabulary
 from meshregistry.mixer._attributes import ValueType
 from meshregistry.mixer._manifest import Manifest
 from meshregistry.mixer._nodes import renamed, renamed_for
-from meshregistry.mixer.config._instances import Builder, Written, builder, expression
+from meshregistry.mixer.config._instances import OUTPUTS, Builder, Written, builder, expression
 from meshregistry.mixer.config._reading import Known, read
 from meshregistry.mixer.config._snapshot import (
     Destination,
@@ -141,7 +141,7 @@ class _Build:
     def instance(self, spec: InstanceSpec) -> Builder | None:
         template = spec.template
         outputs = self.manifest.extended(
-            {f"_out.{name}": kind for name, kind in template.output.items()}
+            {f"{start}{name}": kind for start in OUTPUTS for name, kind in template.output.items()}
         )
         return builder(
             spec, template, self.manifest, outputs, faults=self.faults, alike=self._alike

@@ -10,7 +10,7 @@ from attrs import define, evolve, field, frozen
 
 from meshregistry.documents import MappingNode, ScalarNode
 from meshregistry.errors import MissingExtraError
-from meshregistry.mixer._nodes import Reader, spec_reader
+from meshregistry.mixer._nodes import Reader, as_truth, spec_reader
 from meshregistry.mixer.config._specs import Name
 from meshregistry.mixer.spi import Template
 
@@ -183,7 +183,7 @@ def _truth(reader: Reader, name: str, faults: list[ConfigError]) -> bool:
     node = reader.node.get(name)
     if node is None or (isinstance(node, ScalarNode) and node.is_null):
         return False
-    said = node.as_bool() if isinstance(node, ScalarNode) else None
+    said = as_truth(node)
     if said is None:
         faults.append(node.fault("must be true or false"))
     return bool(said)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from meshregistry.documents import AnyNode, MappingNode, ScalarNode, SequenceNode
 from meshregistry.mixer._nodes import snake
@@ -38,6 +38,8 @@ Written = tuple[tuple[str, str], ...]
 
 # The place of a generator's output in bindings is written ``$out.``; a dollar begins no name.
 _OUT, _OWN_OUT = "$out.", "_out."
+OUTPUTS = (_OWN_OUT, "output.")
+"""How bindings name a generator's output; templates that documents describe have the second."""
 _SINGLE = frozenset({Form.TYPED, Form.ANY})
 
 
@@ -83,7 +85,7 @@ def builder(
         spec: the document.
         template: its template.
         manifest: the attributes that its fields may use.
-        outputs: what its bindings may use: the template's output under ``_out.``.
+        outputs: what its bindings may use: the template's output under `OUTPUTS`.
         faults: filled with what is wrong.
         alike: filled: an object for each mapping that is written, the same one for the
             same mapping. Metrics often have the same dimensions; a request's are found once.
@@ -212,6 +214,9 @@ class _Compiler:
         return values
 
     def value(self, node: ScalarNode, place: str, expected: ValueType | None) -> Make | None:
+        if expected is ValueType.DOUBLE and node.as_int() is not None:
+            # A number of YAML, which has one kind of them.
+            node = evolve(node, text=f"{node.text}.0")
         compiled = expression(node, self._manifest, self._faults, expected=expected)
         if compiled is None:
             return None

@@ -19,6 +19,8 @@ from meshregistry.documents import (
     suggestion,
     to_plain,
 )
+from meshregistry.mixer._nodes import as_truth
+from meshregistry.mixer.expressions import nanoseconds
 from meshregistry.mixer.foreign._descriptors import Descriptors, message_class
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ _SPECIAL = frozenset(
     )
 )
 """Messages that JSON writes in a way of their own."""
+_DURATION = "google.protobuf.Duration"
 
 
 def encoded(
@@ -84,7 +87,7 @@ class _Writer:
 
     def message(self, node: AnyNode, message: Any) -> None:
         """Everything that is written of one message."""
-        if message.DESCRIPTOR.full_name in _SPECIAL and not self._is_by_field(node, message):
+        if message.DESCRIPTOR.full_name in _SPECIAL:
             self._special(node, message)
             return
         if not isinstance(node, MappingNode):
@@ -105,20 +108,20 @@ class _Writer:
                 continue
             self._field(value, message, one)
 
-    def _is_by_field(self, node: AnyNode, message: Any) -> bool:
-        # The original has no other way to write a Duration.
-        known = message.DESCRIPTOR.fields_by_name
-        return (
-            message.DESCRIPTOR.name in {"Duration", "Timestamp"}
-            and isinstance(node, MappingNode)
-            and set(node.keys()) <= set(known)
-        )
-
     def _special(self, node: AnyNode, message: Any) -> None:
+        name = message.DESCRIPTOR.full_name
+        if name == _DURATION:
+            # As Go writes them, where JSON knows seconds only.
+            found = nanoseconds(node.text) if isinstance(node, ScalarNode) else None
+            if found is None:
+                self._faults.append(node.fault(f"is no {name}", "write 1m30s or 250ms"))
+            else:
+                message.FromNanoseconds(found)
+            return
         try:
             Parse(json.dumps(to_plain(node)), message)
         except ParseError as error:
-            self._faults.append(node.fault(f"is no {message.DESCRIPTOR.full_name}: {error}"))
+            self._faults.append(node.fault(f"is no {name}: {error}"))
 
     def _field(self, node: AnyNode, message: Any, one: Any) -> None:
         of = one.message_type
@@ -170,7 +173,7 @@ class _Writer:
             case Descriptor.TYPE_ENUM:
                 made = self._choice(node, one.enum_type)
             case Descriptor.TYPE_BOOL:
-                made = self._expected(node, node.as_bool(), "true or false")
+                made = self._expected(node, as_truth(node), "true or false")
             case Descriptor.TYPE_DOUBLE | Descriptor.TYPE_FLOAT:
                 made = self._expected(node, node.as_float(), "a number")
             case _:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _POLICY = "istio.policy.v1beta1."
 _VALUE = f"{_POLICY}Value"
+_ANY = "google.protobuf.Any"
+_MODEL = "istio.mixer.adapter.model.v1beta1."
 _OUTPUT = "OutputMsg"
 _SCALARS: Final[Mapping[int, ValueType]] = {
     Descriptor.TYPE_STRING: ValueType.STRING,
@@ -125,11 +127,10 @@ def template_of(name: str, descriptors: Descriptors) -> ForeignTemplate:
         raise ValueError(f"{file.name} must have one service Handle<Name>Service with one method")
     method = services[0].methods[0]
     request, result = method.input_type, method.output_type
-    _expect(request, variety, _ASKED)
-    _expect(result, variety, _ANSWERED if result.name != _OUTPUT else {})
     instance = file.message_types_by_name.get("InstanceMsg")
     if instance is None:
         raise ValueError(f"{file.name} has no message InstanceMsg")
+    _expect(file, variety, request, result)
     output: Mapping[str, ValueType] = {}
     if variety in {Variety.CHECK_WITH_OUTPUT, Variety.ATTRIBUTE_GENERATOR}:
         if (given := file.message_types_by_name.get(_OUTPUT)) is None:
@@ -152,24 +153,38 @@ def template_of(name: str, descriptors: Descriptors) -> ForeignTemplate:
     )
 
 
-_EACH = ("adapter_config", "dedup_id")
-_ASKED: Final[Mapping[Variety, tuple[str, ...]]] = {
-    **dict.fromkeys(Variety, ("instance", *_EACH)),
-    Variety.REPORT: ("instances", *_EACH),
-    Variety.QUOTA: ("instance", *_EACH, "quota_request"),
-}
-_ANSWERED: Final[Mapping[Variety, tuple[str, ...]]] = {
-    Variety.CHECK: ("status", "valid_duration", "valid_use_count"),
-    Variety.QUOTA: ("quotas",),
-    Variety.ATTRIBUTE_GENERATOR: ("output",),
-    Variety.CHECK_WITH_OUTPUT: ("result", "output"),
-}
-
-
-def _expect(message: Any, variety: Variety, wanted: Mapping[Variety, tuple[str, ...]]) -> None:
-    for name in wanted.get(variety, ()):
-        if name not in message.fields_by_name:
-            raise ValueError(f"{message.full_name} has no field {name}")
+def _expect(file: Any, variety: Variety, request: Any, result: Any) -> None:
+    """What is said on the wire of every template has to be in these messages."""
+    package = f"{file.package}." if file.package else ""
+    instances = "instances" if variety is Variety.REPORT else "instance"
+    wanted = [(request, instances, f"{package}InstanceMsg"), (request, "adapter_config", _ANY)]
+    match variety:
+        case Variety.QUOTA:
+            wanted.append((request, "quota_request", f"{_MODEL}QuotaRequest"))
+            wanted.append((result, "", f"{_MODEL}QuotaResult"))
+        case Variety.CHECK:
+            wanted.append((result, "", f"{_MODEL}CheckResult"))
+        case Variety.CHECK_WITH_OUTPUT:
+            wanted.append((result, "result", f"{_MODEL}CheckResult"))
+            wanted.append((result, "output", f"{package}{_OUTPUT}"))
+        case Variety.ATTRIBUTE_GENERATOR:
+            at = "" if result.name == _OUTPUT else "output"
+            wanted.append((result, at, f"{package}{_OUTPUT}"))
+    for message, name, kind in wanted:
+        own = message.fields_by_name.get(name) if name else None
+        found = message if not name else None if own is None else own.message_type
+        if found is None or found.full_name != kind:
+            at = f"{message.full_name}.{name}" if name else f"the result {message.full_name}"
+            raise ValueError(f"{at} must be a {kind}")
+        if own is not None and own.is_repeated != (name == "instances"):
+            raise ValueError(f"{message.full_name}.{name} is repeated in reports, and only there")
+    for message, name in (
+        (request, "dedup_id"),
+        (file.message_types_by_name["InstanceMsg"], "name"),
+    ):
+        own = message.fields_by_name.get(name)
+        if own is None or own.type != Descriptor.TYPE_STRING or own.is_repeated:
+            raise ValueError(f"{message.full_name}.{name} must be a string")
 
 
 def _fields(message: Any, above: tuple[str, ...], path: str) -> Iterable[Field]:
@@ -184,7 +199,7 @@ def _fields(message: Any, above: tuple[str, ...], path: str) -> Iterable[Field]:
 
 def _field(one: Any, above: tuple[str, ...], path: str) -> Field:
     of = one.message_type
-    if of is not None and of.GetOptions().map_entry:
+    if of is not None and _is_map(of):
         if of.fields_by_name["key"].type != Descriptor.TYPE_STRING:
             raise ValueError(f"{path}: the keys of a map must be strings")
         item = _single(of.fields_by_name["value"], above, path)
@@ -226,11 +241,16 @@ def _outputs(fields: Iterable[Any]) -> Iterable[tuple[str, ValueType]]:
         # Expressions cannot read anything else, so it is as good as not there.
 
 
+def _is_map(message: Any) -> bool:
+    names = {"key", "value"}
+    return message.GetOptions().map_entry and names <= set(message.fields_by_name)
+
+
 def _is_string_map(one: Any) -> bool:
     of = one.message_type
     return (
         of is not None
-        and of.GetOptions().map_entry
+        and _is_map(of)
         and all(of.fields_by_name[name].type == Descriptor.TYPE_STRING for name in ("key", "value"))
     )
 

@@ -17,7 +17,7 @@ from meshregistry.errors import MixerError
 from meshregistry.mixer import vocabulary
 from meshregistry.mixer._attributes import AttributeBag
 from meshregistry.mixer._directive import HeaderOperation, Operation, RouteDirective
-from meshregistry.mixer.config import Builder, Destination, Sent
+from meshregistry.mixer.config import OUTPUTS, Builder, Destination, Sent
 from meshregistry.mixer.expressions import ABSENT, EvaluationError, PlainAttributes, noted
 from meshregistry.mixer.server._deadline import before
 from meshregistry.mixer.server._outcome import (
@@ -364,7 +364,9 @@ def _of_type(kind: type[T], answer: object) -> T:
 
 def _bound(builder: Builder, outputs: Mapping[str, Value]) -> dict[str, Value]:
     """What a generator found, by the attributes that its instance binds it to."""
-    own = PlainAttributes({f"_out.{name}": value for name, value in outputs.items()})
+    own = PlainAttributes(
+        {f"{start}{name}": value for start in OUTPUTS for name, value in outputs.items()}
+    )
     found = {}
     for name, compiled in builder.bindings.items():
         try:
