@@ -7,7 +7,7 @@ import pytest
 from meshregistry.documents import RuleUnit
 from meshregistry.mixer import AttributeBag
 from meshregistry.mixer.adapters import ADAPTERS
-from meshregistry.mixer.config import Known, snapshot
+from meshregistry.mixer.config import Configurator, Known, snapshot
 from meshregistry.mixer.expressions import PlainAttributes
 from meshregistry.mixer.spi import TEMPLATES, Variety
 from mixer_both import documents
@@ -209,6 +209,27 @@ def test_who_needs_what_is_wrong_says_so():
         "instance: spec.template",
     ] == [one.rpartition(": ")[0].removesuffix(": is not base64") for one in faults][:4]
     assert () == made.handlers
+
+
+def test_a_descriptor_that_becomes_wrong_changes_nothing():
+    """What was in force stays, with the handler that runs."""
+    configurator = Configurator(Known.of(ADAPTERS, TEMPLATES))
+
+    def accepted(descriptor):
+        text = documents(
+            ("template", "mine", {"descriptor": descriptor}),
+            ("adapter", "away", ADAPTER),
+            ("handler", "h", HANDLER),
+            ("instance", "i", INSTANCE),
+            ("rule", "r", RULE),
+        )
+        return configurator.build(RuleUnit.of_text("x.yaml", text).documents)
+
+    first, second = accepted(MINE), accepted("%")
+    assert () == first.faults
+    assert ("template", "mine") in [(one.kind, one.name) for one in second.kept]
+    assert first.snapshot.handlers == second.snapshot.handlers
+    assert 1 == len(second.snapshot.handlers)
 
 
 def test_an_instance_of_another_template_is_not_taken():
