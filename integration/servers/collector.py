@@ -89,6 +89,11 @@ class Collector:
         """End it without a warning."""
         await self._end(signal.SIGKILL)
 
+    def freeze(self) -> None:
+        """Stop it where it is: its ports stay open, and nobody reads them. Then it can be killed."""
+        assert self._process is not None
+        self._process.process.send_signal(signal.SIGSTOP)
+
     async def until(self, holds: Callable[[], bool], *, what: str, timeout: float = 20.0) -> None:
         """Wait until something is so while it runs."""
 

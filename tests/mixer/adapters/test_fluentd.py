@@ -24,6 +24,7 @@ class Receiver:
 
     def __init__(self):
         self.messages = asyncio.Queue()
+        self.answer = None
         self.writers = []
         self.server = None
         self.port = 0
@@ -46,6 +47,9 @@ class Receiver:
             unpacker.feed(data)
             for message in unpacker:
                 self.messages.put_nowait(message)
+                if self.answer is not None:
+                    writer.write(self.answer(message))
+                    await writer.drain()
         writer.close()
 
     def all(self):
@@ -192,6 +196,89 @@ def test_a_lost_connection_is_opened_again(adapters, run_async):
                 await context.clock.advance(1.0)
                 await eventually(lambda: got.messages.qsize() == 2)
                 assert [1, 2] == [record["n"] for _, _, record, _ in got.all()]
+
+    run_async(main())
+
+
+def acknowledge(message):
+    """The answer to a message, as the protocol has it."""
+    return msgpack.packb({"ack": message[3]["chunk"]})
+
+
+ACK = ", requireAck: true"
+
+
+def test_records_are_kept_until_they_are_acknowledged(adapters, run_async):
+    """Each by an id of its own, which it keeps when it is sent again."""
+
+    async def main():
+        async with receiver() as got:
+            more = f"{ACK}, instanceBufferSize: 4"
+            async with adapters.running("fluentd", params(got, more)) as (handler, context):
+                await handler.report([entry(n=1), entry(n=2)])
+                await eventually(lambda: got.messages.qsize() == 2)
+                assert 0 == context.counts["sent"]
+                first = got.all()
+                await got.stop()
+                await eventually(lambda: context.counts["send_errors"])
+                got.answer = acknowledge
+                await got.listen()
+                while context.counts["sent"] < 2:
+                    await context.clock.advance(1.0)
+                    await asyncio.sleep(0.001)
+                assert first == got.all()
+                assert 2 == len({option["chunk"] for *_, option in first})
+                await handler.report([entry(n=3), entry(n=4)])
+                await eventually(lambda: context.counts["sent"] == 4)
+
+    run_async(main())
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"\xc1",
+        b"\xdb\xff\xff\xff\xff" + b"x" * 70_000,
+        msgpack.packb({"ack": "another"}),
+        msgpack.packb({"ack": ["x"]}),
+        msgpack.packb([1, {}, None]),
+        msgpack.packb({1: 2}),
+    ],
+)
+def test_an_answer_that_acknowledges_nothing_keeps_the_record(adapters, run_async, answer):
+    """Whatever it is, the record is sent again."""
+
+    async def main():
+        async with receiver() as got:
+            got.answer = lambda _: answer
+            more = f"{ACK}, instanceBufferSize: 2, pushTimeoutDuration: 100ms"
+            async with adapters.running("fluentd", params(got, more)) as (handler, context):
+                await handler.report([entry(n=1)])
+                await eventually(lambda: context.counts["send_errors"])
+                got.answer = acknowledge
+                while not context.counts["sent"]:
+                    # On a busy machine an attempt may be late, too, and another one follows.
+                    await context.clock.advance(1.0)
+                    await asyncio.sleep(0.001)
+                assert 0 == context.counts["refused"]
+
+    run_async(main())
+
+
+def test_a_receiver_that_acknowledges_while_it_reads_is_not_held_up(adapters, run_async):
+    """Acknowledgements are taken while records are written: more than any buffer holds."""
+
+    async def main():
+        async with receiver() as got:
+
+            def answer(message):
+                return msgpack.packb({"more": "x" * 10_000}) * 10 + acknowledge(message)
+
+            got.answer = answer
+            more = f"{ACK}, instanceBufferSize: 600, maxBatchSizeBytes: 60000000"
+            async with adapters.running("fluentd", params(got, more)) as (handler, context):
+                await handler.report([entry(text="x" * 60_000) for _ in range(300)])
+                await eventually(lambda: context.counts["sent"] == 300)
 
     run_async(main())
 

@@ -411,6 +411,34 @@ def test_metrics_that_cannot_be_sent_are_in_the_next_ones(adapters, run_async, l
     run_async(main())
 
 
+def test_that_metrics_cannot_be_sent_is_told_once(adapters, run_async, caplog):
+    """And once that it works again; each failure is counted."""
+    caplog.set_level("INFO", "meshregistry.mixer")
+
+    async def main():
+        async with http_collector() as (collector, params):
+            collector.status = 503
+            async with adapters.running("opentelemetry", f"{{{params}, {METRICS}}}", MEASURED) as (
+                handler,
+                context,
+            ):
+                await handler.report(
+                    [Metric(name="hits.instance.ns", value=1, dimensions={"to": "web"})]
+                )
+                for count in (1, 2, 3):
+                    await context.clock.advance(30)
+                    while context.counts["metric_errors"] < count:  # noqa: ASYNC110 - as above
+                        await asyncio.sleep(0.001)
+                collector.status = 200
+            assert 1 == context.counts["sent_metrics"]
+
+    run_async(main())
+    told = [one.message for one in caplog.records if "metrics" in one.message]
+    assert ["metrics cannot be sent for now", "sending metrics works again"] == [
+        one.partition(":")[0] for one in told
+    ]
+
+
 def test_a_refusal_over_grpc_is_final(adapters, run_async):
     """Such as by a server that does not know the method."""
 

@@ -87,6 +87,7 @@ class OtlpHandler(Handler):
     _series: dict[str, Series] = field(factory=dict, init=False)
     _recorder: Recorder = field(init=False)
     _exporting: asyncio.Task[None] | None = field(default=None, init=False)
+    _is_failing: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._sender = sender(self._config)
@@ -190,8 +191,13 @@ class OtlpHandler(Handler):
                 await self._export("metrics", request)
         except (Refused, Unavailable, OSError, TimeoutError) as error:
             self._context.count("metric_errors")
-            self._context.logger.warning("metrics cannot be sent: %s", said(error))
+            if not self._is_failing:
+                self._context.logger.warning("metrics cannot be sent for now: %s", said(error))
+            self._is_failing = True
         else:
+            if self._is_failing:
+                self._context.logger.info("sending metrics works again")
+            self._is_failing = False
             self._context.count("sent_metrics", len(made))
 
     async def _export(self, signal: str, request: Any) -> None:
