@@ -315,6 +315,7 @@ class TestServe:
             (("--key", __file__), "--certificate and --key belong together"),
             (("--key", "nope.pem"), "does not exist"),
             (("--trust", "10.0.0.0/99"), "--trust"),
+            (("--deadline", "nan"), "'nan' is not a number"),
         ],
     )
     def test_wrong_words(self, run, words, reason):

@@ -11,7 +11,7 @@ from attrs import evolve, frozen
 
 from meshregistry.cli._asking import ask
 from meshregistry.cli._exits import Exit
-from meshregistry.cli._options import config_option, load, output_option, server_option
+from meshregistry.cli._options import Number, config_option, load, output_option, server_option
 from meshregistry.cli._output import note
 from meshregistry.errors import ConfigError
 from meshregistry.pilot import Pilot, sources_document
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _POLL = 0.02
 _timeout_option = click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(min=0, min_open=True),
     default=15.0,
     show_default=True,
     metavar="SECONDS",

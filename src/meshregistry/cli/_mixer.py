@@ -16,6 +16,7 @@ import click
 
 from meshregistry.cli._exits import Exit
 from meshregistry.cli._logs import configure_logs
+from meshregistry.cli._options import Number
 from meshregistry.documents import RuleUnit
 from meshregistry.errors import ConfigError
 from meshregistry.mixer.vocabulary import CONTEXT_TIME, REQUEST_TIME
@@ -67,7 +68,7 @@ def mixer() -> None:
 )
 @click.option(
     "--deadline",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(min=0, min_open=True),
     default=5.0,
     show_default=True,
     metavar="SECONDS",
@@ -88,7 +89,7 @@ def mixer() -> None:
 )
 @click.option(
     "--shed-latency",
-    type=click.FloatRange(min=0),
+    type=Number(min=0),
     default=0.1,
     show_default=True,
     metavar="SECONDS",
@@ -96,7 +97,7 @@ def mixer() -> None:
 )
 @click.option(
     "--shed-rate",
-    type=click.FloatRange(min=0),
+    type=Number(min=0),
     default=0.0,
     show_default=True,
     metavar="NUMBER",
@@ -283,7 +284,7 @@ def check(paths: tuple[Path, ...], standard: bool) -> int:
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(min=0, min_open=True),
     default=5.0,
     show_default=True,
     metavar="SECONDS",
