@@ -385,6 +385,28 @@ def test_each_message_of_a_log_is_one_batch_of_reports(house, rules):
     asyncio.run(main())
 
 
+def test_a_server_ends_the_streams_of_envoys(house, rules):
+    """They do not: it would wait for them as long as calls may take, here for an hour."""
+
+    async def main():
+        async with asyncio.timeout(20):
+            async with house.served(*rules, drain=3_600):
+                channel = grpc.aio.insecure_channel(house.server.address)
+                call = channel.stream_unary(
+                    "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs",
+                    request_serializer=als_pb2.StreamAccessLogsMessage.SerializeToString,
+                )()
+                await call.write(logs([200]))
+                await call.write(logs([404]))
+                # What comes after them on the same connection is answered, so they are there.
+                await check(channel)
+            assert await call.code() is grpc.StatusCode.OK
+            await channel.close()
+        return [one["code"] for one in house.reports]
+
+    assert asyncio.run(main()) == [200, 404]
+
+
 def test_reports_that_fail_are_counted(house, rules, monkeypatch):
     """Also what was stated in vain; the stream goes on."""
 

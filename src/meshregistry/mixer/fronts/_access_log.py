@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from meshregistry.errors import MixerUnavailable
 from meshregistry.mixer.fronts._authorization import LONGEST_REASON
+from meshregistry.mixer.fronts._ending import until_quiet
 from meshregistry.mixer.fronts._extra import als_pb2, grpc
 from meshregistry.mixer.fronts._http_log import is_last, request_bag
 from meshregistry.mixer.fronts._reporter import Reporter
@@ -40,6 +43,11 @@ class AccessLogFront:
         self._options = options
         self._counts = counts
         self._connections = Connections(options.connections, options.wall_time())
+        self._ending = asyncio.Event()
+
+    def end(self) -> None:
+        """End the streams as soon as they are quiet: an Envoy never ends one by itself."""
+        self._ending.set()
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Serve on this server."""
@@ -57,15 +65,19 @@ class AccessLogFront:
         messages: AsyncIterator[Any],
         context: grpc.aio.ServicerContext[Any, Any],
     ) -> Any:
-        """Report all messages of a stream; it ends where there is no configuration for them."""
+        """Report all messages of a stream.
+
+        It ends where there is no configuration for them, and with the server.
+        """
         reporter = Reporter()
-        async for message in messages:
-            if message.HasField("identifier"):
-                reporter = Reporter.of(message.identifier)
-            try:
-                await self._report(list(self._bags(message, reporter)))
-            except MixerUnavailable as error:
-                await context.abort(grpc.StatusCode.UNAVAILABLE, str(error)[:LONGEST_REASON])
+        async with aclosing(until_quiet(messages, self._ending)) as read:
+            async for message in read:
+                if message.HasField("identifier"):
+                    reporter = Reporter.of(message.identifier)
+                try:
+                    await self._report(list(self._bags(message, reporter)))
+                except MixerUnavailable as error:
+                    await context.abort(grpc.StatusCode.UNAVAILABLE, str(error)[:LONGEST_REASON])
         return als_pb2.StreamAccessLogsResponse()
 
     def _bags(self, message: Any, reporter: Reporter) -> Iterator[AttributeBag]:

@@ -31,12 +31,21 @@ class EnvoyFronts:
     def __init__(self, options: FrontOptions | None = None) -> None:
         self._options = options or FrontOptions()
         self._counts = Counts()
+        self._logs: list[AccessLogFront] = []
 
     def __call__(self, mixer: Mixer, server: grpc.aio.Server) -> None:
         """Add the services to a server."""
         AuthorizationFront(mixer, self._options, self._counts).add_to(server)
-        AccessLogFront(mixer, self._options, self._counts).add_to(server)
+        log = AccessLogFront(mixer, self._options, self._counts)
+        log.add_to(server)
+        self._logs.append(log)
         RateLimitFront(mixer, self._counts).add_to(server)
+
+    def end(self) -> None:
+        """The server ends: so do the streams in which Envoys report, once they are quiet."""
+        for log in self._logs:
+            log.end()
+        self._logs.clear()
 
     @property
     def counts(self) -> Mapping[str, int]:

@@ -63,6 +63,14 @@ class _Counting(Protocol):
         """What it counts."""
 
 
+@runtime_checkable
+class _Ending(Protocol):
+    """A front with streams that nobody else ends."""
+
+    def end(self) -> None:
+        """The server takes no more calls, and waits for those that are under way."""
+
+
 @frozen(kw_only=True)
 class ConfigStatus:
     """How the configuration is doing.
@@ -93,7 +101,8 @@ class MixerServer:
         adapters: what handlers can be.
         templates: what instances can be.
         fronts: further services of the same port: each is given the `Mixer` and the server.
-            What one returns from a method ``metrics``, if it has such, is shown with ours.
+            What one returns from a method ``metrics``, if it has such, is shown with ours; a
+            method ``end`` is called when the server ends, so that no stream keeps it waiting.
         services: what the program offers to handlers, by name; with `monitoring` its page of
             metrics is offered, too, as ``prometheus_registry``.
         monitoring: ``host:port`` for health, metrics and the configuration's faults; None: no
@@ -249,7 +258,11 @@ class MixerServer:
             await asyncio.gather(following, return_exceptions=True)
         server, self._server = self._server, None
         if server is not None:
-            await server.stop(self._drain)
+            stopped = asyncio.ensure_future(server.stop(self._drain))
+            for front in self._fronts:
+                if isinstance(front, _Ending):
+                    front.end()
+            await stopped
         if self._monitoring is not None:
             await self._monitoring.close()
         await self._engine.close()
