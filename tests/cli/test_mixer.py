@@ -364,13 +364,13 @@ class TestServe:
                 process.terminate()
                 process.communicate(timeout=20)
 
-    def test_a_busy_port_is_said_once(self):
+    def test_a_busy_port_is_said_once(self, tmp_path):
         """With the reason, in one line that is ours; a script can tell by the exit code."""
         with socket.create_server(("127.0.0.1", 0)) as busy:
             address = f"127.0.0.1:{busy.getsockname()[1]}"
             ran = subprocess.run(
                 [
-                    *(sys.executable, "-m", "meshregistry", "mixer", "serve", "--demo"),
+                    *(sys.executable, "-m", "meshregistry", "mixer", "serve", str(tmp_path)),
                     *("--address", address, "--monitoring", ""),
                 ],
                 capture_output=True,

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from meshregistry.errors import MissingExtraError
+from meshregistry.errors import MissingExtraError, MixerError
 from meshregistry.mixer.spi import Metric
 
 HITS = "hits: metric {value: '1', dimensions: {code: response.code | 0, to: 'destination.name | \"\"'}}"
@@ -193,7 +193,7 @@ def test_a_port_in_use_fails_the_start(adapters, run_async):
         handler, _ = adapters.open(
             "prometheus", params(COUNT, more=f", host: 127.0.0.1, port: {port}"), (HITS,)
         )
-        with pytest.raises(OSError, match="address already in use"):
+        with pytest.raises(MixerError, match="Address already in use; name a free port"):
             await handler.start()
         server.close()
         await server.wait_closed()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -18,6 +19,7 @@ from prometheus_client.core import Metric as Family
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.utils import floatToGoString
 
+from meshregistry.errors import MixerError
 from meshregistry.mixer.adapters._prometheus import PORT, PrometheusConfig
 from meshregistry.mixer.adapters._series import Recorder, Series
 from meshregistry.mixer.spi import Handler, HandlerContext
@@ -118,7 +120,7 @@ class Exposition:
         """Serve them on a port; which one that is.
 
         Raises:
-            OSError: if it cannot be had.
+            MixerError: if it cannot be had.
         """
         async with self._lock:
             listener = self._listeners.get((host, port))
@@ -131,6 +133,12 @@ class Exposition:
                 await listener.runner.setup()
                 try:
                     await web.TCPSite(listener.runner, host or None, port).start()
+                except OSError as error:
+                    await listener.runner.cleanup()
+                    why = os.strerror(error.errno) if error.errno else str(error)
+                    raise MixerError(
+                        f"cannot listen on {host or '*'}:{port}: {why}; name a free port"
+                    ) from error
                 except BaseException:
                     await listener.runner.cleanup()
                     raise
