@@ -31,6 +31,8 @@ LAZY = {"meshregistry.mixer"}
 REEXPORTS = {
     # The clock of the machine, for tests of adapters on real servers.
     "meshregistry.testing": {"SystemClock"},
+    # What a supervisor is told, from one place.
+    "meshregistry.aggregate": {"Schedule"},
     # What a program that serves needs, from one place.
     "meshregistry.server": {"MetricsCollector"},
     # Plugins import from spi alone; these values are what their hooks return.

@@ -17,7 +17,7 @@ from meshregistry.aggregate._source import PartStatus, Source, SourceStatus
 from meshregistry.aggregate._supervisor import Supervisor
 from meshregistry.aggregate._table import Applied, SourceTable, Stage
 from meshregistry.aggregate._threads import start_thread
-from meshregistry.aggregate._timing import Backoff, Debouncer, Schedule
+from meshregistry.aggregate._timing import Backoff, Debouncer
 from meshregistry.aggregate._updates import (
     Confirm,
     Degrade,
@@ -29,6 +29,7 @@ from meshregistry.aggregate._updates import (
     Update,
     Upsert,
 )
+from meshregistry.schedule import Schedule
 
 __all__ = [
     "Aggregation",

@@ -13,6 +13,7 @@ from meshregistry.aggregate._failure import Failure
 from meshregistry.aggregate._news import News
 from meshregistry.aggregate._sink import Run, RunSink
 from meshregistry.aggregate._updates import Degrade, Fault, Message, PartId, Replace
+from meshregistry.cancelling import is_being_cancelled
 from meshregistry.errors import RecordError, RegistryUnavailable
 
 if TYPE_CHECKING:
@@ -170,8 +171,7 @@ class SourceRunner:
             self._begun.set()
             await registry.run(RunSink(run))
         except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if self._is_stopping or (task is not None and task.cancelling()):
+            if self._is_stopping or is_being_cancelled():
                 raise
             # Nobody has cancelled this task, so the registry leaked a cancellation of its own.
             return Failure.of(source.id, error)

@@ -22,7 +22,7 @@ from meshregistry.aggregate._inbox import Inbox
 from meshregistry.aggregate._losses import LOGGER_NAME, Losses
 from meshregistry.aggregate._reconfigured import Reconfigured, distinct
 from meshregistry.aggregate._runner import SourceRunner
-from meshregistry.aggregate._timing import SLOWLY, SOON, Backoff, Schedule
+from meshregistry.aggregate._timing import SLOWLY, SOON, Backoff
 from meshregistry.spi import Condition
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         ServiceRecord,
         SourceId,
     )
+    from meshregistry.schedule import Schedule
     from meshregistry.spi import Clock, Registrar
 
 

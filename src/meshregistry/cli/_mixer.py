@@ -18,7 +18,6 @@ from meshregistry.cli._exits import Exit
 from meshregistry.cli._logs import configure_logs
 from meshregistry.cli._options import Number
 from meshregistry.documents import RuleUnit
-from meshregistry.errors import ConfigError
 from meshregistry.mixer.vocabulary import CONTEXT_TIME, REQUEST_TIME
 from meshregistry.pilot import Pilot
 from meshregistry.settings import Address, Settings
@@ -245,17 +244,13 @@ def check(paths: tuple[Path, ...], standard: bool) -> int:
 
     Example: meshregistry mixer check policies/
     """
-    from meshregistry.mixer.config import ConfigFiles, Configurator, Known  # noqa: PLC0415 - an extra
+    from meshregistry.mixer.config import ConfigFiles, Configurator, Known, unreadable  # noqa: PLC0415 - an extra
     from meshregistry.mixer.spi import TEMPLATES  # noqa: PLC0415 - an extra
 
     try:
         listing = ConfigFiles(paths).read()
     except OSError as error:
-        raise ConfigError(
-            f"cannot be read: {error.strerror or error}",
-            file=str(error.filename),
-            remedy="name a readable file or folder",
-        ) from error
+        raise unreadable(error) from error
     documents = () if listing is None else listing.documents
     base = [document for unit in _standard(standard) for document in unit.documents]
     folder = paths[0] if paths[0].is_dir() else paths[0].parent

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from meshregistry.documents import RuleListing, RuleUnit, RuleUnits
+from meshregistry.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -12,6 +13,15 @@ if TYPE_CHECKING:
 
 _SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 _UNREADABLE = "check its permissions"
+
+
+def unreadable(error: OSError) -> ConfigError:
+    """A path of which nothing can be read, as a fault."""
+    return ConfigError(
+        f"cannot be read: {error.strerror or error}",
+        file=str(error.filename),
+        remedy="name a readable file or folder",
+    )
 
 
 class ConfigFiles:

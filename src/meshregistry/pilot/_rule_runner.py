@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field
 
 from meshregistry.aggregate import Failure, News, SourceContext
+from meshregistry.cancelling import is_being_cancelled
 from meshregistry.documents import RuleUnit, RuleUnits
 from meshregistry.errors import RegistryUnavailable
 from meshregistry.spi import Condition, RuleName
@@ -90,8 +91,7 @@ class RuleRunner:
                 context.client = await stack.enter_async_context(feed.connect(context))
             await feed.kind.open(feed.config, context).run(run)
         except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
+            if is_being_cancelled():
                 raise
             return Failure.of(context.source_id, error)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code: sorted by Failure, shown and logged

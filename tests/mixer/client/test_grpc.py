@@ -331,7 +331,7 @@ def test_reports_are_kept_until_a_server_is_there(run_async, nobody):
             address = f"127.0.0.1:{held.getsockname()[1]}"
         async with MixerClient(address, options=options) as client:
             client.report(BAG)
-            while not client.statistics()["total_remote_report_send_errors"]:  # noqa: ASYNC110 - nothing tells
+            while not client.statistics()["total_remote_report_send_errors"]:  # noqa: ASYNC110 - it has no event - nothing tells
                 await asyncio.sleep(0.01)
             async with mixer.serving(address):
                 await client.flush()

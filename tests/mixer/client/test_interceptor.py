@@ -322,7 +322,7 @@ def test_quotas_and_forwarded_attributes_go_with_the_check(serve, transport):
         ("ipv4:10.0.0.1:80", "10.0.0.1"),
         ("ipv6:%5B::1%5D:80", "::1"),
         ("ipv6:[::1]:80", "::1"),
-        ("unix:/tmp/x", ""),
+        ("unix:/run/x", ""),
     ],
 )
 def test_the_address_of_a_peer_is_read(peer, address):

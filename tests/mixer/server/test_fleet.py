@@ -11,7 +11,7 @@ import pytest
 from meshregistry.errors import MissingExtraError
 from meshregistry.mixer.server._dispatch import DispatchFailed
 from meshregistry.mixer.server._engine import Engine
-from meshregistry.mixer.server._fleet import Fleet, pause
+from meshregistry.mixer.server._fleet import PAUSES, Fleet
 from meshregistry.mixer.server._mixer import Mixer
 from meshregistry.mixer.server._running import Surroundings
 from meshregistry.mixer.server._statistics import server_metrics
@@ -72,7 +72,7 @@ class TestPause:
         """Half of each step is drawn by lot, so that servers do not come back together."""
         draw = random.Random(1)
         for failures, step in ((1, 1.0), (2, 2.0), (6, 32.0), (7, 60.0), (100_000, 60.0)):
-            drawn = [pause(failures, draw) for _ in range(100)]
+            drawn = [PAUSES.delay(failures, draw) for _ in range(100)]
             assert step / 2 <= min(drawn) < max(drawn) <= step
 
 

@@ -7,6 +7,7 @@ import logging
 import math
 from typing import TYPE_CHECKING, Any
 
+from meshregistry.cancelling import is_being_cancelled
 from meshregistry.errors import ConfigError
 from meshregistry.mixer._status import Code
 from meshregistry.mixer.client._extra import grpc
@@ -202,8 +203,7 @@ class _Connection:
                 is_sent=not details.startswith(_NOT_SENT),
             ) from error
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
+            if is_being_cancelled():
                 raise
             # Not the caller, but the channel under it: the client is being closed.
             raise CallFailed(Code.CANCELLED, "the client was closed", server=self._server) from None

@@ -1,6 +1,6 @@
 """Mixer's configuration: documents in, an immutable snapshot with everything resolved out."""
 
-from meshregistry.mixer._files import ConfigFiles
+from meshregistry.mixer._files import ConfigFiles, unreadable
 from meshregistry.mixer._nodes import GROUP
 from meshregistry.mixer.config._accepting import Accepted, Configurator
 from meshregistry.mixer.config._building import DEFAULT_NAMESPACE, snapshot
@@ -31,4 +31,5 @@ __all__ = [
     "Sent",
     "Snapshot",
     "snapshot",
+    "unreadable",
 ]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import frozen
 
+from meshregistry.cancelling import is_being_cancelled
 from meshregistry.errors import MixerError
 from meshregistry.mixer import vocabulary
 from meshregistry.mixer._attributes import AttributeBag
@@ -29,7 +30,7 @@ from meshregistry.mixer.server._outcome import (
     QuotaOutcome,
     combined,
 )
-from meshregistry.mixer.server._running import LEAKED, HandlerFailed, is_being_cancelled
+from meshregistry.mixer.server._running import LEAKED, HandlerFailed
 from meshregistry.mixer.spi import CheckAnswer, Code, QuotaAnswer, QuotaRequest, Status, Variety
 
 if TYPE_CHECKING:

@@ -65,8 +65,11 @@ class Engine:
         self._swapping = asyncio.Lock()
         self._ready = asyncio.Event()
         self.counts: Counter[tuple[str, str]] = Counter()
-        self.snapshot: Snapshot | None = None
+
+    @property
+    def snapshot(self) -> Snapshot | None:
         """The configuration in force; None before the first, and after the last."""
+        return None if self._current is None else self._current.snapshot
 
     @property
     def handlers(self) -> tuple[Running, ...]:
@@ -83,7 +86,6 @@ class Engine:
             running = await self._fleet.prepare(snapshot)
             dispatcher = Dispatcher(snapshot, running, deadline=self._deadline, counts=self.counts)
             former, self._current = self._current, _Generation(snapshot, running, dispatcher)
-            self.snapshot = snapshot
             self._ready.set()
             self.counts["config", "swaps"] += 1
         if former is not None:
@@ -103,7 +105,7 @@ class Engine:
     async def close(self) -> None:
         """End every handler after its last call."""
         async with self._swapping:
-            former, self._current, self.snapshot = self._current, None, None
+            former, self._current = self._current, None
             self._ready.clear()
         if former is not None:
             self._retire(former)

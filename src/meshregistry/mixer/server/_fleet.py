@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from meshregistry.cancelling import is_being_cancelled
 from meshregistry.errors import MeshRegistryError
 from meshregistry.mixer.server._running import (
     LEAKED,
@@ -16,12 +17,11 @@ from meshregistry.mixer.server._running import (
     HandlerFailed,
     Running,
     Surroundings,
-    is_being_cancelled,
 )
+from meshregistry.schedule import Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from random import Random
 
     from meshregistry.mixer.config import HandlerPlan, Snapshot
     from meshregistry.mixer.spi import Handler
@@ -29,15 +29,8 @@ if TYPE_CHECKING:
 STARTING, CLOSING = 10.0, 10.0
 """Seconds that a handler may take to start, and to close."""
 
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
-"""Seconds before a handler that could not be opened is tried again; doubled each time."""
-
-
-def pause(failures: int, random: Random) -> float:
-    """Seconds to wait after so many failures, from 1: half of them are drawn by lot."""
-    # A float's exponent is bounded, an outage is not.
-    step = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(failures - 1, 64))
-    return random.uniform(step / 2, step)
+PAUSES = Schedule(first=1.0, highest=60.0, floor=0.5)
+"""Before a handler that could not be opened is tried again."""
 
 
 class Fleet:
@@ -111,7 +104,7 @@ class Fleet:
         failures = 1
         # A handler may swallow the cancelling, so the end is asked for, too.
         while running.users and running.handler is None:
-            await self._around.sleep(pause(failures, self._around.random))
+            await self._around.sleep(PAUSES.delay(failures, self._around.random))
             await self._open(running)
             failures += 1
 

@@ -29,12 +29,6 @@ LEAKED = "CancelledError: something that it waited for was cancelled, and nobody
 """What is wrong with a handler that lets such a cancellation out."""
 
 
-def is_being_cancelled() -> bool:
-    """Whether the running task has been told to end; a cancellation in it is a handler's own else."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
 class HandlerFailed(MixerError):
     """A handler could not be asked, or failed to answer."""
 

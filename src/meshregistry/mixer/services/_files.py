@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meshregistry.errors import ConfigError
-from meshregistry.mixer._files import ConfigFiles
+from meshregistry.mixer._files import ConfigFiles, unreadable
 from meshregistry.mixer._nodes import GROUP, spec_reader
 from meshregistry.mixer.services._reading import KINDS, read_piece
 from meshregistry.mixer.services._resolving import resolve
@@ -33,11 +33,7 @@ def read_services(*paths: Path | str, manifest: Manifest = STANDARD) -> ServiceS
     try:
         listing = ConfigFiles(map(Path, paths)).read()
     except OSError as error:
-        raise ConfigError(
-            f"cannot be read: {error.strerror or error}",
-            file=str(error.filename),
-            remedy="name a readable file or folder",
-        ) from error
+        raise unreadable(error) from error
     documents = () if listing is None else listing.documents
     faults = [] if listing is None else list(listing.faults)
     pieces = []
