@@ -86,7 +86,7 @@ servers: $(DEV)
 	$(BIN)/python integration/servers/install
 
 integration: $(ENVOY) $(FUZZ) servers
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --durations=10 -rs integration
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --durations=10 integration
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --durations=5 -k memory_stays_flat \
 		tests/testing docs/how-to/example_plugin plugins/*/tests/test_conformance.py
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 
@@ -92,3 +93,45 @@ def test_whoever_reads_may_give_up():
         return asyncio.all_tasks() - {asyncio.current_task()}
 
     assert asyncio.run(main()) == set()
+
+
+class Broken(Messages):
+    """A stream whose connection is gone: whoever is told to stop reading hears of that."""
+
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    async def __anext__(self):
+        try:
+            return await super().__anext__()
+        except asyncio.CancelledError:
+            raise self.error from None
+
+
+@pytest.mark.parametrize("error", [StopAsyncIteration(), ConnectionError("reset by peer")])
+@pytest.mark.parametrize("given_up", [False, True], ids=["quiet", "given up"])
+def test_what_becomes_of_the_last_reading_is_not_left_to_the_loop(error, given_up):
+    """Neither its end nor its error: the loop would tell of an exception that nobody took."""
+    told = []
+
+    async def main():
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        messages, ending = Broken(error), asyncio.Event()
+
+        async def read():
+            return [one async for one in until_quiet(messages, ending, quiet=0.01)]
+
+        task = asyncio.create_task(read())
+        await asyncio.sleep(0)
+        if given_up:
+            task.cancel()
+        else:
+            ending.set()
+        await asyncio.wait((task,))
+        del task
+        gc.collect()
+        return messages.cancelled
+
+    assert asyncio.run(main()) == 1
+    assert told == []

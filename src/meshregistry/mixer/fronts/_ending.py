@@ -52,9 +52,11 @@ async def until_quiet(
             yield message
     finally:
         told.cancel()
-        if reading is not None and not reading.done():
+        if reading is not None:
             reading.cancel()
-            await asyncio.wait((reading,))
+            # gRPC answers a cancellation with the end of the stream as well, or with an error
+            # of the connection, and all of them have to be taken from the task.
+            await asyncio.gather(reading, return_exceptions=True)
 
 
 async def _next(messages: AsyncIterator[T]) -> T:
