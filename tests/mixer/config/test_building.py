@@ -59,9 +59,18 @@ SAYS = Template(
 )
 
 
+RAISED = {
+    "exit": SystemExit(3),
+    "fail": KeyError("k"),
+    "interrupt": KeyboardInterrupt(),
+}
+
+
 def _faults(config, instances):
     if config.some_text == "wrong":
         yield "some_text: it is wrong"
+    if config.some_text in RAISED:
+        raise RAISED[config.some_text]
     yield from (f"{name} is not wanted" for name in instances if "unwanted" in name)
 
 
@@ -425,6 +434,27 @@ class TestFaults:
         assert len(faults) == 1
         assert faults[0].startswith(said)
         assert len(checks(made)) == 1
+
+    @pytest.mark.parametrize(
+        ("word", "said"), [("exit", "SystemExit: 3"), ("fail", "KeyError: 'k'")]
+    )
+    def test_an_adapter_that_cannot_check(self, word, said):
+        """It is at fault for its own handler; what it raised is the cause."""
+        wrong = document("handler", "x", f"compiledAdapter: double\nparams: {{someText: {word}}}")
+        faults = []
+        units = [RuleUnit.of_text("m.yaml", one) for one in (wrong, HANDLER, INSTANCE, RULE)]
+        made = snapshot([one for unit in units for one in unit.documents], KNOWN, faults)
+        (fault,) = faults
+        assert f"the adapter double failed to check this: {said}" in str(fault)
+        assert fault.field == "spec.params"
+        assert fault.__cause__ is RAISED[word]
+        assert len(checks(made)) == 1
+
+    def test_an_interrupt_while_an_adapter_checks(self):
+        """It is the user's, and no fault of the adapter."""
+        spec = "compiledAdapter: double\nparams: {someText: interrupt}"
+        with pytest.raises(KeyboardInterrupt):
+            built(document("handler", "x", spec))
 
     def test_a_rule_with_an_instance_that_is_wrong(self):
         """It is not said that there is none; the fault is in the document of the instance."""

@@ -95,7 +95,7 @@ class Double(Handler):
     async def _do(self, what, instance):
         self.bench.calls.append((self.config.is_, what, instance))
         answer = self.bench.answers.get((self.config.is_, what))
-        if isinstance(answer, Exception):
+        if isinstance(answer, BaseException):
             raise answer
         if callable(answer):
             answer = answer(instance)

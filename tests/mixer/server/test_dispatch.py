@@ -17,6 +17,10 @@ DENIED = CheckAnswer(status=Status(Code.PERMISSION_DENIED, "no"), valid_duration
 FINE = CheckAnswer(valid_duration=9.0, valid_use_count=3)
 
 
+class Panic(BaseException):
+    """What bindings of another language raise when it gives up."""
+
+
 async def check(engine, attributes):
     """One check from beginning to end."""
     async with engine.request() as dispatcher:
@@ -239,6 +243,43 @@ class TestCheck:
 
         run_async(main())
 
+    @pytest.mark.parametrize(
+        "raised", [SystemExit(3), Panic("3"), BaseExceptionGroup("3", [Panic()])]
+    )
+    @pytest.mark.parametrize("others", [(), (("b", 'request.path == "/b"'),)])
+    def test_a_handler_that_would_end_the_program_fails(
+        self, run_async, bench, checks, tracked, caplog, *, raised, others
+    ):
+        """Alone and beside others, and it is logged with its place."""
+
+        async def main():
+            engine = await bench.start(*checks(("a", ""), *others))
+            bench.answers["a", "check"] = raised
+            with pytest.raises(
+                DispatchFailed, match=rf"a\.istio-system:{type(raised).__name__}: 3"
+            ):
+                await check(engine, tracked(request_path="/b"))
+            del bench.answers["a", "check"]
+            assert (await check(engine, tracked(request_path="/b"))).status.is_ok
+            await engine.close()
+
+        run_async(main())
+        (record,) = caplog.records
+        assert record.exc_info[1] is raised
+
+    def test_a_user_may_end_the_program_while_a_handler_answers(
+        self, run_async, bench, checks, tracked
+    ):
+        """An interrupt is nobody's fault."""
+
+        async def main():
+            engine = await bench.start(*checks(("a", "")))
+            bench.answers["a", "check"] = KeyboardInterrupt()
+            await check(engine, tracked())
+
+        with pytest.raises(KeyboardInterrupt):
+            run_async(main())
+
     def test_a_handler_that_leaks_a_cancellation_fails(self, run_async, bench, checks, tracked):
         """Nobody has given up the check, and the others are heard."""
 
@@ -381,9 +422,11 @@ class TestGenerators:
             assert Reference("source.name", None, False) in outcome.references
             await check(engine, tracked(source_uid="u", source_name="said"))
             assert bench.given("check")[1].value == "said"
-            bench.answers["g", "generate"] = ValueError("gone")
-            with pytest.raises(DispatchFailed, match=r"g\.istio-system:ValueError: gone"):
-                await check(engine, tracked())
+            for error in (ValueError("gone"), SystemExit("gone")):
+                bench.answers["g", "generate"] = error
+                name = type(error).__name__
+                with pytest.raises(DispatchFailed, match=rf"g\.istio-system:{name}: gone"):
+                    await check(engine, tracked())
             await engine.close()
 
         run_async(main())

@@ -318,6 +318,51 @@ class TestHanging:
         run_async(main())
 
 
+class TestExiting:
+    """A handler that calls `sys.exit` ends nobody but itself."""
+
+    def test_when_it_starts(self, run_async, bench, documents, caplog):
+        """It could not be opened, and is tried again."""
+
+        async def main():
+            stage = Stage()
+            bench.answers["a", "start"] = SystemExit(3)
+            found = await stage.fleet.prepare(bench.snapshot(*documents))
+            assert ["SystemExit: 3"] == stage.faults
+            await stage.clock.sleeping()
+            await stage.clock.advance(1)
+            assert ["SystemExit: 3"] == stage.faults
+            del bench.answers["a", "start"]
+            await stage.clock.sleeping()
+            await stage.clock.advance(2)
+            assert [""] == stage.faults
+            await stage.fleet.release(found)
+
+        run_async(main())
+        assert caplog.messages[0] == "a.istio-system: could not be opened, and is tried again"
+
+    def test_when_it_is_closed(self, run_async, bench, documents, document, caplog):
+        """It is told, and those after it are closed, too."""
+
+        async def main():
+            spec = "compiledAdapter: double\nparams: {is: b}"
+            second = document("rule", "s", "actions: [{handler: b, instances: [i]}]")
+            bench.answers["a", "close"] = SystemExit(3)
+            engine = await bench.start(*documents, document("handler", "b", spec), second)
+            await engine.close()
+            assert engine.handlers == ()
+
+        run_async(main())
+        assert sorted(bench.asked("close")) == ["a", "b"]
+        assert ["a.istio-system: could not be closed"] == caplog.messages
+
+    def test_an_interrupt_is_of_the_user(self, run_async, bench, documents):
+        """It ends the program while a handler starts, as anywhere else."""
+        bench.answers["a", "start"] = KeyboardInterrupt()
+        with pytest.raises(KeyboardInterrupt):
+            run_async(bench.start(*documents))
+
+
 class TestLeaking:
     """A handler that lets out the cancellation of something of its own."""
 

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, evolve, field
 
-from meshregistry.documents import Position, ScalarNode, attempt
+from meshregistry.documents import ScalarNode, attempt
 from meshregistry.errors import ConfigError
 from meshregistry.mixer import vocabulary
 from meshregistry.mixer._attributes import ValueType
 from meshregistry.mixer._manifest import Manifest
-from meshregistry.mixer._nodes import renamed, renamed_for
+from meshregistry.mixer._nodes import renamed_for
+from meshregistry.mixer.config._checking import checked
 from meshregistry.mixer.config._instances import OUTPUTS, Builder, Written, builder, expression
 from meshregistry.mixer.config._reading import Known, read
 from meshregistry.mixer.config._snapshot import (
@@ -318,7 +319,7 @@ class _Build:
         node = renamed_for(spec.params, adapter.config_class)
         config = attempt(node, adapter.config_class, faults, base_path=self.base_path)
         if config is not None:
-            faults += [_of_check(spec, said) for said in adapter.check(config, instances)]
+            faults += checked(adapter, spec, config, instances)
         self.faults += faults
         if config is None or faults:
             return None
@@ -360,12 +361,3 @@ def _by_template(builders: list[Builder]) -> Iterable[tuple[Template, list[Build
     for made in builders:
         found.setdefault(made.template.name, (made.template, []))[1].append(made)
     return found.values()
-
-
-def _of_check(spec: HandlerSpec, said: str) -> ConfigError:
-    """A fault that an adapter finds, at the field that it names if that is written."""
-    name, colon, reason = said.partition(": ")
-    place: Position | None = renamed(spec.params).get(name) if colon else None
-    if place is None:
-        return spec.params.fault(said)
-    return place.fault(reason)

@@ -30,7 +30,7 @@ from meshregistry.mixer.server._outcome import (
     QuotaOutcome,
     combined,
 )
-from meshregistry.mixer.server._running import LEAKED, HandlerFailed
+from meshregistry.mixer.server._running import FROM_OUTSIDE, LEAKED, HandlerFailed
 from meshregistry.mixer.spi import CheckAnswer, Code, QuotaAnswer, QuotaRequest, Status, Variety
 
 if TYPE_CHECKING:
@@ -298,7 +298,9 @@ class Dispatcher:
             if is_being_cancelled():
                 raise
             reason = LEAKED
-        except Exception as error:
+        except FROM_OUTSIDE:
+            raise
+        except BaseException as error:
             # A handler's own time-outs look the same.
             if deadline.expired():
                 reason = f"no answer within {self._deadline:g} s"

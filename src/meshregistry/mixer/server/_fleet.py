@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from meshregistry.cancelling import is_being_cancelled
 from meshregistry.errors import MeshRegistryError
 from meshregistry.mixer.server._running import (
+    FROM_OUTSIDE,
     LEAKED,
     Context,
     HandlerFailed,
@@ -117,7 +118,9 @@ class Fleet:
                 return
             try:
                 handler = await self._started(running)
-            except Exception as error:
+            except FROM_OUTSIDE:
+                raise
+            except BaseException as error:
                 # Told once, not at every attempt; the status has the latest.
                 if not running.fault and isinstance(error, MeshRegistryError):
                     running.context.logger.error(  # noqa: TRY400 - it says what to do by itself
@@ -173,5 +176,7 @@ class Fleet:
             if is_being_cancelled():
                 raise
             running.context.logger.exception("could not be closed")
-        except Exception:
+        except FROM_OUTSIDE:
+            raise
+        except BaseException:
             running.context.logger.exception("could not be closed")

@@ -282,7 +282,6 @@ class MixerServer:
             try:
                 await self._read(files)
             except Exception:  # noqa: BLE001 - whatever it is, the next version may be right
-                # Such as an adapter that fails to check its parameters.
                 _log.exception("the configuration cannot be used; what was in force stays")
 
     async def _read(self, files: ConfigFiles, *, is_first: bool = False) -> None:

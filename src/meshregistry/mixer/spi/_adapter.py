@@ -112,7 +112,8 @@ class Handler:
     A handler has the methods of its adapter's templates beside these: see `CheckHandler`,
     `QuotaHandler`, `ReportHandler` and `GeneratorHandler`. The class of an instance tells
     which template it is of. A call that raises is a failure of this call alone: a `MixerError`
-    gives its reason, anything else is logged as a fault of the adapter, too.
+    gives its reason, anything else is logged as a fault of the adapter, too: also `SystemExit`.
+    Only in a task of the handler's own does it end the program.
     """
 
     async def start(self) -> None:
