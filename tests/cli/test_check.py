@@ -113,6 +113,27 @@ class TestRouting:
             assert "did you mean host?" in ran.out
             assert "is not read here" not in ran.out
 
+    @pytest.mark.parametrize(
+        ("place", "content"), [("empty", None), ("empty.yaml", ""), ("only.yaml", "# later\n---\n")]
+    )
+    def test_a_place_without_documents_is_a_warning(self, folder, run, place, content):
+        """A folder, an empty file and one of comments, each by itself; strict ones fail."""
+        if content is None:
+            (folder / place).mkdir()
+        else:
+            (folder / place).write_text(content)
+        ran = run("check", place, "services.yaml", "mesh.yaml")
+        assert (ran.code, len(ran.out.splitlines())) == (0, 1)
+        assert ran.out.startswith(f"warning: {place}: there is no document in it; name a file")
+        assert run("check", "--strict", place).code == 1
+
+    @pytest.mark.parametrize("content", ["services: []", "a: [", "sources: []"])
+    def test_a_place_with_anything_is_not_empty(self, folder, run, content):
+        """Services without entries, what cannot be parsed, and settings are there."""
+        (folder / "some").mkdir()
+        (folder / "some" / "any.yaml").write_text(content)
+        assert "there is no document in it" not in run("check", "some").out
+
     LOST = (
         "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: b}\n"
         "spec: {hosts: [a.example], http: "

@@ -136,6 +136,24 @@ class TestCheck:
             "add a QuotaSpecBinding that names it\n"
         )
 
+    def test_a_place_without_documents_is_a_warning(self, run, tmp_path):
+        """A folder with nothing for us in it, and an empty file; not what has a fault."""
+        (tmp_path / "empty").mkdir()
+        (tmp_path / "empty" / "notes.txt").write_text("later")
+        (tmp_path / "none.yaml").write_text("# later\n")
+        (tmp_path / "good" / "below").mkdir(parents=True)
+        (tmp_path / "good" / "below" / "a.yaml").write_text(GOOD)
+        ran = run(
+            "mixer", "check", *(str(tmp_path / one) for one in ("empty", "none.yaml", "good"))
+        )
+        assert (ran.code, ran.err) == (0, "no faults in 2 documents\n")
+        first, second = ran.out.splitlines()
+        assert first.startswith(f"warning: {tmp_path / 'empty'}: there is no document in it; ")
+        assert second.startswith(f"warning: {tmp_path / 'none.yaml'}: there is no document in it; ")
+        (tmp_path / "none.yaml").write_text("a: [")
+        ran = run("mixer", "check", str(tmp_path / "none.yaml"))
+        assert (ran.code, len(ran.out.splitlines())) == (Exit.WRONG_INPUT, 1)
+
     def test_what_is_not_there(self, run, tmp_path):
         """Is named."""
         ran = run("mixer", "check", str(tmp_path / "nope"))

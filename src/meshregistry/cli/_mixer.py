@@ -17,7 +17,7 @@ import click
 from meshregistry.cli._exits import Exit
 from meshregistry.cli._logs import configure_logs
 from meshregistry.cli._options import Number
-from meshregistry.documents import RuleUnit
+from meshregistry.documents import RuleUnit, nothing_in
 from meshregistry.mixer.vocabulary import CONTEXT_TIME, REQUEST_TIME
 from meshregistry.pilot import Pilot
 from meshregistry.settings import Address, Settings
@@ -240,7 +240,8 @@ async def _serve(address: str, catalog: str | None, options: dict[str, Any]) -> 
 def check(paths: tuple[Path, ...], standard: bool) -> int:
     """Validate documents; print every fault with its file, line, field and reason.
 
-    A QuotaSpec or HTTPAPISpec that is bound to no service is printed, too, and is no fault.
+    A QuotaSpec or HTTPAPISpec that is bound to no service is printed, too, and is no fault;
+    nor is a PATH without any document, which is a warning.
 
     Example: meshregistry mixer check policies/
     """
@@ -259,6 +260,10 @@ def check(paths: tuple[Path, ...], standard: bool) -> int:
     found = [*(listing.faults if listing else ()), *accepted.faults]
     for fault in (*found, *accepted.snapshot.hints):
         click.echo(fault.message)
+    files = {one.root.file for one in documents} | {one.file for one in found}
+    for path in paths:
+        if not any(Path(file).is_relative_to(path) for file in files if file):
+            click.echo(f"warning: {nothing_in(str(path)).message}")
     noun = "fault" if len(found) == 1 else "faults"
     things = "document" if len(documents) == 1 else "documents"
     click.echo(f"{len(found) or 'no'} {noun} in {len(documents)} {things}", err=True)

@@ -21,7 +21,7 @@ from meshregistry.documents._nodes import (
 )
 from meshregistry.documents._parse import decode, parse
 from meshregistry.documents._rule_documents import DocumentKey, RuleDocument, rule_document
-from meshregistry.documents._rule_units import RuleListing, RuleUnit, RuleUnits
+from meshregistry.documents._rule_units import RuleListing, RuleUnit, RuleUnits, nothing_in
 from meshregistry.documents._storing import restored, stored
 from meshregistry.documents._structure import attempt, structure
 from meshregistry.documents._values import (
@@ -58,6 +58,7 @@ __all__ = [
     "format_seconds",
     "from_plain",
     "json_schema",
+    "nothing_in",
     "parse",
     "parse_seconds",
     "restored",

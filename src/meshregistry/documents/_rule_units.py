@@ -97,6 +97,15 @@ class RuleListing:
     is_whole: bool
 
 
+def nothing_in(place: str) -> ConfigError:
+    """A file or folder without any document, as a warning: most often another one is meant."""
+    return ConfigError(
+        "there is no document in it",
+        file=place,
+        remedy="name a file with documents, or a folder of .yaml, .yml or .json files",
+    )
+
+
 class RuleUnits:
     """The places of a rule source.
 

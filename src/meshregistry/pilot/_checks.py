@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from meshregistry.documents import structure
+from meshregistry.documents import nothing_in, structure
 from meshregistry.errors import ConfigError
 from meshregistry.pilot._decisions import unknown_sources
 from meshregistry.pilot._rule_sources import FILE, rule_readings
@@ -29,12 +29,19 @@ if TYPE_CHECKING:
 
 
 def check_warnings(path: Path) -> Iterator[ConfigError]:
-    """What routing documents say to no effect: those of a settings file, or of a path."""
+    """What routing documents say to no effect: those of a settings file, or of a path.
+
+    And that there is nothing at all in a path.
+    """
     with contextlib.suppress(ConfigError):
         if path.is_file() and Settings.is_settings(path):
             for reading in rule_readings(Settings.load(path)):
                 yield from reading.warnings
         else:
+            listing = rule_documents(path)
+            # What is no routing document is a fault in this listing.
+            if not listing.documents and not listing.faults:
+                yield nothing_in(str(path))
             for _, reading in _readings(path):
                 yield from reading.warnings
 
