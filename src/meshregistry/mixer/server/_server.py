@@ -273,16 +273,34 @@ class MixerServer:
         A folder counts as written once two looks find the same, so that no configuration is
         made of one file that is new and another that is about to be.
 
-        And every second: what changes while the watch is being set up leaves no event.
+        And every second: what changes while the watch is being set up leaves no event, and a
+        system that has no watch to spare tells of nothing.
         """
         folders = sorted({_folder(path) for path in self._paths})
-        async for _ in awatch(
-            *folders, rust_timeout=_RESCAN_MS, yield_on_timeout=True, step=_QUIET_MS
-        ):
+        complaint = ""
+        while True:
             try:
-                await self._read(files)
-            except Exception:  # noqa: BLE001 - whatever it is, the next version may be right
-                _log.exception("the configuration cannot be used; what was in force stays")
+                async for _ in awatch(
+                    *folders, rust_timeout=_RESCAN_MS, yield_on_timeout=True, step=_QUIET_MS
+                ):
+                    complaint = ""
+                    await self._look(files)
+            except (OSError, RuntimeError) as error:
+                # Such as too many watches on this machine, or a folder that is being replaced.
+                if str(error) != complaint:
+                    complaint = str(error)
+                    _log.warning(
+                        "the configuration cannot be watched, and is looked at every second: %s",
+                        error,
+                    )
+            await asyncio.sleep(_RESCAN_MS / 1000)
+            await self._look(files)
+
+    async def _look(self, files: ConfigFiles) -> None:
+        try:
+            await self._read(files)
+        except Exception:  # noqa: BLE001 - whatever it is, the next version may be right
+            _log.exception("the configuration cannot be used; what was in force stays")
 
     async def _read(self, files: ConfigFiles, *, is_first: bool = False) -> None:
         try:
