@@ -240,8 +240,8 @@ async def _serve(address: str, catalog: str | None, options: dict[str, Any]) -> 
 def check(paths: tuple[Path, ...], standard: bool) -> int:
     """Validate documents; print every fault with its file, line, field and reason.
 
-    A QuotaSpec or HTTPAPISpec that is bound to no service is printed, too, and is no fault;
-    nor is a PATH without any document, which is a warning.
+    What is right and hardly meant, such as a QuotaSpec that is bound to no service, is printed,
+    too, and is no fault; nor is a PATH without any document, which is a warning.
 
     Example: meshregistry mixer check policies/
     """

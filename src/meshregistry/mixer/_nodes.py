@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 GROUP = "config.istio.io"
 """The API group of Mixer's documents."""
 
+VERSION = "v1alpha2"
+"""The only version of it that there ever was."""
+
 _TRUTH = dict.fromkeys(("y", "yes", "on"), "true") | dict.fromkeys(("n", "no", "off"), "false")
 _HUMP = re.compile(r"(?<=[a-z0-9])([A-Z])")
 

@@ -215,6 +215,21 @@ class TestWhole:
             assert faults == []
             assert (checks(made)[0].sent[0].match is not None) is has_match
 
+    def test_another_version(self):
+        """It is in force and told with its line; other groups are nobody's business here."""
+        rule = RULE.replace("v1alpha2", "v1alpha3")
+        other = RULE.replace("config.istio.io/v1alpha2", "rbac.istio.io/v1alpha1")
+        made, faults = built(HANDLER, INSTANCE, rule, other)
+        assert faults == []
+        assert len(checks(made)) == 1
+        (hint,) = made.hints
+        assert (hint.line, hint.field) == (1, "apiVersion")
+        assert str(hint) == (
+            "mixer.yaml:1:13: apiVersion: config.istio.io/v1alpha3 is read as "
+            "config.istio.io/v1alpha2, the only version; "
+            "write apiVersion: config.istio.io/v1alpha2"
+        )
+
     def test_a_condition_that_is_hardly_meant(self):
         """It is in force, and told in every rule that has it."""
         text = """  match: request.path.matches("^/admin")\n"""

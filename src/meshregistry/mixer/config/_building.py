@@ -19,7 +19,7 @@ from meshregistry.mixer._manifest import Manifest
 from meshregistry.mixer._nodes import renamed_for
 from meshregistry.mixer.config._checking import checked
 from meshregistry.mixer.config._instances import OUTPUTS, Builder, Written, builder, expression
-from meshregistry.mixer.config._reading import Known, read
+from meshregistry.mixer.config._reading import Known, read, versions
 from meshregistry.mixer.config._snapshot import (
     Destination,
     HandlerPlan,
@@ -60,9 +60,11 @@ def snapshot(
         default_namespace: the one whose rules are for every request.
         base_path: the folder that relative paths of parameters start from.
     """
+    documents = tuple(documents)
     specs = read(documents, known, faults)
     manifest = _manifest(specs, faults)
     build = _Build(known, manifest, faults, default_namespace, base_path)
+    build.hints += versions(documents)
     build.instances = build.by_name(specs.instances, build.instance)
     build.specs = {one.name: one for one in build.unique(specs.handlers)}
     rules = [made for one in build.unique(specs.rules) if (made := build.rule(one)) is not None]

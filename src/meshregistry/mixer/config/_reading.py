@@ -15,7 +15,7 @@ from meshregistry.documents import MappingNode, Position, ScalarNode, suggestion
 from meshregistry.mixer._attributes import ValueType
 from meshregistry.mixer._directive import Operation
 from meshregistry.mixer._manifest import Attribute
-from meshregistry.mixer._nodes import GROUP, Reader, spec_reader
+from meshregistry.mixer._nodes import GROUP, VERSION, Reader, spec_reader
 from meshregistry.mixer.config._foreign import Foreign, foreign, remote_params
 from meshregistry.mixer.config._specs import (
     ActionSpec,
@@ -96,6 +96,20 @@ def read(documents: Iterable[RuleDocument], known: Known, faults: list[ConfigErr
         rules=tuple(sorted_out[RuleSpec]),
         services=tuple(sorted_out[ServicePiece]),
     )
+
+
+def versions(documents: Iterable[RuleDocument]) -> Iterable[ConfigError]:
+    """Hints at documents in versions of the API group that there never were.
+
+    They are read all the same: the original did not look at versions of documents in files.
+    """
+    for document in documents:
+        if document.key.group == GROUP and document.version != VERSION:
+            place = document.root.get("apiVersion") or document.root
+            yield place.fault(
+                f"{GROUP}/{document.version} is read as {GROUP}/{VERSION}, the only version",
+                f"write apiVersion: {GROUP}/{VERSION}",
+            )
 
 
 Piece = tuple[Attribute, Position] | HandlerSpec | InstanceSpec | RuleSpec | ServicePiece
