@@ -57,9 +57,11 @@ def limited(port: int, backend: int, mixer: int) -> dict[str, Any]:
         "domain": "edge",
         "failure_mode_deny": True,
         "enable_x_ratelimit_headers": "DRAFT_VERSION_03",
+        # Else 20 ms; Envoy does not ask the service's configuration for it.
+        "timeout": "5s",
         "rate_limit_service": {
             "transport_api_version": "V3",
-            "grpc_service": {"envoy_grpc": {"cluster_name": "mixer"}, "timeout": "5s"},
+            "grpc_service": {"envoy_grpc": {"cluster_name": "mixer"}},
         },
     }
     connections = {
