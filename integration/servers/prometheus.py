@@ -104,7 +104,11 @@ class Prometheus:
         }
 
     async def until(self, expression: str, *, timeout: float = 20.0) -> dict[str, float]:
-        """Wait until a query has a result."""
+        """Wait until a query has a result, which is that of one moment.
+
+        Another query need not find the same: where a scrape takes too long, there is nothing
+        until the next one.
+        """
         assert self._process is not None
         found: dict[str, float] = {}
 
