@@ -41,17 +41,19 @@ spec:
 """
 
 
-# Between the two files, as a slow copy has it; the server waits until it is quiet.
-BETWEEN = 0.03
+# Between the two files, as a slow copy has it; the server waits until it is quiet for so long.
+BETWEEN, QUIET = 0.03, 0.05
 
 
-async def write(folder: Path, generation: int) -> None:
-    """Both halves, one file after the other, each exchanged whole."""
+async def write(folder: Path, generation: int) -> float:
+    """Both halves, one file after the other, each exchanged whole; the seconds that it took."""
     for name in ("left", "right"):
-        new = folder / f".{name}.new"
-        new.write_text(HALF.format(name=name, generation=generation))
-        new.replace(folder / f"{name}.yaml")
-        await asyncio.sleep(BETWEEN)
+        (folder / f".{name}.new").write_text(HALF.format(name=name, generation=generation))
+    began = time.monotonic()
+    (folder / ".left.new").replace(folder / "left.yaml")
+    await asyncio.sleep(BETWEEN)
+    (folder / ".right.new").replace(folder / "right.yaml")
+    return time.monotonic() - began
 
 
 class Traffic:
@@ -59,11 +61,16 @@ class Traffic:
 
     Args:
         client: whom to ask.
+
+    Attributes:
+        seen: how many answers each generation gave.
+        mixed: generations that gave one together with the one before.
     """
 
     def __init__(self, client: MixerClient) -> None:
         self._client = client
         self.seen: Counter[int] = Counter()
+        self.mixed: set[int] = set()
         self.is_over = False
 
     async def work(self, worker: int) -> None:
@@ -77,10 +84,12 @@ class Traffic:
             assert result.is_allowed == (kind == "yes")
             generations = made_of(result)
             assert len(generations) == 2
-            assert len(set(generations)) == 1, f"two configurations in one answer: {result}"
-            assert generations[0] >= last, "a configuration that had been replaced"
-            last = generations[0]
-            self.seen[last] += 1
+            assert min(generations) >= last, "a configuration that had been replaced"
+            last = min(generations)
+            if len(set(generations)) == 1:
+                self.seen[last] += 1
+            else:
+                self.mixed.add(max(generations))
             await asyncio.sleep(PAUSE)
 
 
@@ -107,10 +116,12 @@ def test_rewritten_fifty_times_under_traffic(run_async, tmp_path):
                 async with asyncio.TaskGroup() as group:
                     for worker in range(WORKERS):
                         group.create_task(traffic.work(worker))
-                    took = []
+                    took, slow = [], set()
                     for generation in range(1, REWRITES + 1):
                         began = time.monotonic()
-                        await write(folder, generation)
+                        # What a busy machine writes that slowly, nobody can tell from two versions.
+                        if await write(folder, generation) >= QUIET:
+                            slow.add(generation)
                         while generation not in traffic.seen:
                             if time.monotonic() - began > 10:
                                 pytest.fail(f"generation {generation} did not come into force")
@@ -118,9 +129,11 @@ def test_rewritten_fifty_times_under_traffic(run_async, tmp_path):
                         took.append(time.monotonic() - began)
                     traffic.is_over = True
         assert sorted(traffic.seen) == list(range(REWRITES + 1))
+        assert traffic.mixed <= slow, "two configurations in one answer"
         print(
-            f"{traffic.seen.total()} checks over {REWRITES} rewrites: none failed, none mixed; in force "
-            f"after {sorted(took)[len(took) // 2]:.2f} s (median), {max(took):.2f} s (longest)"
+            f"{traffic.seen.total()} checks over {REWRITES} rewrites, {len(slow)} of them slow: none "
+            f"failed, {len(traffic.mixed)} mixed; in force after {sorted(took)[len(took) // 2]:.2f} s "
+            f"(median), {max(took):.2f} s (longest)"
         )
 
     run_async(main(), timeout=120)
