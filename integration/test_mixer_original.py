@@ -135,14 +135,20 @@ def test_quota_is_taken_in_advance_from_the_original(with_client, run_async):
     async def main():
         async with with_client() as client:
             results = []
-            for _ in range(80):
+
+            async def ask():
                 results.append(await client.check({}, quotas={"calls": 1}))
                 await asyncio.sleep(PAUSE)
-            passed = sum(one.is_allowed for one in results)
-            assert 30 <= passed <= 40
+                return sum(one.is_allowed for one in results)
+
+            while await ask() < 30:
+                pass
+            for _ in range(50):
+                passed = await ask()
+            assert passed <= 40
             assert not results[-1].is_allowed
-            assert sum(one.is_quota_cache_hit for one in results) >= 60
-            assert client.statistics()["total_remote_calls"] < 40
+            assert sum(one.is_quota_cache_hit for one in results) >= len(results) - 20
+            assert client.statistics()["total_remote_calls"] < len(results) / 2
 
     run_async(main())
 

@@ -109,6 +109,7 @@ def test_all_servers_are_killed(run_async, tmp_path):
                     ("asked", "allowed"): 56,
                     ("asked", "denied"): 24,
                 }
+                answered = time.monotonic()
                 for number in hot:
                     client.report(AttributeBag({"request.size": number}))
                 await client.flush()
@@ -131,13 +132,14 @@ def test_all_servers_are_killed(run_async, tmp_path):
 
             for number in range(REPORTED):
                 client.report(AttributeBag({"request.size": 1_000 + number}))
-            counted = client.statistics()
-            assert counted["total_reports_dropped_full"] == REPORTED - QUEUE
+            assert client.statistics()["total_reports_dropped_full"] == REPORTED - QUEUE
 
             # The last answer was given after `asked`, so none may be gone before that.
             await asyncio.sleep(max(0.0, asked + HOLDS - 0.5 - time.monotonic()))
-            assert (await client.check(question(HOT - 1))).is_cache_hit
-            await asyncio.sleep(2.0)
+            is_hit = (await client.check(question(HOT - 1))).is_cache_hit
+            assert is_hit or time.monotonic() > asked + HOLDS
+            # And all were given before `answered`.
+            await asyncio.sleep(max(0.0, answered + HOLDS + 0.1 - time.monotonic()))
             assert await verdicts(client, hot) == {("failed", "allowed"): HOT}
             assert await verdicts(client, hot, fail_policy=FailPolicy.CLOSED) == {
                 ("failed", "denied"): HOT
