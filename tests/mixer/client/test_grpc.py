@@ -320,6 +320,31 @@ def test_closing_ends_checks_under_way_by_their_policy(run_async):
     assert (1, "the client was closed") == (result.status.code, result.status.message)
 
 
+def test_closing_lets_no_check_try_again(run_async):
+    """Even one that may: it would open a connection that nobody closes."""
+    mixer = Mixer()
+
+    async def main():
+        mixer.hold = asyncio.Event()
+        options = ClientOptions(retries=3)
+        async with mixer.serving() as address:
+            async with MixerClient(address, options=options) as client:
+                asking = asyncio.create_task(client.check(BAG, fail_policy=FailPolicy.CLOSED))
+                while not mixer.checks:  # noqa: ASYNC110 - nothing tells
+                    await asyncio.sleep(0.01)
+            result = await asking
+            mixer.hold.set()
+            transport = GrpcTransport([address])
+            await transport.close()
+            with pytest.raises(CallFailed, match="the client was closed") as caught:
+                await transport.check(CheckRequest(), 5.0)
+            return result, caught.value.is_sent, client.statistics()["total_remote_call_retries"]
+
+    result, is_sent, retries = run_async(main())
+    assert (1, False, 0) == (result.status.code, is_sent, retries)
+    assert 1 == len(mixer.checks)
+
+
 def test_reports_are_kept_until_a_server_is_there(run_async, nobody):
     """And sent then, though nobody listened when they were made."""
     mixer = Mixer()

@@ -249,6 +249,25 @@ def test_closing_waits_for_so_long_only(with_client, transport):
     assert 1 == counted["total_reports_dropped_closed"]
 
 
+def test_flushing_ends_with_the_client(run_async, transport):
+    """Whether it began before that or after; what waited is dropped."""
+
+    async def main():
+        transport.report_script.append(asyncio.get_running_loop().create_future())
+        options = ClientOptions(drain_timeout=0)
+        client = await MixerClient(transport=transport, options=options).__aenter__()
+        client.report(bag(0))
+        flushing = asyncio.create_task(client.flush())
+        await asyncio.sleep(0)
+        assert not flushing.done()
+        await client.close()
+        async with asyncio.timeout(5):
+            await flushing
+            await client.flush()
+
+    run_async(main())
+
+
 def test_a_large_batch_goes_in_pieces(with_client, transport, caplog):
     """And a report that is too large by itself is dropped."""
 

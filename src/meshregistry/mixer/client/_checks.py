@@ -57,7 +57,12 @@ class Caller:
         self._client_id = client_id
         self._count = 0
         self._compressor = Compressor()
+        self._is_closed = False
         self.in_flight = 0
+
+    def close(self) -> None:
+        """Try nothing again any more."""
+        self._is_closed = True
 
     async def call(
         self,
@@ -113,7 +118,8 @@ class Caller:
                     self._random,
                 )
                 is_late = self._clock.now() + wait >= deadline
-                if attempt >= self._options.retries or not error.is_of_the_transport or is_late:
+                is_enough = self._is_closed or attempt >= self._options.retries or is_late
+                if is_enough or not error.is_of_the_transport:
                     raise
                 attempt += 1
                 self._statistics.total_remote_call_retries += 1

@@ -209,6 +209,7 @@ class MixerClient:
             sender.cancel()
             await asyncio.gather(sender, return_exceptions=True)
             reporter.drop()
+            self._caller.close()
             await self._quotas.close()
             await self._transport.close()
 

@@ -34,6 +34,7 @@ _LOG = logging.getLogger("meshregistry.mixer")
 CHECK = "/istio.mixer.v1.Mixer/Check"
 REPORT = "/istio.mixer.v1.Mixer/Report"
 AUTHORITY = "mixer"
+CLOSED = "the client was closed"
 
 _OPTIONS = (
     # After an outage the servers are found again within two seconds, not minutes.
@@ -87,6 +88,7 @@ class GrpcTransport:
         name = tls.server_name if tls else None
         self._connections = [_Connection(server, renewal, name, metadata) for server in servers]
         self._report_compression = grpc.Compression.Gzip if compress_reports else None
+        self._is_closed = False
 
     async def check(self, request: CheckRequest, timeout: float) -> CheckResponse:
         async def call(connection: _Connection, seconds: float) -> CheckResponse:
@@ -102,6 +104,7 @@ class GrpcTransport:
         await self._try(call, timeout, again=again)
 
     async def close(self) -> None:
+        self._is_closed = True
         for connection in self._connections:
             await connection.close()
 
@@ -111,6 +114,9 @@ class GrpcTransport:
         deadline = self._clock.now() + timeout
         order = self._failover.order(self._clock.now())
         for position, number in enumerate(order):
+            if self._is_closed:
+                # Such as one that is tried again; it would connect anew, and nobody would close that.
+                raise CallFailed(Code.CANCELLED, CLOSED, is_sent=False)
             now = self._clock.now()
             # Each server has its share of what is left, so that a silent one costs no more.
             seconds = (deadline - now) / (len(order) - position)
@@ -206,7 +212,7 @@ class _Connection:
             if is_being_cancelled():
                 raise
             # Not the caller, but the channel under it: the client is being closed.
-            raise CallFailed(Code.CANCELLED, "the client was closed", server=self._server) from None
+            raise CallFailed(Code.CANCELLED, CLOSED, server=self._server) from None
 
     async def _ready(self, seconds: float) -> None:
         """Wait for a connection; without one nothing is sent."""

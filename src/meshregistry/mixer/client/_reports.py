@@ -162,6 +162,8 @@ class Reporter:
     def drop(self) -> None:
         """Give up what waits."""
         self._statistics.total_reports_dropped_closed += self._queue.clear()
+        # Nobody sends any more, so whoever flushes would wait for ever.
+        self._idle.set()
 
     async def _sleep(self, seconds: float) -> None:
         """Wait, at most until something has changed."""
