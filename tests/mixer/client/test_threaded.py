@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 import pytest
@@ -92,6 +93,30 @@ def test_threads_that_report_while_the_client_closes(transport):
     assert counted["total_report_calls"] == sum(
         counted[f"total_reports_{what}"] for what in ("sent", "dropped_full", "dropped_closed")
     )
+
+
+def test_leaving_ends_calls_of_other_threads(transport):
+    """A check that waits for an answer is told so; nobody waits for its time-out in vain."""
+    asked, told = threading.Event(), []
+
+    def never(_request):
+        asked.set()
+        return asyncio.get_running_loop().create_future()
+
+    def work(client):
+        try:
+            client.check(BAG, timeout=600.0)
+        except MixerError as error:
+            told.append(str(error))
+
+    transport.answer = never
+    with ThreadedMixerClient(transport=transport) as client:
+        thread = threading.Thread(target=work, args=(client,), daemon=True)
+        thread.start()
+        assert asked.wait(5)
+    thread.join(5)
+    assert not thread.is_alive()
+    assert ["the client was left while this call was waiting"] == told
 
 
 def test_reports_that_the_loop_does_not_fetch_are_bounded(transport):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
+from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any, Self
 
 from meshregistry.errors import MixerError
@@ -15,6 +16,7 @@ from meshregistry.mixer.vocabulary import STANDARD
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, Sequence
+    from concurrent.futures import Future
 
     from meshregistry.mixer._manifest import Manifest
     from meshregistry.mixer.client._result import CheckResult, FailPolicy
@@ -92,7 +94,7 @@ class ThreadedMixerClient:
         Raises:
             TypeError, ValueError: if an attribute is not as the manifest declares it.
             MixerUnavailable: if no server can be asked, and the policy is `RAISE`.
-            MixerError: if the client is not open.
+            MixerError: if the client is not open, or left meanwhile.
         """
         client = self._opened()
         bag = self._bag(attributes)
@@ -176,16 +178,41 @@ class ThreadedMixerClient:
         return self._client
 
     def _run(self, coroutine: Coroutine[Any, Any, Any], timeout: float | None) -> Any:
-        loop = self._loop
-        if loop is None:
-            raise MixerError("the client is not open; use it within `with`")
-        return asyncio.run_coroutine_threadsafe(coroutine, loop).result(timeout)
+        try:
+            future = self._submit(coroutine)
+        except BaseException:
+            coroutine.close()
+            raise
+        try:
+            return future.result(timeout)
+        except CancelledError:
+            raise MixerError("the client was left while this call was waiting") from None
+        except BaseException:
+            future.cancel()
+            raise
+
+    def _submit(self, coroutine: Coroutine[Any, Any, Any]) -> Future[Any]:
+        # Within the lock, so that the loop is not closed meanwhile.
+        with self._lock:
+            if self._loop is None:
+                raise MixerError("the client is not open; use it within `with`")
+            return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
     def _stop(self) -> None:
-        loop, thread = self._loop, self._thread
-        self._loop = self._thread = None
+        with self._lock:
+            loop, thread = self._loop, self._thread
+            self._loop = self._thread = None
         if loop is None or thread is None:
             return
+        asyncio.run_coroutine_threadsafe(_cancel_rest(), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+async def _cancel_rest() -> None:
+    """Cancel the calls of other threads that still wait: nobody would end them later."""
+    rest = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in rest:
+        task.cancel()
+    await asyncio.gather(*rest, return_exceptions=True)
