@@ -225,6 +225,18 @@ def test_headers_and_pseudo_headers_are_changed(serve, transport, answer):
     assert [] == sent[0]["headers"]
 
 
+def test_pseudo_headers_are_not_removed(serve, transport, answer):
+    """A request without a path, a method or a host would be none."""
+    transport.answer = answer()
+    directive = transport.answer.precondition.route_directive
+    for name in (":path", ":method", ":authority"):
+        directive.request_header_operations.add(name=name, operation=1)
+    app, asked = App(), scope(headers=[(b"host", b"here")])
+    serve(app, asked)
+    same = ("path", "raw_path", "query_string", "method", "headers")
+    assert [asked[key] for key in same] == [app.scope[key] for key in same]
+
+
 @pytest.mark.parametrize("is_trusted", [True, False])
 def test_forwarded_attributes_are_believed_of_trusted_callers(serve, transport, is_trusted):
     """The header never reaches the application, nor `request.headers`."""

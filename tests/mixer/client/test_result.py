@@ -6,6 +6,8 @@ import pytest
 
 from meshregistry.mixer import CheckResult, Code, HeaderOperation, Operation, Status
 from meshregistry.mixer._status import http_code
+from meshregistry.mixer.client._result import read_directive
+from meshregistry.mixer.proto.mixer_v1_pb2 import RouteDirective
 
 
 @pytest.mark.parametrize(
@@ -36,3 +38,28 @@ def test_an_allowed_result_has_no_body_and_no_error():
     result = CheckResult(is_cache_hit=True, is_quota_cache_hit=False)
     assert ("", False, 200) == (result.body, result.is_direct, result.http_code)
     assert {"check.cache_hit": True, "quota.cache_hit": False} == result.attributes
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "operation", "expected"),
+    [
+        ("X-A", "b", 0, HeaderOperation("x-a", "b")),
+        (":path", "/b", 0, HeaderOperation(":path", "/b")),
+        ("x-a", "b", 1, HeaderOperation("x-a", "", Operation.REMOVE)),
+        ("x-a", "b", 9, None),
+        ("", "b", 0, None),
+        ("x a", "b", 0, None),
+        ("x-ä", "b", 0, None),
+        ("x-a: b\r\nx-c", "d", 0, None),
+        ("x-a", "b\r\nx-c: d", 2, None),
+        ("x-a", "\0", 0, None),
+    ],
+)
+def test_operations_that_make_no_header_are_left_out(name, value, operation, expected):
+    """Values may come from callers, who would have more headers by a line break."""
+    message = RouteDirective()
+    for listed in (message.request_header_operations, message.response_header_operations):
+        listed.add(name=name, value=value, operation=operation)
+    directive = read_directive(message)
+    wanted = () if expected is None else (expected,)
+    assert (wanted, wanted) == (directive.request_headers, directive.response_headers)

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from attrs import define, field
 
-from meshregistry.mixer._directive import HeaderOperation
+from meshregistry.mixer._directive import HeaderOperation, Operation
 from meshregistry.mixer.client._forwarded import FORWARDED_HEADER
 from meshregistry.mixer.client._request import (
     Describer,
@@ -239,7 +239,8 @@ def _changed(scope: Scope, operations: tuple[HeaderOperation, ...]) -> Scope:
     headers = [pair for pair in _headers(scope) if pair[0] != FORWARDED_HEADER]
     plain = tuple(each for each in operations if not each.name.startswith(":"))
     changed: Scope = {**scope, "headers": _encoded(_applied(headers, plain))}
-    for each in operations:
+    # A request without one of these is none.
+    for each in (one for one in operations if one.operation is not Operation.REMOVE):
         if each.name == ":path":
             path, _, query = each.value.partition("?")
             changed["path"] = unquote(path)

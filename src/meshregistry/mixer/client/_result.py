@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from meshregistry.mixer._directive import NO_DIRECTIVE, HeaderOperation, Operati
 from meshregistry.mixer._status import OK, Code, Status, http_code
 
 if TYPE_CHECKING:
+    from meshregistry.mixer.proto.mixer_v1_pb2 import HeaderOperation as HeaderOperationMessage
     from meshregistry.mixer.proto.mixer_v1_pb2 import RouteDirective as RouteDirectiveMessage
 
 
@@ -85,13 +87,19 @@ class CheckResult:
 
 
 def read_directive(message: RouteDirectiveMessage) -> RouteDirective:
-    """The directive of an answer."""
+    """The directive of an answer, without operations that no header can be the result of.
+
+    Values may come from callers: a line break in one would be a header of their choice
+    (RFC 9110, section 5.5).
+    """
 
     def operations(listed: object) -> tuple[HeaderOperation, ...]:
         return tuple(
-            HeaderOperation(each.name.lower(), each.value, Operation(each.operation))
+            _operation(each)
             for each in listed  # type: ignore[attr-defined] # a repeated field
             if each.operation in _KNOWN
+            and _NAME.fullmatch(each.name.lower())
+            and _FORBIDDEN.isdisjoint(each.value)
         )
 
     return RouteDirective(
@@ -102,4 +110,12 @@ def read_directive(message: RouteDirectiveMessage) -> RouteDirective:
     )
 
 
+def _operation(message: HeaderOperationMessage) -> HeaderOperation:
+    operation = Operation(message.operation)
+    value = "" if operation is Operation.REMOVE else message.value
+    return HeaderOperation(message.name.lower(), value, operation)
+
+
 _KNOWN = frozenset(each.value for each in Operation)
+_NAME = re.compile(r":?[!#$%&'*+.^_`|~0-9a-z-]+")
+_FORBIDDEN = frozenset("\r\n\0")
