@@ -182,6 +182,62 @@ def test_a_denied_call_ends_with_its_status(serve, transport, answer):
     )
 
 
+@pytest.mark.parametrize(
+    ("operations", "sent"),
+    [
+        ([("x-a", "1", 0), ("x-a", "2", 0)], [("x-a", "2")]),
+        ([("x-a", "1", 0), ("x-a", "2", 2)], [("x-a", "1"), ("x-a", "2")]),
+        ([("x-a", "1", 0), ("x-a", "1", 1)], []),
+        ([("x-a-bin", "ä", 0)], [("x-a-bin", "ä".encode())]),
+        ([("x-a", "ä", 0), ("x-b", "1", 0)], [("x-b", "1")]),
+        ([("x-a", "\t", 0), ("x!a", "1", 0), ("grpc-status", "1", 0), (":path", "1", 0)], []),
+    ],
+)
+def test_a_permission_holds_whatever_is_said_of_headers(serve, transport, answer, operations, sent):
+    """What gRPC refuses is left out: it may come from the caller, and would end the call."""
+    transport.answer = answer()
+    listed = transport.answer.precondition.route_directive.response_header_operations
+    for name, value, operation in operations:
+        listed.add(name=name, value=value, operation=operation)
+
+    async def main(channel):
+        call = channel.unary_unary("/test.Service/Once")(b"a")
+        return await call, [(name, value) for name, value in await call.initial_metadata()]
+
+    result, (report,) = serve(main)
+    assert (b"aa", sent) == result
+    assert "0" == report["response.grpc_status"]
+
+
+def test_a_direct_response_to_a_permitted_call_is_none_of_the_method(serve, transport, answer):
+    """It has no status of gRPC of its own, and the method is not called."""
+    transport.answer = answer()
+    transport.answer.precondition.route_directive.direct_response_code = 302
+    transport.answer.precondition.route_directive.direct_response_body = "over there"
+
+    async def main(channel):
+        call = channel.unary_unary("/test.Service/Once")(b"a")
+        return await call.code(), await call.details()
+
+    result, (report,) = serve(main)
+    assert (grpc.StatusCode.UNKNOWN, "over there") == result
+    assert "2" == report["response.grpc_status"]
+    assert "check.error_code" not in report
+
+
+@pytest.mark.parametrize(("letter", "count"), [("x", 2_000), ("ä", 1_000)])
+def test_a_denial_with_a_long_reason_is_a_denial(serve, transport, answer, letter, count):
+    """More than fits into the headers of an answer is cut off, or there would be no answer."""
+    transport.answer = answer(code=7, message=letter * 20_000)
+
+    async def main(channel):
+        call = channel.unary_unary("/test.Service/Once")(b"a")
+        return await call.code(), await call.details()
+
+    result, _ = serve(main)
+    assert (grpc.StatusCode.PERMISSION_DENIED, letter * count) == result
+
+
 def test_a_call_that_fails_is_reported_with_its_status(serve):
     """Whatever the method did to end so."""
 

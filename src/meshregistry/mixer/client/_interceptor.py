@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import re
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 
     from meshregistry.mixer._attributes import AttributeBag
+    from meshregistry.mixer._directive import HeaderOperation
     from meshregistry.mixer.client._client import MixerClient
     from meshregistry.mixer.client._request import QuotasOf
     from meshregistry.mixer.client._result import CheckResult, FailPolicy
@@ -37,6 +39,10 @@ _HANDLERS: dict[tuple[bool, bool], Callable[..., Any]] = {
     (True, True): grpc.stream_stream_rpc_method_handler,
 }
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
+# What metadata may be (gRPC over HTTP/2, "Custom-Metadata").
+_KEY, _VALUE = re.compile(r"[0-9a-z_.-]+"), re.compile(r"[\x20-\x7e]+")
+_BINARY, _RESERVED = "-bin", "grpc-"
+_LONGEST_REASON = 2_000
 
 
 def _utc_now() -> datetime:
@@ -46,9 +52,9 @@ def _utc_now() -> datetime:
 class MixerInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # not generic at run time
     """Stands before the methods of a ``grpc.aio`` server.
 
-    A denial ends the call with its status. Header operations of requests are not carried
-    out: gRPC gives no way to change what a method reads; those of responses are sent as
-    initial metadata.
+    A denial ends the call with its status, a direct response to a permitted call with UNKNOWN.
+    Header operations of requests are not carried out: gRPC gives no way to change what a method
+    reads; those of responses are sent as initial metadata, as far as they can be.
 
     Args:
         client: an open client; it belongs to the loop of the server.
@@ -172,20 +178,18 @@ class _Around:
         result = await owner.client.check(
             bag, quotas=amounts(owner.quotas, bag), fail_policy=owner.fail_policy
         )
-        metadata = [
-            (each.name, each.value)
-            for each in result.directive.response_headers
-            if each.value and not each.name.startswith(":")
-        ]
+        metadata = _metadata(result.directive.response_headers)
         if metadata:
             await context.send_initial_metadata(metadata)
-        if result.is_allowed:
+        if not result.is_direct:
             return bag, result
-        code = _CODES.get(result.status.code, grpc.StatusCode.UNKNOWN)
+        # Of a permission with a response of its own, too, gRPC's status is not OK.
+        code = _CODES.get(result.status.code or Code.UNKNOWN, grpc.StatusCode.UNKNOWN)
+        reason = _shortened(result.body if result.is_allowed else result.status.message)
         context.set_code(code)
-        context.set_details(result.status.message)
+        context.set_details(reason)
         self._report(bag, result, context)
-        await context.abort(code, result.status.message)
+        await context.abort(code, reason)
         raise AssertionError("abort does not return")
 
     def _facts(self, context: Any) -> RequestFacts:
@@ -248,6 +252,28 @@ class _Around:
         for name, value in result.attributes.items():
             builder.set(name, value)
         owner.client.report(builder.build())
+
+
+def _metadata(operations: Iterable[HeaderOperation]) -> list[tuple[str, str | bytes]]:
+    """What operations make of metadata without entries; those that gRPC refuses are left out.
+
+    It would end the call for them, and values may come from callers.
+    """
+    pairs: Headers = []
+    for each in operations:
+        pairs = each.apply(pairs)
+    return [
+        (name, value.encode() if name.endswith(_BINARY) else value)
+        for name, value in pairs
+        if _KEY.fullmatch(name)
+        and not name.startswith(_RESERVED)
+        and (name.endswith(_BINARY) or _VALUE.fullmatch(value))
+    ]
+
+
+def _shortened(reason: str) -> str:
+    """So much of a reason as fits into the headers that carry it, three bytes for one."""
+    return reason.encode()[:_LONGEST_REASON].decode(errors="ignore")
 
 
 def _number(code: Any) -> int:
