@@ -137,6 +137,28 @@ def test_a_request_is_described_before_it_is_handled(serve, transport):
     ] == transport.bags
 
 
+def test_no_header_can_pretend_to_be_a_part_of_the_request(serve, transport):
+    """What the server knows of it comes last."""
+    claims = [(name, b"x") for name in (b":method", b":path", b":authority", b":scheme")]
+    serve(App(), scope(headers=[*claims, (b"host", b"shop")]))
+    (bag,) = transport.bags
+    assert {
+        ":method": "POST",
+        ":path": "/a%20b?x=1&y=%20&x=2",
+        ":authority": "shop",
+        ":scheme": "https",
+        "host": "shop",
+    } == dict(bag["request.headers"])
+
+
+def test_cookies_that_came_one_by_one_are_one_list_of_cookies(serve, transport):
+    """HTTP/2 may split it, and joins it by semicolons; so a key is found in any of them."""
+    cookies = [(b"cookie", b"a=1"), (b"cookie", b"key=2")]
+    serve(App(), scope(headers=cookies), api=Api(keys=[ApiKey(cookie="key")]))
+    (bag,) = transport.bags
+    assert ("a=1; key=2", "2") == (bag["request.headers"]["cookie"], bag["request.api_key"])
+
+
 def test_what_happened_is_reported_after_it(serve):
     """Code, sizes, times and headers of the response, with all that the check was told."""
     sent, (report,) = serve(App(), scope())

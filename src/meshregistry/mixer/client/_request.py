@@ -118,11 +118,12 @@ class Describer:
         parameters = dict(reversed(parse_qsl(query, keep_blank_values=True, errors="replace")))
         said: dict[str, object | None] = {
             v.REQUEST_HEADERS: {
+                **headers,
+                # Last: a header of such a name would be a claim.
                 ":method": facts.method,
                 ":path": facts.path,
                 ":authority": facts.host,
                 ":scheme": facts.scheme,
-                **headers,
             },
             v.REQUEST_METHOD: facts.method,
             v.REQUEST_PATH: facts.path,
@@ -174,10 +175,14 @@ def amounts(quotas: QuotasOf, bag: AttributeBag) -> Mapping[str, int]:
 
 
 def joined(headers: Headers) -> dict[str, str]:
-    """Headers by name; several of one name are one, with commas between their values."""
+    """Headers by name; several of one name are one, with commas between their values.
+
+    Cookies, which HTTP/2 may send one by one, have semicolons (RFC 9113, section 8.2.3).
+    """
     found: dict[str, str] = {}
     for name, value in headers:
-        found[name] = f"{found[name]},{value}" if name in found else value
+        between = "; " if name == "cookie" else ","
+        found[name] = f"{found[name]}{between}{value}" if name in found else value
     return found
 
 
