@@ -30,6 +30,7 @@ from meshregistry.mixer.fronts._statics import charges, of_metadata, statics, ty
         ("response.duration", "1.5s", timedelta(seconds=1.5)),
         ("response.duration", "1.5", None),
         ("response.duration", "9" * 400 + "s", None),
+        ("response.duration", "1000000000000s", None),
         ("source.labels", '{"app": "a"}', StringMap(app="a")),
         ("source.labels", '{"app": 1}', None),
         ("source.labels", "app=a", None),

@@ -125,8 +125,8 @@ def _time(text: str) -> Value | None:
 def _duration(text: str) -> Value | None:
     found = _DURATION.fullmatch(text.strip())
     try:
-        return timedelta(seconds=float(found[1])) if found else None
-    except OverflowError:
+        return AttributeBag({"d": timedelta(seconds=float(found[1]))})["d"] if found else None
+    except (ValueError, OverflowError):
         return None
 
 
