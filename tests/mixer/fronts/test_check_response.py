@@ -139,10 +139,12 @@ def quota(amount, code=0):
         ({"a": quota(5), "b": quota(1)}, Status()),
         ({"a": quota(4), "b": quota(1)}, Status(8, "Quota is exhausted for: a")),
         ({"a": quota(0), "b": quota(0, 8)}, Status(8, "Quota is exhausted for: a,b")),
+        ({"a": quota(0, 14), "b": quota(0)}, Status(8, "Quota is exhausted for: b")),
+        ({"a": quota(0, 14), "b": quota(1)}, Status()),
     ],
 )
 def test_quota_that_is_not_granted_in_full_is_exhausted(quotas, expected):
-    """What the answer says nothing of is granted."""
+    """What the answer says nothing of is granted, and what its keeper is not there for."""
     checked = Checked(outcome=CheckOutcome(), quotas=quotas)
     assert expected == status_of(checked, {"a": 5, "b": 1})
 

@@ -10,6 +10,7 @@ from meshregistry.mixer import vocabulary as v
 from meshregistry.mixer._status import http_code
 from meshregistry.mixer.client import FORWARDED_HEADER
 from meshregistry.mixer.fronts._extra import base_pb2, external_auth_pb2
+from meshregistry.mixer.fronts._granting import is_granted, is_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -32,8 +33,8 @@ class QuotaUnknown(Exception):
 def status_of(checked: Checked, wanted: Mapping[str, int]) -> Status:
     """What policy and quotas come to.
 
-    Quota that is not granted in full is exhausted; one of which the answer says nothing is
-    granted.
+    Quota that is not granted in full is exhausted; one of which the answer says nothing, or
+    whose keeper is not there, is granted.
 
     Raises:
         QuotaUnknown: if a quota could not be asked.
@@ -46,11 +47,10 @@ def status_of(checked: Checked, wanted: Mapping[str, int]) -> Status:
         granted = checked.quotas.get(name)
         if granted is None:
             continue
-        said = granted.answer
-        if said.amount >= amount:
+        if is_granted(granted.answer, amount):
             continue
-        if not said.status.is_ok and said.status.code != Code.RESOURCE_EXHAUSTED:
-            raise QuotaUnknown(f"{name}: {said.status}")
+        if is_unknown(granted.answer):
+            raise QuotaUnknown(f"{name}: {granted.answer.status}")
         exhausted.append(name)
     if exhausted:
         return Status(Code.RESOURCE_EXHAUSTED, f"Quota is exhausted for: {','.join(exhausted)}")

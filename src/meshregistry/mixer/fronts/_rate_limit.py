@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from meshregistry.errors import MixerUnavailable
 from meshregistry.mixer.fronts._authorization import LONGEST_REASON
 from meshregistry.mixer.fronts._extra import grpc, rls_pb2
-from meshregistry.mixer.fronts._rate_limit_mapping import is_unknown, response, wanted
+from meshregistry.mixer.fronts._granting import is_unknown
+from meshregistry.mixer.fronts._rate_limit_mapping import response, wanted
 from meshregistry.mixer.fronts._statics import of_metadata, statics
 from meshregistry.mixer.server import DispatchFailed, Overloaded, of_call
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import field, frozen
 
-from meshregistry.mixer import AttributeBag, BagBuilder, Code
+from meshregistry.mixer import AttributeBag, BagBuilder
 from meshregistry.mixer import vocabulary as v
 from meshregistry.mixer.fronts._extra import rls_pb2
+from meshregistry.mixer.fronts._granting import is_granted
 from meshregistry.mixer.fronts._reading import set_service
 from meshregistry.mixer.fronts._statics import typed_value
 from meshregistry.mixer.vocabulary import STANDARD
@@ -143,16 +144,3 @@ def response(wants: Sequence[Wanted], answers: Sequence[QuotaAnswer]) -> Any:
 
 def _uint32(amount: int) -> int:
     return min(max(amount, 0), _UINT32_MAX)
-
-
-def is_granted(answer: QuotaAnswer, amount: int) -> bool:
-    """Whether a request may go on; a quota whose keeper is not there counts as granted."""
-    return answer.amount >= amount or answer.status.code == Code.UNAVAILABLE
-
-
-def is_unknown(answer: QuotaAnswer) -> bool:
-    """Whether the quota could not be asked."""
-    return not answer.status.is_ok and answer.status.code not in {
-        Code.UNAVAILABLE,
-        Code.RESOURCE_EXHAUSTED,
-    }
