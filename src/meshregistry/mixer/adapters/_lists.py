@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
 from typing import Literal
 
 import yaml
@@ -13,10 +20,13 @@ from meshregistry.mixer.spi import text_of
 
 EntryType = Literal["STRINGS", "CASE_INSENSITIVE_STRINGS", "IP_ADDRESSES", "REGEX"]
 Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
 Contains = Callable[[str], bool]
 """Whether a list has a value; raises ValueError for a value that it cannot have."""
 
 _PACKED = (4, 16)
+_MAPPED_BITS = 96
+"""Of an IPv4 address in the form for IPv6: those before it (RFC 4291, section 2.5.5.2)."""
 
 
 def entries_of(body: str, entry_type: EntryType) -> tuple[str, ...]:
@@ -64,7 +74,7 @@ def _addresses(entries: Iterable[str]) -> Contains:
     known: dict[tuple[int, int], set[int]] = {}
     for one in entries:
         try:
-            network = ip_network(one, strict=False)
+            network = _unmapped(ip_network(one, strict=False))
         except ValueError as error:
             raise ValueError(f"{one!r} is neither an address nor a network") from error
         shift = network.max_prefixlen - network.prefixlen
@@ -80,6 +90,14 @@ def _addresses(entries: Iterable[str]) -> Contains:
         )
 
     return has
+
+
+def _unmapped(network: Network) -> Network:
+    """A network of IPv4, if it is one in the form for IPv6: values are looked for as such."""
+    mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
+    if mapped is None or network.prefixlen < _MAPPED_BITS:
+        return network
+    return IPv4Network((mapped, network.prefixlen - _MAPPED_BITS))
 
 
 def _address(value: str) -> Address:
