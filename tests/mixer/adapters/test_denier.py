@@ -29,9 +29,10 @@ def test_what_is_configured_is_said(adapters, run_async):
     assert "h.ns:no" == combined([Asked(handler="h.ns", answer=answer)]).outcome.status.message
 
 
-def test_a_quota_is_answered_and_not_left_open(adapters, run_async):
-    """Nothing is granted, and no other handler's grant can replace that."""
-    handler, _ = adapters.open("denier", instances=("q: quota {}",))
+@pytest.mark.parametrize("duration", ["5s", "0s"])
+def test_a_quota_is_answered_and_not_left_open(adapters, run_async, duration):
+    """Nothing is granted, and no other handler's grant can replace that, however short it is."""
+    handler, _ = adapters.open("denier", f"{{validDuration: {duration}}}", ("q: quota {}",))
     answer = run_async(handler.quota(Quota(), QuotaRequest(amount=3)))
     assert 0 == answer.amount
     assert not answer.is_default
@@ -43,3 +44,10 @@ def test_ok_is_no_denial(adapters):
     assert faults == [
         "spec.params.status: code 0 is OK and denies nothing; write another, such as 7"
     ]
+
+
+@pytest.mark.parametrize("code", [2**31, -(2**31) - 1])
+def test_a_code_that_no_answer_can_carry_is_refused(adapters, code):
+    """Each check would fail, and clients that fail open would let pass what is to be denied."""
+    _, faults = adapters.plan("denier", f"{{status: {{code: {code}}}}}", INSTANCES)
+    assert faults == [f"spec.params.status: {code} is no code; write one of gRPC, such as 7"]

@@ -10,6 +10,7 @@ from meshregistry.documents import Seconds
 from meshregistry.mixer.spi import (
     CHECK_NOTHING,
     LIST_ENTRY,
+    OK,
     QUOTA,
     CheckAnswer,
     Code,
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from meshregistry.mixer.spi import HandlerContext, InstanceTypes, QuotaRequest
+
+_CODES = range(-(1 << 31), 1 << 31)
+"""Numbers that an answer can carry, although gRPC gives a meaning to few of them."""
 
 
 @frozen(kw_only=True)
@@ -56,6 +60,8 @@ class DenierConfig:
 def _faults(config: DenierConfig, _instances: Mapping[str, InstanceTypes]) -> Iterable[str]:
     if config.status.code == Code.OK:
         yield "status: code 0 is OK and denies nothing; write another, such as 7"
+    if config.status.code not in _CODES:
+        yield f"status: {config.status.code} is no code; write one of gRPC, such as 7"
 
 
 class DenierHandler(Handler):
@@ -67,8 +73,14 @@ class DenierHandler(Handler):
             valid_duration=config.valid_duration,
             valid_use_count=config.valid_use_count,
         )
-        # Its duration makes it an answer: without one, another handler's grant would count.
-        self._nothing = QuotaAnswer(amount=0, valid_duration=config.valid_duration)
+        # Its duration makes it an answer, or else its status: without either, another handler's
+        # grant would count.
+        exhausted = Status(Code.RESOURCE_EXHAUSTED, config.status.message)
+        self._nothing = QuotaAnswer(
+            amount=0,
+            valid_duration=config.valid_duration,
+            status=OK if config.valid_duration else exhausted,
+        )
 
     async def check(self, instance: Any) -> CheckAnswer:  # noqa: ARG002 - it does not matter
         return self._answer
