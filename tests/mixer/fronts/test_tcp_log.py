@@ -57,6 +57,16 @@ def test_a_connection_that_is_only_logged_at_its_end_has_all_bytes(connections):
     assert ("close", 6, 8, 6, 8) == reported(connections, entry("NotSet", 6, 8, stream=""))
 
 
+def test_of_a_connection_without_an_id_the_end_tells_of_all_bytes(connections):
+    """Nobody knows what other entries have told of; counted twice is worse than late."""
+    assert ("open", 0, 0, 1, 2) == reported(
+        connections, entry("TcpUpstreamConnected", 1, 2, stream="")
+    )
+    assert ("continue", 0, 0, 5, 7) == reported(connections, entry("TcpPeriodic", 5, 7, stream=""))
+    assert ("close", 6, 8, 6, 8) == reported(connections, entry("NotSet", 6, 8, stream=""))
+    assert 0 == len(connections)
+
+
 def test_two_starts_are_one(connections):
     """Newer Envoys may log before there is an upstream and after."""
     assert "open" == reported(connections, entry("14"))[0]

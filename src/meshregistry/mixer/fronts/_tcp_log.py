@@ -88,11 +88,14 @@ class Connections:
         is_going_on = kind in _STARTS or kind == accesslog_pb2.TcpPeriodic
         if not is_going_on and not common.intermediate_log_entry:
             return CLOSE, new
-        if key[1]:
-            self._totals[key] = now
-            if len(self._totals) > self._size:
-                self._totals.popitem(last=False)
-        return OPEN if kind in _STARTS and not is_known else CONTINUE, new
+        event = OPEN if kind in _STARTS and not is_known else CONTINUE
+        if not key[1]:
+            # Which connection it is nobody says: the entry of its end tells of all bytes.
+            return event, _Total()
+        self._totals[key] = now
+        if len(self._totals) > self._size:
+            self._totals.popitem(last=False)
+        return event, new
 
 
 def _remote(common: Any) -> Any:
