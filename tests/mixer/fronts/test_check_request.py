@@ -68,7 +68,12 @@ ROWS = [
         },
     ),
     ({"source__principal": "CN=web"}, {"source.principal": "CN=web", "source.namespace": None}),
-    ({}, {"connection.mtls": None, "source.principal": None}),
+    ({}, {"connection.mtls": False, "source.principal": None}),
+    ({"context_extensions": {"connection.mtls": "true"}}, {"connection.mtls": True}),
+    (
+        {"source__principal": "a", "context_extensions": {"connection.mtls": "false"}},
+        {"connection.mtls": True},
+    ),
     ({"source__service": "web"}, {"source.service": "web"}),
     ({"destination__address__socket_address__address": "10.0.0.1"}, {"destination.ip": IP}),
     ({"destination__address__socket_address__port_value": 80}, {"destination.port": 80}),
@@ -128,6 +133,7 @@ def test_a_connection_has_its_own_attributes(context, ask):
     assert {
         "origin.ip": IP,
         "source.ip": IP,
+        "connection.mtls": False,
         "context.protocol": "tcp",
         "context.time": NOW,
         "connection.id": "an-id",

@@ -117,6 +117,12 @@ ROWS = [
             "destination.principal": "mesh/b",
         },
     ),
+    ("", "", {"connection.mtls": False}),
+    (
+        'custom_tags { key: "connection.mtls" value: "true" }',
+        "",
+        {"connection.mtls": True},
+    ),
     (
         f"{START_TEXT} duration {{ nanos: 5000000 }}",
         "",

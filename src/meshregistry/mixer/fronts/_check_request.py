@@ -82,6 +82,8 @@ def asked(
     if forwarded and trust.covers(principal_of(source.principal), socket_ip(source.address)):
         for name, value in read_forwarded(forwarded).entries.items():
             builder.set(name, value)
+    if v.CONNECTION_MTLS not in said.bag:
+        builder.set(v.CONNECTION_MTLS, False)
     _set_source(builder, source, is_http=is_http)
     _set_destination(
         builder, attributes, is_here=said.bag.get(v.CONTEXT_REPORTER_KIND, INBOUND) == INBOUND

@@ -49,6 +49,7 @@ def begun(common: Any, reporter: Reporter) -> tuple[BagBuilder, Statics]:
     is_inbound = kind == INBOUND
     builder = BagBuilder().set(v.CONTEXT_REPORTER_KIND, kind)
     reporter.describe(builder, is_inbound=is_inbound)
+    builder.set(v.CONNECTION_MTLS, False)
     for name, value in said.bag.entries.items():
         builder.set(name, value)
     _set_ends(builder, common, is_inbound=is_inbound)
