@@ -284,6 +284,30 @@ def test_a_large_batch_goes_in_pieces(with_client, transport, caplog):
     assert "too large to be sent" in caplog.text
 
 
+def test_pieces_that_were_sent_before_the_end_are_not_dropped_as_well(
+    with_client, transport, until
+):
+    """Each report is counted once, however it ended."""
+
+    async def main(client):
+        client.report(bag(9, text="y" * 500))
+        for number in range(3):
+            client.report(bag(number, text="x" * 100 + str(number)))
+        transport.report_script.extend([bag(0), asyncio.get_running_loop().create_future()])
+        await until(lambda: len(transport.report_requests) == 2)
+
+    _, counted = with_client(main, report_bytes=200, report_batch_entries=4, drain_timeout=0)
+    assert (4, 1, 1, 2) == tuple(
+        counted[f"total_{name}"]
+        for name in (
+            "report_calls",
+            "reports_sent",
+            "reports_dropped_refused",
+            "reports_dropped_closed",
+        )
+    )
+
+
 def test_old_servers_get_differences(with_client, transport):
     """Cut where an attribute is gone, which differences cannot say."""
 
@@ -312,7 +336,7 @@ def test_the_queue_keeps_order_and_bound(steps, size, batch):
             queue.add(bag(number), now)
             number += 1
         elif what == "take":
-            queue.settle()
+            queue.settle(len(taken))
             taken = queue.take()
             assert len(taken) <= batch
         elif taken:

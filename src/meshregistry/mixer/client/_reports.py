@@ -68,9 +68,9 @@ class ReportQueue:
         self._taken = min(self.batch, len(self._waiting))
         return [self._waiting.popleft()[1] for _ in range(self._taken)]
 
-    def settle(self) -> None:
-        """What was taken will not come back."""
-        self._taken = 0
+    def settle(self, count: int) -> None:
+        """So many of those that were taken will not come back."""
+        self._taken -= count
 
     def give_back(self, bags: Sequence[AttributeBag], now: float, pause: float) -> None:
         """Let reports that were taken wait again, and all others with them."""
@@ -186,6 +186,7 @@ class Reporter:
             if request.ByteSize() > self._options.report_bytes:
                 if len(piece) == 1:
                     self._statistics.total_reports_dropped_refused += 1
+                    self._queue.settle(1)
                     self._log(f"a report of {request.ByteSize()} bytes is too large to be sent")
                 else:
                     half = len(piece) // 2
@@ -201,7 +202,8 @@ class Reporter:
             else:
                 self._pauses = 0
                 self._statistics.total_reports_sent += len(piece)
-        self._queue.settle()
+            # Piece by piece: who is cancelled counts the rest as dropped, and nothing twice.
+            self._queue.settle(len(piece))
 
     def _pieces(self, bags: list[AttributeBag]) -> Iterator[list[AttributeBag]]:
         if self._options.report_encoding is Repeated.DELTA:
