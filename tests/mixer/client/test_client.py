@@ -454,6 +454,16 @@ def test_a_denial_goes_before_quota(with_client, transport, answer):
     assert 1 == len(transport.requests)
 
 
+def test_a_denied_request_is_granted_nothing(with_client, transport, answer):
+    """Also of quotas of which the server says nothing, as servers do after a denial."""
+    transport.answer = answer("a", code=7)
+
+    async def main(client):
+        return (await client.check(A1, quotas={"q": 3})).granted
+
+    assert {"q": 0} == with_client(main)
+
+
 def test_quota_is_taken_in_advance_once_the_check_is_cached(with_client, transport, answer, until):
     """The caller does not wait; one call in the background asks for ten."""
     transport.answer = answer("a", quotas={"q": (10, 60, ("a",))})
@@ -636,15 +646,25 @@ def test_a_response_of_nothing_is_an_invalid_argument(with_client, transport):
     assert 2 == len(transport.requests)
 
 
-def test_an_amount_of_quota_is_positive(with_client, transport):
-    """Zero and less would be granted by anybody."""
+@pytest.mark.parametrize("is_known", [False, True])
+@pytest.mark.parametrize(
+    ("amount", "what"),
+    [(0, "is not positive"), (-1, "is not positive"), (1 << 63, "does not fit into 64 bits")],
+)
+def test_an_amount_of_quota_can_be_asked_for(
+    with_client, transport, answer, *, is_known, amount, what
+):
+    """Zero and less would be granted by anybody, and more is told at once, not in the background."""
+    transport.answer = answer("a")
 
     async def main(client):
-        with pytest.raises(ValueError, match="the amount of the quota 'q' is not positive"):
-            await client.check(A1, quotas={"q": 0})
+        if is_known:
+            await client.check(A1)
+        with pytest.raises(ValueError, match=f"the amount of the quota 'q' {what}"):
+            await client.check(A1, quotas={"q": amount})
 
     with_client(main)
-    assert [] == transport.requests
+    assert is_known == len(transport.requests)
 
 
 def test_prometheus_reads_the_figures(with_client):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshregistry.mixer.client._prefetch import LONGEST, Order, Pool, Prefetch, RollingCount
+from meshregistry.mixer.client._prefetch import LONGEST, MOST, Order, Pool, Prefetch, RollingCount
 
 
 def test_the_first_requests_do_not_wait():
@@ -51,6 +51,15 @@ def test_without_an_answer_the_order_counts_as_granted():
     _, order = prefetch.check(1, 0.0)
     prefetch.answered(order, None, 1.0, 0.0)
     assert [True] * 9 == [prefetch.check(1, LONGEST - 1)[0] for _ in range(9)]
+
+
+def test_no_more_is_ordered_than_can_be_asked_for():
+    """However much was used within the last second."""
+    prefetch = Prefetch()
+    for _ in range(3):
+        _, order = prefetch.check(MOST, 0.0)
+        assert MOST == order.amount
+        prefetch.answered(order, MOST, 1.0, 0.0)
 
 
 def test_more_is_asked_for_when_half_is_used():

@@ -16,6 +16,7 @@ from meshregistry.mixer.client._checks import Caller, Questions
 from meshregistry.mixer.client._forwarded import forwarded_header
 from meshregistry.mixer.client._grpc import GrpcTransport
 from meshregistry.mixer.client._options import ClientOptions
+from meshregistry.mixer.client._prefetch import MOST
 from meshregistry.mixer.client._quota_cache import QuotaCache
 from meshregistry.mixer.client._quotas import Quotas
 from meshregistry.mixer.client._reports import Reporter
@@ -138,7 +139,7 @@ class MixerClient:
 
         Raises:
             TypeError, ValueError: if an attribute is not as the manifest declares it, or an amount
-                is not positive.
+                is not positive, or beyond 64 bits.
             MixerUnavailable: if no server can be asked, and the policy is `RAISE`.
             MixerError: if the client is not open.
         """
@@ -247,9 +248,10 @@ class MixerClient:
         deadline: float,
         policy: FailPolicy,
     ) -> CheckResult:
-        wrong = [name for name, amount in amounts.items() if amount <= 0]
-        if wrong:
-            raise ValueError(f"the amount of the quota {wrong[0]!r} is not positive")
+        for name, amount in amounts.items():
+            if not 0 < amount <= MOST:
+                what = "is not positive" if amount <= 0 else "does not fit into 64 bits"
+                raise ValueError(f"the amount of the quota {name!r} {what}")
         is_hit = answer is not None
         # Without a hit, amounts would be taken for a request that may be denied.
         is_local = is_hit and self._quota_cache.is_enabled
@@ -273,7 +275,8 @@ class MixerClient:
             status=status if result.is_allowed else result.status,
             is_cache_hit=is_hit,
             is_quota_cache_hit=is_local,
-            granted=granted,
+            # A request that policy denies has nothing of them.
+            granted=granted if result.is_allowed else dict.fromkeys(amounts, 0),
         )
 
     def _failed(self, error: CallFailed, policy: FailPolicy) -> CheckResult:

@@ -14,6 +14,8 @@ LEAST = 10
 """The smallest amount that is asked for in advance."""
 CLOSED_WAIT = 0.5
 """Seconds between questions while the server grants less than is asked for."""
+MOST = (1 << 63) - 1
+"""The largest amount that the protocol can ask for."""
 LONGEST = 60.0
 """Seconds that an amount holds whose grant is not known yet."""
 
@@ -162,7 +164,7 @@ class Prefetch:
         is_low = available < desired // 2 and self._in_flight == 0
         if not is_low and available >= amount:
             return None
-        asked = max(amount, desired)
+        asked = min(max(amount, desired), MOST)
         slot = None
         if available == 0 and self._is_open:
             # The first requests do not wait for the answer.
