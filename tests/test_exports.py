@@ -54,6 +54,7 @@ OPTIONAL = {"aiohttp", "click", "cryptography", "envoy", "google", "grpc", "prom
 MESSAGES = {"envoy", "google"}
 ALLOWED = {
     "meshregistry.exposition": {"prometheus_client"},
+    "meshregistry.http_log": {"aiohttp"},
     "meshregistry.generate": MESSAGES,
     "meshregistry.server": MESSAGES | {"aiohttp", "grpc", "prometheus_client"},
     "meshregistry.cli": {"click", "rich"},

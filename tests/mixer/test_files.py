@@ -45,10 +45,18 @@ class TestConfigFiles:
 
     def test_what_stays_unreadable_is_told_once(self, tmp_path):
         """Else each look would put an equal configuration into force, and empty the caches."""
-        (tmp_path / "a.yaml").mkdir()
+        (tmp_path / "a.yaml").symlink_to("nowhere")
         files = ConfigFiles([tmp_path])
-        assert len(files.read().faults) == 1
+        (fault,) = files.read().faults
+        assert "make it a file that can be read, or take it away" == fault.remedy
         assert files.read() is None
+
+    def test_a_folder_may_be_called_like_a_file(self, tmp_path):
+        """It is no file that cannot be read; what is in it is read."""
+        (tmp_path / "a.yaml").mkdir()
+        (tmp_path / "a.yaml" / "b.yaml").write_text(DOCUMENT.format("b"))
+        listing = ConfigFiles([tmp_path]).read()
+        assert ((), ["b"]) == (listing.faults, names(listing))
 
     def test_a_broken_file_keeps_what_it_said(self, tmp_path):
         """And its fault is told."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _SUFFIXES = frozenset({".yaml", ".yml", ".json"})
-_UNREADABLE = "check its permissions"
+_UNREADABLE = "make it a file that can be read, or take it away"
 
 
 def unreadable(error: OSError) -> ConfigError:
@@ -60,7 +60,9 @@ class ConfigFiles:
     def _files(self) -> Iterator[Path]:
         for path in self._paths:
             if path.is_dir():
-                files = (one for one in path.rglob("*") if one.suffix in _SUFFIXES)
+                files = (
+                    one for one in path.rglob("*") if one.suffix in _SUFFIXES and not one.is_dir()
+                )
                 # Names that begin with a dot are what Kubernetes and editors keep aside.
                 yield from sorted(
                     one

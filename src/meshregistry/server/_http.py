@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
+from meshregistry.http_log import HttpLogger
 from meshregistry.server._extra import web
 
 if TYPE_CHECKING:
@@ -81,7 +82,9 @@ class HttpListeners:
         for group, (_, routes) in self._groups.items():
             if self._place(group) == (address, alone):
                 app.add_routes(routes)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN)
+        runner = web.AppRunner(
+            app, access_log=None, logger=HttpLogger(), shutdown_timeout=_SHUTDOWN
+        )
         await runner.setup()
         self._runners.append(runner)
         site: web.BaseSite

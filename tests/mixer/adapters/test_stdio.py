@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from meshregistry.errors import MixerError
 from meshregistry.mixer import StringMap
 from meshregistry.mixer.spi import LogEntry, Metric
 
@@ -169,12 +170,15 @@ def test_a_file_that_others_rotate_is_opened_anew(adapters, run_async, tmp_path)
     ]
 
 
-def test_a_file_that_cannot_be_written_fails_the_start(adapters, run_async):
-    """It is known when the handler is opened, not with the first line."""
+def test_a_file_that_cannot_be_written_fails_the_start(adapters, run_async, tmp_path):
+    """It is known when the handler is opened, not with the first line; with what to do."""
 
     async def main():
         handler, _ = adapters.open("stdio", "{logStream: FILE, outputPath: no/such/file}")
-        with pytest.raises(FileNotFoundError):
+        path = tmp_path / "no/such/file"
+        with pytest.raises(
+            MixerError, match=f"^outputPath: {path} cannot be written: No such file"
+        ):
             await handler.start()
         await handler.close()
 

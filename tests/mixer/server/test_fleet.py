@@ -119,6 +119,8 @@ class TestRetry:
             stage = Stage()
             bench.answers["a", "start"] = MissingExtraError("mixer-redis", "redis")
             found = await stage.fleet.prepare(bench.snapshot(*documents))
+            (fault,) = stage.faults
+            assert fault.startswith("this needs the package 'redis'")
             await stage.fleet.release(found)
 
         run_async(main())

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from attrs import field, frozen
 
+from meshregistry.errors import MixerError
 from meshregistry.mixer.spi import (
     LOG_ENTRY,
     METRIC,
@@ -179,8 +180,15 @@ class StdioHandler(Handler):
             case "STDERR":
                 return logging.StreamHandler(sys.stderr)
         path = self._context.base_path / self._config.output_path
-        with path.open("a", encoding="utf-8"):  # to know at once whether it can be written
-            pass
+        try:
+            with path.open("a", encoding="utf-8"):  # to know at once whether it can be written
+                pass
+        except OSError as error:
+            reason = error.strerror or error
+            raise MixerError(
+                f"outputPath: {path} cannot be written: {reason}; name a file in a folder that is "
+                "there and may be written"
+            ) from error
         if self._config.log_stream == "FILE":
             # Opens the file anew when somebody else has rotated it.
             return WatchedFileHandler(path, encoding="utf-8", delay=True)

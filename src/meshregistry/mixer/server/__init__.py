@@ -6,8 +6,9 @@ Needs the extra ``mixer-server``.
 from meshregistry.mixer.server._dispatch import DispatchFailed
 from meshregistry.mixer.server._mixer import Checked, Mixer, Overloaded, of_call
 from meshregistry.mixer.server._outcome import CheckOutcome, Failure, QuotaOutcome
-from meshregistry.mixer.server._server import ConfigStatus, MixerServer
+from meshregistry.mixer.server._server import MixerServer
 from meshregistry.mixer.server._shedding import Mode, SheddingConfig
+from meshregistry.mixer.server._standing import ConfigStatus
 from meshregistry.mixer.server._tls import MixerServerTls
 
 __all__ = [

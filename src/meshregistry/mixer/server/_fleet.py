@@ -128,7 +128,7 @@ class Fleet:
                     )
                 elif not running.fault:
                     running.context.logger.exception("could not be opened, and is tried again")
-                is_ours = isinstance(error, HandlerFailed)
+                is_ours = isinstance(error, MeshRegistryError)
                 running.fault = str(error) if is_ours else f"{type(error).__name__}: {error}"
                 return
             if not running.users:

@@ -13,6 +13,7 @@ except ModuleNotFoundError as error:
     raise MissingExtraError("mixer-server", error.name or "aiohttp") from error
 
 from meshregistry.exposition import MetricsCollector
+from meshregistry.http_log import HttpLogger
 
 if TYPE_CHECKING:
     from meshregistry.mixer.server._server import MixerServer
@@ -52,7 +53,9 @@ class Monitoring:
                 web.get("/debug/config", self._config),
             ]
         )
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN)
+        runner = web.AppRunner(
+            app, access_log=None, logger=HttpLogger(), shutdown_timeout=_SHUTDOWN
+        )
         await runner.setup()
         self._runner = runner
         host, _, port = self._wanted.rpartition(":")

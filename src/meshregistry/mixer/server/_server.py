@@ -8,7 +8,6 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
-from attrs import frozen
 from watchfiles import awatch
 
 from meshregistry.errors import ConfigError, MissingExtraError
@@ -20,6 +19,7 @@ from meshregistry.mixer.server._mixer import Mixer
 from meshregistry.mixer.server._monitoring import Monitoring
 from meshregistry.mixer.server._outcomes import SIZE
 from meshregistry.mixer.server._running import Surroundings
+from meshregistry.mixer.server._standing import ConfigStatus, Standing
 from meshregistry.mixer.server._statistics import server_metrics
 from meshregistry.mixer.spi import TEMPLATES
 
@@ -69,23 +69,6 @@ class _Ending(Protocol):
 
     def end(self) -> None:
         """The server takes no more calls, and waits for those that are under way."""
-
-
-@frozen(kw_only=True)
-class ConfigStatus:
-    """How the configuration is doing.
-
-    Attributes:
-        faults: what is wrong with the documents as they are written.
-        kept: documents whose last good version is in force instead, as texts.
-        handlers: for each handler that runs its title and, if it could not be opened, why.
-        hints: documents that are right, and of no use as they are.
-    """
-
-    faults: tuple[ConfigError, ...] = ()
-    kept: tuple[str, ...] = ()
-    handlers: tuple[tuple[str, str], ...] = ()
-    hints: tuple[ConfigError, ...] = ()
 
 
 class MixerServer:
@@ -160,7 +143,7 @@ class MixerServer:
         self._server: grpc.aio.Server | None = None
         self._mixer: Mixer | None = None
         self._following: asyncio.Task[None] | None = None
-        self._accepted: Accepted | None = None
+        self._standing = Standing()
         self._address = ""
 
     @property
@@ -184,30 +167,35 @@ class MixerServer:
 
     def metrics(self) -> tuple[Metric, ...]:
         """What it counts, and what its fronts do."""
-        faults = 0 if self._accepted is None else len(self._accepted.faults)
         return (
-            *server_metrics(self._engine, self.mixer, faults),
+            *server_metrics(self._engine, self.mixer, len(self._standing.faults)),
             *(one for front in self._fronts for one in _figures(front)),
         )
 
     def status(self) -> ConfigStatus:
         """How the configuration is doing."""
-        accepted = self._accepted
         return ConfigStatus(
-            faults=() if accepted is None else accepted.faults,
-            kept=() if accepted is None else tuple(map(str, accepted.kept)),
+            faults=self._standing.faults,
+            kept=self._standing.kept,
             handlers=tuple((one.plan.title, one.fault) for one in self._engine.handlers),
-            hints=() if accepted is None else accepted.snapshot.hints,
+            hints=self._standing.hints,
         )
 
-    async def configure(self, documents: Iterable[RuleDocument]) -> Accepted:
+    async def configure(
+        self, documents: Iterable[RuleDocument], *, faults: Iterable[ConfigError] = ()
+    ) -> Accepted:
         """Put the configuration of these documents into force; what is wrong is left out.
 
         Requests that have begun are carried out by the former one.
+
+        Args:
+            documents: of what.
+            faults: what no document could be made of; they are told of like those of documents.
         """
-        accepted = self._configurator.build([*self._base, *documents])
+        given = tuple(documents)
+        accepted = self._configurator.build([*self._base, *given])
         await self._engine.swap(accepted.snapshot)
-        self._tell(accepted)
+        self._standing.is_in_force(accepted, faults, len(given))
         return accepted
 
     async def __aenter__(self) -> Self:
@@ -319,28 +307,11 @@ class MixerServer:
             )
             if is_first:
                 raise fault from error
-            _log.warning("%s; what was in force stays", fault)
+            self._standing.is_away(fault)
             return
-        if listing is None:
-            return
-        for fault in listing.faults:
-            _log.warning("%s", fault)
-        await self.configure(listing.documents)
-
-    def _tell(self, accepted: Accepted) -> None:
-        former: tuple[str, ...] = ()
-        if self._accepted is not None:
-            told = (*self._accepted.faults, *self._accepted.snapshot.hints)
-            former = tuple(map(str, told))
-        self._accepted = accepted
-        for fault in accepted.faults:
-            if str(fault) not in former:
-                _log.warning("%s", fault)
-        for hint in accepted.snapshot.hints:
-            if str(hint) not in former:
-                _log.info("%s", hint)
-        for key in accepted.kept:
-            _log.warning("%s: the last good version stays in force", key)
+        self._standing.is_back()
+        if listing is not None:
+            await self.configure(listing.documents, faults=listing.faults)
 
 
 def _figures(front: object) -> Iterable[Metric]:
