@@ -23,8 +23,17 @@ from attrs import frozen
 from meshregistry.cli import Exit
 from meshregistry.cli._mixer_attributes import attributes
 from meshregistry.mixer import AttributeBag
+from meshregistry.mixer.adapters import ADAPTERS
 from meshregistry.mixer.server import MixerServer
-from meshregistry.mixer.spi import CHECK_NOTHING, CheckAnswer, Code, Handler, MixerAdapter, Status
+from meshregistry.mixer.spi import (
+    CHECK_NOTHING,
+    REPORT_NOTHING,
+    CheckAnswer,
+    Code,
+    Handler,
+    MixerAdapter,
+    Status,
+)
 
 RULE = """
 apiVersion: config.istio.io/v1alpha2
@@ -91,6 +100,22 @@ spec:
 """
 
 
+TOLD = """\
+apiVersion: config.istio.io/v1alpha2
+kind: handler
+metadata: {name: other, namespace: istio-system}
+spec: {compiledAdapter: noop}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: instance
+metadata: {name: told, namespace: istio-system}
+spec: {compiledTemplate: reportnothing}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: rule
+metadata: {name: told, namespace: istio-system}
+spec: {actions: [{handler: h, instances: [told]}, {handler: other, instances: [told]}]}
+"""
 CHARGE = """\
 apiVersion: config.istio.io/v1alpha2
 kind: quota
@@ -217,6 +242,9 @@ class TestAttributes:
             attributes(word.split())
 
 
+(NOOP,) = (one for one in ADAPTERS if one.name == "noop")
+
+
 @frozen
 class Config:
     """No parameters."""
@@ -229,6 +257,20 @@ class Denies(Handler):
         return CheckAnswer(status=Status(Code.PERMISSION_DENIED, "no"))
 
 
+class Fails(Handler):
+    """Takes no report."""
+
+    async def report(self, instances):
+        raise OSError("no file")
+
+
+class Hangs(Handler):
+    """Takes a report, and its time."""
+
+    async def report(self, instances):
+        await asyncio.Event().wait()
+
+
 @contextmanager
 def served(tmp_path, adapter):
     """A server in a thread, with a check of every request."""
@@ -237,7 +279,7 @@ def served(tmp_path, adapter):
     ready, addresses = threading.Event(), []
 
     async def main():
-        async with MixerServer("127.0.0.1:0", config=tmp_path, adapters=[adapter]) as server:
+        async with MixerServer("127.0.0.1:0", config=tmp_path, adapters=[adapter, NOOP]) as server:
             addresses.extend([server.address, asyncio.get_running_loop(), stop := asyncio.Event()])
             ready.set()
             await stop.wait()
@@ -256,11 +298,11 @@ class TestAsk:
     """A server that answers."""
 
     def adapter(self, handler):
-        """An adapter for checks."""
+        """An adapter for checks and reports."""
         return MixerAdapter(
             name="double",
             config_class=Config,
-            templates=(CHECK_NOTHING,),
+            templates=(CHECK_NOTHING, REPORT_NOTHING),
             open=lambda _config, _context: handler(),
         )
 
@@ -276,6 +318,31 @@ class TestAsk:
         with served(tmp_path, self.adapter(Denies)) as address:
             ran = run("mixer", "ask", "--server", address, "--report", "response.code=200")
         assert (ran.code, ran.out) == (0, "reported\n")
+
+    def test_a_report_of_which_a_part_fails(self, run, tmp_path):
+        """Who has it is said, and who has not."""
+        (tmp_path / "more.yaml").write_text(TOLD)
+        with served(tmp_path, self.adapter(Fails)) as address:
+            ran = run("mixer", "ask", "--server", address, "--report", "response.code=200")
+        assert (ran.code, ran.out) == (Exit.WRONG_INPUT, "")
+        assert ran.err.splitlines()[-1] == (
+            "not all of it was reported: taken by other.istio-system; "
+            "failed: h.istio-system:OSError: no file"
+        )
+
+    def test_a_report_to_nobody(self, run):
+        """It says that there is no server."""
+        ran = run("mixer", "ask", "--server", "127.0.0.1:1", "--timeout", "1", "--report")
+        assert (ran.code, ran.out) == (Exit.WRONG_INPUT, "")
+        assert ran.err == "not reported: 127.0.0.1:1: it cannot be connected to (UNAVAILABLE)\n"
+
+    def test_a_report_without_an_answer(self, run, tmp_path):
+        """It may have been taken."""
+        (tmp_path / "more.yaml").write_text(TOLD)
+        with served(tmp_path, self.adapter(Hangs)) as address:
+            ran = run("mixer", "ask", "--server", address, "--timeout", "0.5", "--report")
+        assert (ran.code, ran.out) == (Exit.WRONG_INPUT, "")
+        assert ran.err.splitlines()[-1].startswith("it is not known whether it was reported: ")
 
     def test_nobody_answers(self, run):
         """Within the time-out; no traceback."""

@@ -18,6 +18,7 @@ from meshregistry.cli._exits import Exit
 from meshregistry.cli._logs import configure_logs
 from meshregistry.cli._options import Number
 from meshregistry.documents import RuleUnit, nothing_in
+from meshregistry.mixer import Code
 from meshregistry.mixer.vocabulary import CONTEXT_TIME, REQUEST_TIME
 from meshregistry.pilot import Pilot
 from meshregistry.settings import Address, Settings
@@ -295,6 +296,8 @@ def ask(
 ) -> int:
     """Describe a request by attributes and ask whether it may go on: exit 0 if so, else 1.
 
+    With --report: exit 0 if all handlers took it, else 1, and who did.
+
     Example: meshregistry mixer ask request.path=/forbidden request.headers[user]=me
     """
     from meshregistry.cli._mixer_attributes import attributes  # noqa: PLC0415 - an extra
@@ -310,27 +313,46 @@ def ask(
         wanted[name] = charge
     if is_report and wanted:
         raise click.UsageError("--quota goes with a check: leave it or --report out")
-    return asyncio.run(_ask(server, attributes(words), wanted, is_report, timeout))
+    bag = attributes(words)
+    if is_report:
+        return asyncio.run(_report(server, bag, timeout))
+    return asyncio.run(_ask(server, bag, wanted, timeout))
 
 
-async def _ask(
-    server: str, bag: Any, quotas: dict[str, int], is_report: bool, timeout: float
-) -> int:
+async def _report(server: str, bag: Any, timeout: float) -> int:
+    from meshregistry.mixer import (  # noqa: PLC0415 - an extra
+        BASE_WORD_COUNT,
+        CallFailed,
+        Compressor,
+        GrpcTransport,
+    )
+
+    if not {REQUEST_TIME, CONTEXT_TIME} & bag.keys():
+        bag = bag.updated({REQUEST_TIME: datetime.now(UTC)})
+    transport = GrpcTransport([server])
+    try:
+        # Words that every server knows.
+        request = Compressor(BASE_WORD_COUNT).report([bag])
+        await transport.report(request, timeout, again=False)
+    except CallFailed as error:
+        if error.code == Code.UNKNOWN:
+            click.echo(f"not all of it was reported: {error.details}", err=True)
+        elif error.is_sent and error.is_of_the_transport:
+            click.echo(f"it is not known whether it was reported: {error}", err=True)
+        else:
+            click.echo(f"not reported: {error}", err=True)
+        return Exit.WRONG_INPUT
+    finally:
+        await transport.close()
+    click.echo("reported")
+    return Exit.OK
+
+
+async def _ask(server: str, bag: Any, quotas: dict[str, int], timeout: float) -> int:
     from meshregistry.mixer import ClientOptions, FailPolicy, MixerClient  # noqa: PLC0415 - an extra
 
-    options = ClientOptions(fail_policy=FailPolicy.RAISE, timeout=timeout, report_timeout=timeout)
+    options = ClientOptions(fail_policy=FailPolicy.RAISE, timeout=timeout)
     async with MixerClient([server], options=options) as client:
-        if is_report:
-            if not {REQUEST_TIME, CONTEXT_TIME} & bag.keys():
-                bag = bag.updated({REQUEST_TIME: datetime.now(UTC)})
-            client.report(bag)
-            await client.close()
-            counted = client.statistics()
-            if counted["total_remote_report_successes"]:
-                click.echo("reported")
-                return Exit.OK
-            click.echo("not reported: the server did not take it", err=True)
-            return Exit.WRONG_INPUT
         result = await client.check(bag, quotas=quotas or None)
     for name, amount in sorted(result.granted.items()):
         click.echo(f"quota {name}: {amount} granted")

@@ -10,7 +10,7 @@ import pytest
 from meshregistry.mixer import AttributeBag
 from meshregistry.mixer._directive import HeaderOperation, Operation
 from meshregistry.mixer.expressions import Reference
-from meshregistry.mixer.server._dispatch import DispatchFailed
+from meshregistry.mixer.server import DispatchFailed, ReportOutcome
 from meshregistry.mixer.spi import CheckAnswer, Code, QuotaAnswer, QuotaRequest, Status
 
 DENIED = CheckAnswer(status=Status(Code.PERMISSION_DENIED, "no"), valid_duration=5.0)
@@ -532,7 +532,8 @@ class TestReport:
             bag = AttributeBag()
             bag.entries = Attributes({"response.code": 404})
             async with engine.request() as dispatcher:
-                assert await dispatcher.report([bag]) == ()
+                outcome = await dispatcher.report([bag])
+            assert outcome == ReportOutcome(taken=("a.istio-system",))
             (given,) = bench.given("report")
             assert [one.dimensions for one in given] == [{"code": 404}] * 3
             assert len({id(one.dimensions) for one in given}) == 3
@@ -559,14 +560,15 @@ class TestReport:
             bench.answers["b", "report"] = OSError("gone")
             bags = [AttributeBag({"response.code": code}) for code in (1, 2)]
             async with engine.request() as dispatcher:
-                failures = await dispatcher.report([*bags, AttributeBag({})])
+                outcome = await dispatcher.report([*bags, AttributeBag({})])
             told = {
                 name: [one.value for one in given]
                 for name, what, given in bench.calls
                 if what == "report"
             }
             assert told == {"a": [1, 2], "b": [2]}
-            assert [f"{one.handler} {one.reason}" for one in failures] == [
+            assert outcome.taken == ("a.istio-system",)
+            assert [f"{one.handler} {one.reason}" for one in outcome.failures] == [
                 "a.istio-system m.instance.istio-system: value: lookup failed: 'response.code'",
                 "b.istio-system OSError: gone",
             ]

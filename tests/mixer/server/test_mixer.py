@@ -10,6 +10,7 @@ from meshregistry.mixer.server import (
     Mixer,
     Mode,
     Overloaded,
+    ReportOutcome,
     SheddingConfig,
     of_call,
 )
@@ -196,7 +197,7 @@ def test_shedding_comes_first(run_async, bench, documents):
         config = SheddingConfig(mode=Mode.ENFORCE, rate=1, burst=2, latency=0)
         mixer = Mixer(engine, now=Now(), shedding=config)
         await mixer.check(BAG)
-        assert await mixer.report([]) == ()
+        assert await mixer.report([]) == ReportOutcome()
         await mixer.report([BAG])
         with pytest.raises(Overloaded, match="add a server"):
             await mixer.check(BAG)

@@ -220,9 +220,17 @@ class TestReport:
                 with pytest.raises(grpc.aio.AioRpcError) as caught:
                     await client.report({"response.code": 3}, {})
                 assert caught.value.code() is grpc.StatusCode.UNKNOWN
-                assert "lookup failed: 'response.code'" in caught.value.details()
+                assert caught.value.details() == (
+                    "taken by a.istio-system; failed: "
+                    "a.istio-system:m.instance.istio-system: value: lookup failed: 'response.code'"
+                )
                 told = [[one.value for one in given] for given in bench.given("report")]
                 assert told == [[1, 2], [3]]
+                bench.answers["a", "report"] = OSError("gone")
+                with pytest.raises(grpc.aio.AioRpcError) as caught:
+                    await client.report({"response.code": 4})
+                said = "taken by nobody; failed: a.istio-system:OSError: gone"
+                assert caught.value.details() == said
 
         run_async(main())
 

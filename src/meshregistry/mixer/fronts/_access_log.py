@@ -99,7 +99,7 @@ class AccessLogFront:
         if not bags:
             return
         try:
-            failures = await self._mixer.report(bags)
+            outcome = await self._mixer.report(bags)
         except Overloaded as error:
             # Nobody waits for an answer who could send them again.
             self._counts.lament("reports dropped", str(error), len(bags))
@@ -108,5 +108,5 @@ class AccessLogFront:
             self._counts.lament("reports dropped", str(error), len(bags))
             raise
         self._counts.add("reports", len(bags))
-        for one in failures:
+        for one in outcome.failures:
             self._counts.lament("reports failed", f"{one.handler}: {one.reason}")

@@ -5,7 +5,7 @@ Needs the extra ``mixer-server``.
 
 from meshregistry.mixer.server._dispatch import DispatchFailed
 from meshregistry.mixer.server._mixer import Checked, Mixer, Overloaded, of_call
-from meshregistry.mixer.server._outcome import CheckOutcome, Failure, QuotaOutcome
+from meshregistry.mixer.server._outcome import CheckOutcome, Failure, QuotaOutcome, ReportOutcome
 from meshregistry.mixer.server._server import MixerServer
 from meshregistry.mixer.server._shedding import Mode, SheddingConfig
 from meshregistry.mixer.server._standing import ConfigStatus
@@ -23,6 +23,7 @@ __all__ = [
     "Mode",
     "Overloaded",
     "QuotaOutcome",
+    "ReportOutcome",
     "SheddingConfig",
     "of_call",
 ]

@@ -20,6 +20,7 @@ from meshregistry.mixer.server._outcome import (
     CheckOutcome,
     Failure,
     QuotaOutcome,
+    ReportOutcome,
     combined,
 )
 from meshregistry.mixer.server._routing import Routing
@@ -165,8 +166,8 @@ class Dispatcher:
                 break
         return QuotaOutcome(answer=answer, references=attributes.references)
 
-    async def report(self, bags: Iterable[AttributeBag]) -> tuple[Failure, ...]:
-        """Tell handlers what happened, each once for all bags; what failed."""
+    async def report(self, bags: Iterable[AttributeBag]) -> ReportOutcome:
+        """Tell handlers what happened, each once for all bags."""
         gathered: dict[int, tuple[Destination, list[Any]]] = {}
         failures: list[Failure] = []
         for bag in bags:
@@ -187,8 +188,9 @@ class Dispatcher:
                     continue
                 gathered.setdefault(id(destination), (destination, []))[1].append(instance)
 
-        async def report(destination: Destination, instances: list[Any]) -> None:
+        async def report(destination: Destination, instances: list[Any]) -> str:
             await self._caller.method(destination, "report")(instances)
+            return destination.plan.title
 
         results = await asyncio.gather(
             *(
@@ -196,7 +198,10 @@ class Dispatcher:
                 for destination, instances in gathered.values()
             )
         )
-        return (*failures, *(one for one in results if isinstance(one, Failure)))
+        # A handler has a destination for each template.
+        taken = dict.fromkeys(one for one in results if isinstance(one, str))
+        failures += [one for one in results if isinstance(one, Failure)]
+        return ReportOutcome(taken=tuple(taken), failures=tuple(failures))
 
 
 def _bound(builder: Builder, outputs: Mapping[str, Value]) -> dict[str, Value]:

@@ -119,12 +119,14 @@ class MixerServicer:
             else:
                 bags.append(entry.bag)
         try:
-            failures = await self._mixer.report(bags)
+            outcome = await self._mixer.report(bags)
         except MixerUnavailable as error:
             await _abort(context, grpc.StatusCode.UNAVAILABLE, str(error))
-        wrong += [f"{one.handler}:{one.reason}" for one in failures]
+        wrong += [f"{one.handler}:{one.reason}" for one in outcome.failures]
         if wrong:
-            await _abort(context, grpc.StatusCode.UNKNOWN, "; ".join(wrong))
+            taken = ", ".join(outcome.taken) or "nobody"
+            reason = f"taken by {taken}; failed: {'; '.join(wrong)}"
+            await _abort(context, grpc.StatusCode.UNKNOWN, reason)
         return ReportResponse()
 
 

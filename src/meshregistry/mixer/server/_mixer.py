@@ -9,7 +9,7 @@ from attrs import define, evolve, field
 
 from meshregistry.errors import MixerUnavailable
 from meshregistry.mixer.expressions import TrackedAttributes
-from meshregistry.mixer.server._outcome import CheckOutcome, QuotaOutcome
+from meshregistry.mixer.server._outcome import CheckOutcome, QuotaOutcome, ReportOutcome
 from meshregistry.mixer.server._outcomes import SIZE, Kept, OutcomeCache
 from meshregistry.mixer.server._shedding import Mode, Shedding, SheddingConfig
 from meshregistry.mixer.services import ServiceSpecs
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from meshregistry.mixer._attributes import AttributeBag
     from meshregistry.mixer.config import Snapshot
     from meshregistry.mixer.server._engine import Engine
-    from meshregistry.mixer.server._outcome import Failure
     from meshregistry.mixer.server._outcomes import Question
 
 _NO_SERVICES = ServiceSpecs()
@@ -181,14 +180,14 @@ class Mixer:
         finally:
             self.finished(began)
 
-    async def report(self, bags: Sequence[AttributeBag]) -> tuple[Failure, ...]:
-        """Tell handlers what happened; what failed.
+    async def report(self, bags: Sequence[AttributeBag]) -> ReportOutcome:
+        """Tell handlers what happened; who took it, and what failed.
 
         Raises:
             Overloaded: if the server is late; nothing is told.
         """
         if not bags:
-            return ()
+            return ReportOutcome()
         began = self.admitted(len(bags))
         try:
             async with self._engine.request() as dispatcher:

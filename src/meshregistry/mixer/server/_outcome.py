@@ -101,6 +101,19 @@ class Failure:
 
 
 @frozen(kw_only=True)
+class ReportOutcome:
+    """What became of reports.
+
+    Attributes:
+        taken: titles of the handlers that took instances, in the order of their rules.
+        failures: what failed: a handler that took some instances may be among them with others.
+    """
+
+    taken: tuple[str, ...] = ()
+    failures: tuple[Failure, ...] = ()
+
+
+@frozen(kw_only=True)
 class Combined:
     """All answers to one check.
 
