@@ -15,6 +15,7 @@ from meshregistry.model import ServiceKey
 from meshregistry.registries import MemoryConfig
 from meshregistry.spi import RegistryKind, hookimpl
 from meshregistry.testing import ManualClock
+from servers.ports import free_port
 
 SERVICES = """
 services:
@@ -145,8 +146,7 @@ class TestEntering:
                 ):
                     with pytest.raises(OSError, match=busy):
                         await Pilot(make_settings(server=server)).__aenter__()
-            with socket.create_server(("127.0.0.1", 0)) as once:
-                free = f"127.0.0.1:{once.getsockname()[1]}"
+            free = f"127.0.0.1:{free_port()}"
             with socket.create_server(("127.0.0.1", 0)) as taken:
                 busy = f"127.0.0.1:{taken.getsockname()[1]}"
                 with pytest.raises(OSError, match=busy):

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from meshregistry.testing import TcpProxy
+from servers.ports import free_port
 
 
 @asynccontextmanager
@@ -151,9 +152,7 @@ def test_a_backend_that_is_down_ends_the_connection(run_async):
     """The client learns of it as it would without a proxy."""
 
     async def main():
-        async with await asyncio.start_server(lambda *_: None, "127.0.0.1", 0) as server:
-            port = server.sockets[0].getsockname()[1]
-        async with TcpProxy("127.0.0.1", port) as proxy, connected(proxy) as connection:
+        async with TcpProxy("127.0.0.1", free_port()) as proxy, connected(proxy) as connection:
             assert b"" == await answer(connection, b"1")
 
     run_async(main())

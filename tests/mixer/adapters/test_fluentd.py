@@ -14,6 +14,7 @@ import pytest
 from meshregistry.errors import MissingExtraError
 from meshregistry.mixer import StringMap
 from meshregistry.mixer.spi import LogEntry
+from servers.ports import free_port
 
 NAME = "x.instance.ns"
 WHEN = datetime(2026, 3, 4, 5, 6, 7, 900_000, tzinfo=UTC)
@@ -27,11 +28,11 @@ class Receiver:
         self.answer = None
         self.writers = []
         self.server = None
-        self.port = 0
+        # One that nobody is given while it is away.
+        self.port = free_port()
 
     async def listen(self):
         self.server = await asyncio.start_server(self._read, "127.0.0.1", self.port)
-        self.port = self.server.sockets[0].getsockname()[1]
 
     async def stop(self):
         self.server.close()

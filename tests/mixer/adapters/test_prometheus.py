@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from meshregistry.errors import MissingExtraError, MixerError
 from meshregistry.mixer.spi import Metric
+from servers.ports import free_port
 
 HITS = "hits: metric {value: '1', dimensions: {code: response.code | 0, to: 'destination.name | \"\"'}}"
 TOOK = "took: metric {value: 'response.duration | \"0ms\"', dimensions: {}}"
@@ -188,8 +189,8 @@ def test_a_port_in_use_fails_the_start(adapters, run_async):
     """And leaves nothing behind."""
 
     async def main():
-        server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
+        port = free_port()
+        server = await asyncio.start_server(lambda *_: None, "127.0.0.1", port)
         handler, _ = adapters.open(
             "prometheus", params(COUNT, more=f", host: 127.0.0.1, port: {port}"), (HITS,)
         )

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from meshregistry.mixer.adapters._spans import ids_of, is_sampled
 from meshregistry.mixer.spi import TraceSpan
+from servers.ports import free_port
 
 START = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 SPAN = ("s: tracespan {}",)
@@ -206,8 +207,7 @@ def test_a_server_that_is_away_is_asked_again(adapters, run_async):
     """No call fails; what is left when the handler closes is counted."""
 
     async def main():
-        async with zipkin() as (_, url):
-            pass
+        url = f"http://127.0.0.1:{free_port()}/api/v2/spans"
         params = f"{{url: '{url}', sampleProbability: 1}}"
         async with adapters.running("zipkin", params, SPAN) as (handler, context):
             await handler.report([span()])

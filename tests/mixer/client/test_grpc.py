@@ -33,6 +33,7 @@ from meshregistry.mixer.proto.mixer_v1_pb2 import (
     ReportResponse,
 )
 from meshregistry.testing import TcpProxy
+from servers.ports import free_port
 
 BAG = AttributeBag({"request.path": "/a"})
 
@@ -351,9 +352,7 @@ def test_reports_are_kept_until_a_server_is_there(run_async, nobody):
     options = ClientOptions(report_batch_age=0.0, drain_timeout=20.0)
 
     async def main():
-        with socket.socket() as held:
-            held.bind(("127.0.0.1", 0))
-            address = f"127.0.0.1:{held.getsockname()[1]}"
+        address = f"127.0.0.1:{free_port()}"
         async with MixerClient(address, options=options) as client:
             client.report(BAG)
             while not client.statistics()["total_remote_report_send_errors"]:  # noqa: ASYNC110 - it has no event - nothing tells
@@ -380,7 +379,7 @@ def test_an_outage_is_survived(run_async, answer):
 
     async def main():
         async with contextlib.AsyncExitStack() as stack:
-            async with mixer.serving() as address:
+            async with mixer.serving(f"127.0.0.1:{free_port()}") as address:
                 client = await stack.enter_async_context(MixerClient(address, options=options))
                 await client.check(BAG)
                 client.report(BAG)
