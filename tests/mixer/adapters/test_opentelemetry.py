@@ -19,6 +19,10 @@ from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
 from meshregistry.mixer import StringMap
+from meshregistry.mixer.adapters import _otlp_messages as otlp_messages
+from meshregistry.mixer.adapters._opentelemetry import OpenTelemetryMetric
+from meshregistry.mixer.adapters._series import Series
+from meshregistry.mixer.adapters._spans import Ids
 from meshregistry.mixer.proto import otlp_pb2
 from meshregistry.mixer.spi import LogEntry, Metric, TraceSpan
 
@@ -225,6 +229,38 @@ MEASURED = (
     "size: metric {value: request.size | 0}",
     "level: metric {value: '1.5'}",
 )
+
+
+@pytest.mark.parametrize(
+    ("when", "nanoseconds"),
+    [
+        (START, NANOSECONDS),
+        (datetime.min.replace(tzinfo=UTC), 0),
+        (datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC), 0),
+        (datetime.max.replace(tzinfo=UTC), 2**64 - 1),
+    ],
+)
+def test_a_time_that_a_message_cannot_hold_is_the_nearest(when, nanoseconds):
+    """It comes with a request, and must not end the report of all that came with it."""
+    ids = Ids(TRACE, ID, "")
+    record = otlp_messages.record(LogEntry(timestamp=when), START)
+    span = otlp_messages.span(TraceSpan(), ids, when, when)
+    assert {nanoseconds} == {
+        record.time_unix_nano,
+        span.start_time_unix_nano,
+        span.end_time_unix_nano,
+    }
+
+
+def test_a_sum_does_not_begin_after_it_is_sent():
+    """Also if the clock was set back meanwhile, and however seconds are rounded."""
+    series = Series("COUNTER", (), (), 1)
+    series.observe(Metric(value=1), START.timestamp())
+    for passed in (-3600, 0, 3600):
+        now = START + timedelta(seconds=passed)
+        made = otlp_messages.metric("m", OpenTelemetryMetric(kind="COUNTER"), series, now)
+        (point,) = made.sum.data_points
+        assert point.start_time_unix_nano <= point.time_unix_nano == otlp_messages.nanoseconds(now)
 
 
 @COLLECTORS

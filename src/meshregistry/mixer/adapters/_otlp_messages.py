@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from meshregistry.mixer.spi import LogEntry, TraceSpan, Value
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST = 2**64 - 1
 _CUMULATIVE = 2
 _ERROR = 2
 _SERVER_FAULT = 500
@@ -103,7 +104,8 @@ def metric(name: str, described: OpenTelemetryMetric, series: Series, now: datet
     for point in series.points:
         common = {
             "attributes": _attributes(dict(zip(series.labels, point.labels, strict=True))),
-            "start_time_unix_nano": round(point.began * 1e9),
+            # The clock may have been set back since, and this may not be later than the other.
+            "start_time_unix_nano": min(round(point.began * 1e9), nanoseconds(now)),
             "time_unix_nano": nanoseconds(now),
         }
         match series.kind:
@@ -128,8 +130,11 @@ def metric(name: str, described: OpenTelemetryMetric, series: Series, now: datet
 
 
 def nanoseconds(when: datetime) -> int:
-    """Since the epoch, exactly."""
-    return (when - _EPOCH) // timedelta(microseconds=1) * 1000
+    """Since the epoch, exactly; of what a message cannot hold, the nearest that it can.
+
+    One entry whose time a stranger has made up must not be the end of all that came with it.
+    """
+    return min(max((when - _EPOCH) // timedelta(microseconds=1) * 1000, 0), _LAST)
 
 
 def _attributes(values: Mapping[str, Value]) -> Iterable[Any]:
