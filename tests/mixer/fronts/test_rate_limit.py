@@ -84,7 +84,15 @@ def test_the_amount_is_the_descriptors_or_the_requests_or_one(hits, own, amount)
 def test_a_request_id_makes_repetitions_one():
     """With the descriptor's place; without one nothing does."""
     found = wanted(request([("x-request-id", "r")], [("x-request-id", "r")], [("a", "b")]), {})
-    assert ["r/0/", "r/1/", ""] == [one.id for one in found]
+    assert ["r/0/1/", "r/1/1/", ""] == [one.id for one in found]
+
+
+def test_what_a_request_is_charged_at_its_end_is_no_repetition():
+    """Envoy may ask once more then (apply_on_stream_done), for the bytes that there were."""
+    asked = request([("x-request-id", "r")])
+    ids = [one.id for one in wanted(asked, {})]
+    asked.hits_addend = 4711
+    assert ["r/0/1/", "r/0/4711/"] == [*ids, *(one.id for one in wanted(asked, {}))]
 
 
 @pytest.mark.parametrize(

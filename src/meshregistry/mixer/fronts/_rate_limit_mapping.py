@@ -93,7 +93,9 @@ def _wanted(request: Any, index: int, descriptor: Any, stated: Mapping[str, obje
         quota=quota,
         amount=amount,
         bag=builder.build(),
-        id=f"{request_id}/{index}/" if request_id else "",
+        # With the amount: a request that is charged once more at its end, for what it was, asks
+        # something else.
+        id=f"{request_id}/{index}/{amount}/" if request_id else "",
     )
 
 
