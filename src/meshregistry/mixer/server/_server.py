@@ -31,7 +31,7 @@ except ModuleNotFoundError as error:
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from meshregistry.documents import RuleDocument, RuleUnit
+    from meshregistry.documents import RuleDocument, RuleListing, RuleUnit
     from meshregistry.mixer.server._shedding import SheddingConfig
     from meshregistry.mixer.server._tls import MixerServerTls
     from meshregistry.mixer.spi import MixerAdapter, Template
@@ -143,6 +143,7 @@ class MixerServer:
         self._server: grpc.aio.Server | None = None
         self._mixer: Mixer | None = None
         self._following: asyncio.Task[None] | None = None
+        self._found: RuleListing | None = None
         self._standing = Standing()
         self._address = ""
 
@@ -292,13 +293,16 @@ class MixerServer:
 
     async def _read(self, files: ConfigFiles, *, is_first: bool = False) -> None:
         try:
-            listing = await asyncio.to_thread(files.read)
-            for _ in range(0 if is_first or listing is None else _MOST_LOOKS):
+            found = await asyncio.to_thread(files.read)
+            for _ in range(0 if is_first or found is None else _MOST_LOOKS):
+                # What a look has found, no later one tells as a change: not even if this is the
+                # last one for a while, because the folder is gone.
+                self._found = found
                 await asyncio.sleep(_QUIET_MS / 1000)
                 again = await asyncio.to_thread(files.read)
                 if again is None:
                     break
-                listing = again
+                found = again
         except OSError as error:
             fault = ConfigError(
                 f"the configuration cannot be read: {error.strerror or error}",
@@ -310,6 +314,7 @@ class MixerServer:
             self._standing.is_away(fault)
             return
         self._standing.is_back()
+        listing, self._found = self._found if found is None else found, None
         if listing is not None:
             await self.configure(listing.documents, faults=listing.faults)
 
