@@ -310,7 +310,8 @@ def test_zipkin_has_both_sides_of_a_call(run_async, tmp_path):
             assert {"http.method": "GET", "http.status_code": "200"} == server["tags"]
             assert (30_000, "/orders") == (server["duration"], server["name"])
 
-    run_async(main())
+    # A program of Java, which may take its time to start.
+    run_async(main(), timeout=120)
 
 
 def test_statsd_counts_and_times(run_async, tmp_path):

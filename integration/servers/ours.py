@@ -49,3 +49,6 @@ async def _serving(command: list[str], log: Path) -> AsyncIterator[dict[str, str
         status = await process.stop()
         if status != 0:
             raise RuntimeError(f"serve ended with status {status} after SIGTERM\n{process.tail()}")
+        said = log.read_text(errors="replace")
+        if "Traceback" in said:
+            raise RuntimeError(f"serve logged an exception of its own\n{said}")
