@@ -29,6 +29,8 @@ LAZY = {"meshregistry.mixer"}
 
 # Names that a façade offers although they live in another one.
 REEXPORTS = {
+    # What a check raises, where callers want that.
+    "meshregistry.mixer": {"MixerUnavailable"},
     # The clock of the machine, for tests of adapters on real servers.
     "meshregistry.testing": {"SystemClock"},
     # What a supervisor is told, from one place.

@@ -44,16 +44,18 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> object:
-    """Import a public name at its first use (PEP 562)."""
-    if name == "__version__":
-        from importlib.metadata import version  # noqa: PLC0415 - costs milliseconds that few need
+if not TYPE_CHECKING:  # else checkers would take any name for one of ours
 
-        return version("meshregistry")
-    if name not in _HOMES:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    def __getattr__(name: str) -> object:
+        """Import a public name at its first use (PEP 562)."""
+        if name == "__version__":
+            from importlib.metadata import version  # noqa: PLC0415 - costs milliseconds that few need
+
+            return version("meshregistry")
+        if name not in _HOMES:
+            msg = f"module {__name__!r} has no attribute {name!r}"
+            raise AttributeError(msg)
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -22,6 +22,7 @@ from attrs import frozen
 
 from meshregistry.cli import Exit
 from meshregistry.cli._mixer_attributes import attributes
+from meshregistry.errors import MixerError
 from meshregistry.mixer import AttributeBag
 from meshregistry.mixer.adapters import ADAPTERS
 from meshregistry.mixer.server import MixerServer
@@ -243,11 +244,25 @@ class TestAttributes:
 
 
 (NOOP,) = (one for one in ADAPTERS if one.name == "noop")
+MANIFEST = """\
+apiVersion: config.istio.io/v1alpha2
+kind: attributemanifest
+metadata: {name: own, namespace: istio-system}
+spec:
+  attributes: {shop.items: {valueType: INT64}}
+"""
 
 
 @frozen
 class Config:
     """No parameters."""
+
+
+class Unsure(Handler):
+    """Does not know."""
+
+    async def check(self, instance):
+        raise MixerError("there is no list")
 
 
 class Denies(Handler):
@@ -334,7 +349,10 @@ class TestAsk:
         """It says that there is no server."""
         ran = run("mixer", "ask", "--server", "127.0.0.1:1", "--timeout", "1", "--report")
         assert (ran.code, ran.out) == (Exit.WRONG_INPUT, "")
-        assert ran.err == "not reported: 127.0.0.1:1: it cannot be connected to (UNAVAILABLE)\n"
+        assert ran.err == (
+            "not reported: 127.0.0.1:1: the server cannot be connected to (UNAVAILABLE); start one "
+            "with 'meshregistry mixer serve', or name another with --server\n"
+        )
 
     def test_a_report_without_an_answer(self, run, tmp_path):
         """It may have been taken."""
@@ -348,7 +366,45 @@ class TestAsk:
         """Within the time-out; no traceback."""
         ran = run("mixer", "ask", "--server", "127.0.0.1:1", "--timeout", "1", "request.path=/")
         assert ran.code == Exit.WRONG_INPUT
-        assert "127.0.0.1:1" in ran.err
+        assert ran.err == (
+            "error: 127.0.0.1:1: the server cannot be connected to (UNAVAILABLE); start one with "
+            "'meshregistry mixer serve', or name another with --server\n"
+        )
+
+    def test_a_server_that_cannot_decide(self, run, tmp_path):
+        """Its reason is told, and not that there is no server."""
+        with served(tmp_path, self.adapter(Unsure)) as address:
+            ran = run("mixer", "ask", "--server", address, "request.path=/")
+        assert (ran.code, ran.out) == (Exit.WRONG_INPUT, "")
+        assert ran.err == f"error: {address}: h.istio-system:there is no list (INTERNAL)\n"
+
+    def test_attributes_of_ones_own(self, run, tmp_path):
+        """Are declared by the documents of the server."""
+        (tmp_path / "own.yaml").write_text(MANIFEST)
+        words = ("--report", "response.code=200", "shop.items=3")
+        with served(tmp_path, self.adapter(Denies)) as address:
+            ask = ("mixer", "ask", "--server", address)
+            ran = run(*ask, *words)
+            assert ran.code == Exit.USAGE
+            assert "unknown attribute shop.items: name what declares it with --manifests" in ran.err
+            ran = run(*ask, "--manifests", str(tmp_path), *words)
+        assert (ran.code, ran.out) == (0, "reported\n")
+
+    def test_manifests_that_declare_nothing_right(self, run, tmp_path):
+        """Are faults with their places."""
+        (tmp_path / "own.yaml").write_text(MANIFEST.replace("INT64", "INTEGER"))
+        ran = run("mixer", "ask", "--manifests", str(tmp_path), "shop.items=3")
+        assert ran.code == Exit.WRONG_INPUT
+        assert "own.yaml:5:40: spec.attributes" in ran.err
+        ran = run("mixer", "ask", "--manifests", str(tmp_path / "none"), "shop.items=3")
+        assert ran.code == Exit.WRONG_INPUT
+        assert "none: cannot be read: No such file or directory" in ran.err
+
+    def test_a_quota_is_named_once(self, run):
+        """The second amount does not replace the first in silence."""
+        ran = run("mixer", "ask", "--quota", "q=1", "--quota", "q=2")
+        assert ran.code == Exit.USAGE
+        assert "the quota q is given twice: add the amounts up" in ran.err
 
     @pytest.mark.parametrize(
         "word",

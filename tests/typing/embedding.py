@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import assert_type
 
+import meshregistry
 from meshregistry import Catalog, Pilot, ServiceRecord, Settings
 
 
@@ -40,3 +41,8 @@ def from_threads() -> None:
 asyncio.run(only_the_catalog())
 asyncio.run(the_whole())
 from_threads()
+
+
+def a_name_that_there_is_not() -> None:
+    """Checkers find it, although names are imported when they are used."""
+    print(meshregistry.NoSuchName)  # type: ignore[attr-defined]  # what is shown

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import assert_type
 
+from meshregistry import mixer
 from meshregistry.mixer import (
     AttributeBag,
     CheckResult,
@@ -39,3 +40,8 @@ def threaded(bag: AttributeBag) -> int:
         assert_type(result, CheckResult)
         client.report(bag.updated(result.attributes))
         return result.http_code
+
+
+def a_name_that_there_is_not() -> None:
+    """Checkers find it, although names are imported when they are used."""
+    print(mixer.NoSuchName)  # type: ignore[attr-defined]  # what is shown

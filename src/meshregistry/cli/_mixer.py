@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import signal
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,10 +14,9 @@ import click
 
 from meshregistry.cli._exits import Exit
 from meshregistry.cli._logs import configure_logs
+from meshregistry.cli._mixer_ask import ADDRESS, ask
 from meshregistry.cli._options import Number
 from meshregistry.documents import RuleUnit, nothing_in
-from meshregistry.mixer import Code
-from meshregistry.mixer.vocabulary import CONTEXT_TIME, REQUEST_TIME
 from meshregistry.pilot import Pilot
 from meshregistry.settings import Address, Settings
 
@@ -29,10 +26,8 @@ if TYPE_CHECKING:
     from meshregistry.mixer.spi import MixerAdapter
 
 _log = logging.getLogger("meshregistry.cli")
-_ADDRESS, _MONITORING = "127.0.0.1:9091", "127.0.0.1:15014"
-_DENIED = "DENIED"
+_MONITORING = "127.0.0.1:15014"
 _FIRST_CATALOG = 15.0
-_AMOUNT = re.compile("[0-9]{1,19}")
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -44,9 +39,12 @@ def mixer() -> None:
     """
 
 
+mixer.add_command(ask)
+
+
 @mixer.command()
 @click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path))
-@click.option("--address", default=_ADDRESS, show_default=True, help="Where to listen.")
+@click.option("--address", default=ADDRESS, show_default=True, help="Where to listen.")
 @click.option(
     "--monitoring",
     default=_MONITORING,
@@ -269,102 +267,6 @@ def check(paths: tuple[Path, ...], standard: bool) -> int:
     things = "document" if len(documents) == 1 else "documents"
     click.echo(f"{len(found) or 'no'} {noun} in {len(documents)} {things}", err=True)
     return Exit.WRONG_INPUT if found else Exit.OK
-
-
-@mixer.command()
-@click.argument("words", nargs=-1, metavar="NAME=VALUE...")
-@click.option("--server", default=_ADDRESS, show_default=True, help="Whom to ask.")
-@click.option(
-    "--quota", "quotas", multiple=True, metavar="NAME=AMOUNT", help="Also take so much of it."
-)
-@click.option(
-    "--report",
-    "is_report",
-    is_flag=True,
-    help="Report it instead; as of now, unless request.time or context.time says when.",
-)
-@click.option(
-    "--timeout",
-    type=Number(min=0, min_open=True),
-    default=5.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long to wait for the answer.",
-)
-def ask(
-    words: tuple[str, ...], server: str, quotas: tuple[str, ...], is_report: bool, timeout: float
-) -> int:
-    """Describe a request by attributes and ask whether it may go on: exit 0 if so, else 1.
-
-    With --report: exit 0 if all handlers took it, else 1, and who did.
-
-    Example: meshregistry mixer ask request.path=/forbidden request.headers[user]=me
-    """
-    from meshregistry.cli._mixer_attributes import attributes  # noqa: PLC0415 - an extra
-
-    wanted = {}
-    for word in quotas:
-        name, _, amount = word.partition("=")
-        charge = int(amount) if _AMOUNT.fullmatch(amount) else 0
-        if not name or not 0 < charge < 1 << 63:
-            raise click.UsageError(
-                f"{word!r} is no quota: write NAME=AMOUNT with an amount above 0, such as requests=1"
-            )
-        wanted[name] = charge
-    if is_report and wanted:
-        raise click.UsageError("--quota goes with a check: leave it or --report out")
-    bag = attributes(words)
-    if is_report:
-        return asyncio.run(_report(server, bag, timeout))
-    return asyncio.run(_ask(server, bag, wanted, timeout))
-
-
-async def _report(server: str, bag: Any, timeout: float) -> int:
-    from meshregistry.mixer import (  # noqa: PLC0415 - an extra
-        BASE_WORD_COUNT,
-        CallFailed,
-        Compressor,
-        GrpcTransport,
-    )
-
-    if not {REQUEST_TIME, CONTEXT_TIME} & bag.keys():
-        bag = bag.updated({REQUEST_TIME: datetime.now(UTC)})
-    transport = GrpcTransport([server])
-    try:
-        # Words that every server knows.
-        request = Compressor(BASE_WORD_COUNT).report([bag])
-        await transport.report(request, timeout, again=False)
-    except CallFailed as error:
-        if error.code == Code.UNKNOWN:
-            click.echo(f"not all of it was reported: {error.details}", err=True)
-        elif error.is_sent and error.is_of_the_transport:
-            click.echo(f"it is not known whether it was reported: {error}", err=True)
-        else:
-            click.echo(f"not reported: {error}", err=True)
-        return Exit.WRONG_INPUT
-    finally:
-        await transport.close()
-    click.echo("reported")
-    return Exit.OK
-
-
-async def _ask(server: str, bag: Any, quotas: dict[str, int], timeout: float) -> int:
-    from meshregistry.mixer import ClientOptions, FailPolicy, MixerClient  # noqa: PLC0415 - an extra
-
-    options = ClientOptions(fail_policy=FailPolicy.RAISE, timeout=timeout)
-    async with MixerClient([server], options=options) as client:
-        result = await client.check(bag, quotas=quotas or None)
-    for name, amount in sorted(result.granted.items()):
-        click.echo(f"quota {name}: {amount} granted")
-    for one in result.directive.request_headers:
-        click.echo(f"request header {one.operation.name} {one.name}: {one.value}")
-    for one in result.directive.response_headers:
-        click.echo(f"response header {one.operation.name} {one.name}: {one.value}")
-    if result.is_allowed:
-        click.echo("ALLOWED")
-        return Exit.OK
-    click.echo(f"{_DENIED} {result.http_code} {result.status}")
-    return Exit.WRONG_INPUT
 
 
 def _adapters() -> tuple[MixerAdapter, ...]:

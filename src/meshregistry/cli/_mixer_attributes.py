@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta
+from difflib import get_close_matches
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 import click
 
-from meshregistry.documents import parse_seconds, suggestion
+from meshregistry.documents import parse_seconds
 from meshregistry.mixer import AttributeBag, ValueType
 from meshregistry.mixer.vocabulary import STANDARD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from meshregistry.mixer import Manifest
+
+MANIFESTS = "--manifests"
 _WORD = re.compile(r"(?P<name>[^=\[]+)(?:\[(?P<key>[^\]]*)\])?=(?P<value>.*)", re.DOTALL)
 _BOOLEANS = {"true": True, "false": False}
 _INT64 = 2**63
 _TIME = "write one such as 2026-01-02T03:04:05Z"
 
 
-def attributes(words: Iterable[str]) -> AttributeBag:
+def attributes(words: Iterable[str], manifest: Manifest = STANDARD) -> AttributeBag:
     """A bag of ``NAME=VALUE`` and, for entries of maps, ``NAME[KEY]=VALUE``.
 
-    Values are read by the types of the standard vocabulary.
+    Values are read by the types of the manifest.
 
     Raises:
         click.UsageError: for a word that is none of this.
@@ -40,9 +44,11 @@ def attributes(words: Iterable[str]) -> AttributeBag:
                 "NAME[KEY]=VALUE, such as request.headers[user]=me"
             )
         name, key, value = found["name"], found["key"], found["value"]
-        attribute = STANDARD.get(name)
+        attribute = manifest.get(name)
         if attribute is None:
-            raise click.UsageError(f"unknown attribute {name}: {suggestion(name, STANDARD)}")
+            near = get_close_matches(name, manifest, n=1)
+            what = f"did you mean {near[0]}?" if near else f"name what declares it with {MANIFESTS}"
+            raise click.UsageError(f"unknown attribute {name}: {what}")
         if (key is not None) != (attribute.type is ValueType.STRING_MAP):
             form = f"{name}[KEY]=VALUE" if key is None else f"{name}=VALUE"
             raise click.UsageError(f"{name} is {attribute.type.name}: write {form}")
@@ -56,7 +62,7 @@ def attributes(words: Iterable[str]) -> AttributeBag:
             values[name] = _READ.get(attribute.type, str)(value)
         except ValueError as error:
             raise click.UsageError(f"{name} is {attribute.type.name}: {error}") from error
-    return STANDARD.bag({**values, **maps})
+    return manifest.bag({**values, **maps})
 
 
 def _number(text: str) -> int:

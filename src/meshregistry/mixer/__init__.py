@@ -12,6 +12,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from meshregistry.errors import MixerUnavailable
 from meshregistry.mixer._attributes import AttributeBag, BagBuilder, StringMap, Value, ValueType
 from meshregistry.mixer._directive import HeaderOperation, Operation, RouteDirective
 from meshregistry.mixer._manifest import Attribute, Manifest, When
@@ -81,6 +82,7 @@ __all__ = [
     "MixerMiddleware",
     "MixerTls",
     "MixerTransport",
+    "MixerUnavailable",
     "Operation",
     "QuotaRule",
     "QuotaRules",
@@ -135,12 +137,14 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> object:
-    """Import a name at its first use: most need the extra (PEP 562)."""
-    if name not in _HOMES:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+if not TYPE_CHECKING:  # else checkers would take any name for one of ours
+
+    def __getattr__(name: str) -> object:
+        """Import a name at its first use: most need the extra (PEP 562)."""
+        if name not in _HOMES:
+            msg = f"module {__name__!r} has no attribute {name!r}"
+            raise AttributeError(msg)
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

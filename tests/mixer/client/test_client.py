@@ -13,6 +13,7 @@ from meshregistry.mixer import (
     AttributeBag,
     CallFailed,
     ClientOptions,
+    Code,
     FailPolicy,
     HeaderOperation,
     MixerClient,
@@ -153,11 +154,9 @@ def test_without_a_server_the_policy_decides(with_client, transport, policy, cod
     transport.answer = DOWN
 
     async def main(client):
-        by_options = await client.check(A1)
-        by_call = await client.check(A1, fail_policy=FailPolicy.RAISE) if False else None
-        return by_options, by_call, client.statistics()
+        return await client.check(A1), client.statistics()
 
-    result, _, counted = with_client(main, fail_policy=policy)
+    result, counted = with_client(main, fail_policy=policy)
     assert (code, http) == (result.status.code, result.http_code)
     assert "nobody there (UNAVAILABLE)" == result.failure
     assert (1, 1) == (counted["total_remote_calls"], counted["total_remote_call_send_errors"])
@@ -175,6 +174,21 @@ def test_the_policy_of_a_call_goes_before_that_of_the_options(with_client, trans
         return caught.value.status
 
     assert "UNAVAILABLE" == with_client(main)
+
+
+def test_a_server_that_could_not_decide_is_there(with_client, transport):
+    """Nobody is told to start one; what it says is what has to be mended."""
+    transport.answer = CallFailed(Code.INTERNAL, "list.ns:there is no list", server="a:1")
+
+    async def main(client):
+        with pytest.raises(MixerUnavailable) as caught:
+            await client.check(A1, fail_policy=FailPolicy.RAISE)
+        return str(caught.value)
+
+    assert (
+        "a server of Mixer could not decide: a:1: list.ns:there is no list (INTERNAL); "
+        "mend what it tells of, or let checks fail open"
+    ) == with_client(main)
 
 
 def test_an_internal_error_of_policy_is_forgiven_if_checks_fail_open(
@@ -649,7 +663,12 @@ def test_a_response_of_nothing_is_an_invalid_argument(with_client, transport):
 @pytest.mark.parametrize("is_known", [False, True])
 @pytest.mark.parametrize(
     ("amount", "what"),
-    [(0, "is not positive"), (-1, "is not positive"), (1 << 63, "does not fit into 64 bits")],
+    [
+        (0, "is not positive"),
+        (-1, "is not positive"),
+        (1 << 63, "does not fit into 64 bits"),
+        (1.5, "is no whole number: 1.5"),
+    ],
 )
 def test_an_amount_of_quota_can_be_asked_for(
     with_client, transport, answer, *, is_known, amount, what
@@ -660,7 +679,8 @@ def test_an_amount_of_quota_can_be_asked_for(
     async def main(client):
         if is_known:
             await client.check(A1)
-        with pytest.raises(ValueError, match=f"the amount of the quota 'q' {what}"):
+        reason = f"the amount of the quota 'q' {what}"
+        with pytest.raises((TypeError, ValueError), match=reason):
             await client.check(A1, quotas={"q": amount})
 
     with_client(main)

@@ -423,6 +423,13 @@ def test_a_client_needs_a_server():
         MixerClient([])
 
 
+@pytest.mark.parametrize("server", ["9091", "mixer", "http://mixer:9091", "https://mixer:9091"])
+def test_a_server_has_an_address(server):
+    """With a port; else gRPC would look for a host of this name as long as the client lives."""
+    with pytest.raises(ConfigError, match=f"servers: '{server}' is no address; write host:port"):
+        MixerClient(["one:9091", server])
+
+
 def test_both_sides_show_certificates(run_async, authority):
     """The server's name may be another one than its address."""
     mixer = Mixer()

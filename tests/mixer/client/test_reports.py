@@ -160,7 +160,7 @@ def test_a_doubtful_batch_is_dropped_and_counted(with_client, transport, caplog)
     )
     # One line for a hundred failures.
     assert 1 == len(caplog.records)
-    assert "1 reports may have been lost: connection reset" in caplog.text
+    assert "1 report may have been lost: connection reset" in caplog.text
 
 
 def test_at_least_once_sends_a_doubtful_batch_again(with_client, transport, clock, until):

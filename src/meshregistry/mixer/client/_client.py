@@ -61,7 +61,8 @@ class MixerClient:
         is_shared: whether other threads look into the check cache.
 
     Raises:
-        ConfigError: if there is no server, or a certificate cannot be read.
+        ConfigError: if there is no server, what names one is no address, or a certificate cannot
+            be read.
     """
 
     def __init__(
@@ -139,7 +140,7 @@ class MixerClient:
 
         Raises:
             TypeError, ValueError: if an attribute is not as the manifest declares it, or an amount
-                is not positive, or beyond 64 bits.
+                is no whole number, not positive, or beyond 64 bits.
             MixerUnavailable: if no server can be asked, and the policy is `RAISE`.
             MixerError: if the client is not open.
         """
@@ -249,6 +250,8 @@ class MixerClient:
         policy: FailPolicy,
     ) -> CheckResult:
         for name, amount in amounts.items():
+            if not isinstance(amount, int):
+                raise TypeError(f"the amount of the quota {name!r} is no whole number: {amount!r}")
             if not 0 < amount <= MOST:
                 what = "is not positive" if amount <= 0 else "does not fit into 64 bits"
                 raise ValueError(f"the amount of the quota {name!r} {what}")
@@ -282,9 +285,11 @@ class MixerClient:
     def _failed(self, error: CallFailed, policy: FailPolicy) -> CheckResult:
         if policy is FailPolicy.RAISE:
             name = str(Status(error.code)).removesuffix(":")
-            raise MixerUnavailable(
-                f"no server of Mixer answered: {error}; start one, or let checks fail open",
-                status=name,
-            ) from error
+            what = (
+                f"no server of Mixer answered: {error}; start one"
+                if error.is_of_the_transport
+                else f"a server of Mixer could not decide: {error}; mend what it tells of"
+            )
+            raise MixerUnavailable(f"{what}, or let checks fail open", status=name) from error
         status = OK if policy is FailPolicy.OPEN else Status(error.code, error.details)
         return CheckResult(status, failure=str(error))

@@ -48,6 +48,8 @@ _OPTIONS = (
 # Seconds between two looks at the files of certificates.
 _RENEWAL_PAUSE = 1.0
 # What gRPC says if it had no connection to send on.
+# gRPC takes these for names, and looks for them for ever.
+_NO_TARGETS = ("http:", "https:")
 _NOT_SENT = ("failed to connect to", "Failed to connect to", "DNS resolution failed", "DNS query")
 _DOWN = (grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnectivity.SHUTDOWN)
 # Those mean that another server may do better.
@@ -65,7 +67,8 @@ class GrpcTransport:
         clock: for the pauses of servers that failed.
 
     Raises:
-        ConfigError: if there is no server, or a certificate cannot be read.
+        ConfigError: if there is no server, what names one is no address, or a certificate cannot
+            be read.
     """
 
     def __init__(
@@ -81,6 +84,11 @@ class GrpcTransport:
             raise ConfigError(
                 "there is no server", field="servers", remedy="give one address or several"
             )
+        for server in servers:
+            if ":" not in server or server.startswith(_NO_TARGETS):
+                raise ConfigError(
+                    f"{server!r} is no address", field="servers", remedy="write host:port"
+                )
         self._clock = clock or SystemClock()
         self._failover = Failover(len(servers))
         # Read now, so that a wrong file is told to whoever makes the client.
@@ -227,7 +235,7 @@ class _Connection:
                     await self._renew()
                 raise CallFailed(
                     Code.UNAVAILABLE,
-                    "it cannot be connected to",
+                    "the server cannot be connected to",
                     server=self._server,
                     is_sent=False,
                 )

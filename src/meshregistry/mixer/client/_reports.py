@@ -234,8 +234,8 @@ class Reporter:
             what = "may have been lost"
         else:
             self._statistics.total_reports_dropped_refused += len(piece)
-            what = "were refused"
-        self._log(f"{len(piece)} reports {what}: {error}")
+            what = "was refused" if len(piece) == 1 else "were refused"
+        self._log(f"{_count(piece)} {what}: {error}")
         return False
 
     def _give_back(self, bags: list[AttributeBag], error: CallFailed) -> None:
@@ -243,10 +243,14 @@ class Reporter:
         pause = retry_wait(min(self._pauses, 10), first, longest, self._random)
         self._pauses += 1
         self._queue.give_back(bags, self._clock.now(), pause)
-        self._log(f"{len(bags)} reports wait for a server: {error}")
+        self._log(f"{_count(bags)} {'waits' if len(bags) == 1 else 'wait'} for a server: {error}")
 
     def _log(self, message: str) -> None:
         """Say the first of each hundred failures."""
         if self._failures % _LOG_EVERY == 0:
             _LOG.warning("%s", message)
         self._failures += 1
+
+
+def _count(reports: Sequence[AttributeBag]) -> str:
+    return "1 report" if len(reports) == 1 else f"{len(reports)} reports"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -124,8 +125,10 @@ class MixerServicer:
             await _abort(context, grpc.StatusCode.UNAVAILABLE, str(error))
         wrong += [f"{one.handler}:{one.reason}" for one in outcome.failures]
         if wrong:
+            # Entries of a batch mostly fail for one reason.
+            told = (f"{one} ({n} times)" if n > 1 else one for one, n in Counter(wrong).items())
             taken = ", ".join(outcome.taken) or "nobody"
-            reason = f"taken by {taken}; failed: {'; '.join(wrong)}"
+            reason = f"taken by {taken}; failed: {'; '.join(told)}"
             await _abort(context, grpc.StatusCode.UNKNOWN, reason)
         return ReportResponse()
 
