@@ -52,6 +52,9 @@ class RuleDocument:
     created: float = 0.0
 
 
+_VERSIONS = "networking.istio.io/v1 or, for Mixer, config.istio.io/v1alpha2"
+
+
 def rule_document(root: AnyNode) -> RuleDocument:
     """Name a routing document by its ``apiVersion``, ``kind`` and ``metadata``.
 
@@ -60,8 +63,8 @@ def rule_document(root: AnyNode) -> RuleDocument:
     """
     if not isinstance(root, MappingNode):
         raise root.fault(f"must be a mapping, not {root.kind}", "write apiVersion: and kind:")
-    group, slash, version = _text(root, "apiVersion", "networking.istio.io/v1").partition("/")
-    kind = _text(root, "kind", "VirtualService")
+    group, slash, version = _text(root, "apiVersion", _VERSIONS).partition("/")
+    kind = _text(root, "kind", "VirtualService or, for Mixer, rule")
     metadata = root.get("metadata")
     if not isinstance(metadata, MappingNode):
         raise (metadata or root).fault("the document has no metadata", "add metadata: {name: …}")

@@ -148,7 +148,7 @@ def test_bodies_have_a_form(kind, body, entries):
 )
 def test_a_body_of_another_form_is_refused(body):
     """And leaves the former list in force."""
-    with pytest.raises(ValueError, match="body"):
+    with pytest.raises(ValueError, match=r"body .*; write whitelist: \[10"):
         entries_of(body, "IP_ADDRESSES")
 
 
@@ -217,6 +217,39 @@ def test_a_list_that_is_never_there_fails_checks(adapters, run_async):
             assert 1 == context.counts["failed_fetches"]
 
     run_async(main())
+
+
+def test_an_outage_is_told_once(adapters, run_async, tmp_path, caplog):
+    """And so is its end; a list is looked for each minute, however long it is away."""
+    caplog.set_level("INFO", logger="meshregistry.mixer")
+    file = tmp_path / "allowed.txt"
+
+    async def main():
+        async with adapters.running("list", "{providerUrl: 'file:allowed.txt'}", INSTANCES) as (
+            handler,
+            context,
+        ):
+            for count in (2, 3):
+                await context.clock.advance(60)
+                await eventually(lambda count=count: context.counts["failed_fetches"] == count)
+            file.write_text("ann\n", encoding="utf-8")
+            for count in (1, 2):
+                await context.clock.advance(60)
+                await eventually(lambda count=count: context.counts["fetches"] == count)
+            return await said(handler, "ann")
+
+    assert (Code.OK, "") == run_async(main())
+    told = [one for one in caplog.messages if "the list of file:allowed.txt" in one]
+    assert ["cannot be had", "is there again"] == [
+        one.partition("allowed.txt ")[2].partition(":")[0] for one in told
+    ]
+
+
+def test_a_value_that_no_list_can_have_is_a_fault(adapters):
+    """Found before every check fails with it."""
+    plan, faults = adapters.plan("list", "{overrides: [a]}", ("i: listentry {value: source.port}",))
+    assert (None, 1) == (plan, len(faults))
+    assert faults[0].endswith(" is INT64, and lists have texts and IP addresses")
 
 
 def test_a_start_that_is_given_up_leaves_no_connection(adapters, run_async):

@@ -108,9 +108,10 @@ class TestRetry:
         run_async(main())
         assert bench.asked("close") == ["a"]
         assert [
-            "a.istio-system: could not be opened, and is tried again",
+            f"a.istio-system: could not be opened, and is tried again: {FAULT}",
             "a.istio-system: is open now",
         ] == caplog.messages
+        assert caplog.records[0].exc_info is None
 
     def test_a_missing_extra_is_told_in_one_line(self, run_async, bench, documents, caplog):
         """With what to install; no traceback stands before it."""
@@ -127,6 +128,23 @@ class TestRetry:
         (record,) = caplog.records
         assert record.levelname == "ERROR"
         assert "pip install 'meshregistry[mixer-redis]'" in record.getMessage()
+        assert record.exc_info is None
+
+    def test_a_file_that_is_not_there_is_told_in_one_line(
+        self, run_async, bench, documents, caplog
+    ):
+        """With its path, whatever adapter wants it; no traceback."""
+
+        async def main():
+            stage = Stage()
+            bench.answers["a", "start"] = FileNotFoundError(2, "No such file", "/etc/ca.pem")
+            found = await stage.fleet.prepare(bench.snapshot(*documents))
+            assert ["/etc/ca.pem: No such file"] == stage.faults
+            await stage.fleet.release(found)
+
+        run_async(main())
+        (record,) = caplog.records
+        assert record.getMessage().endswith("is tried again: /etc/ca.pem: No such file")
         assert record.exc_info is None
 
     def test_the_status_has_the_latest_reason(self, run_async, bench, documents):

@@ -14,7 +14,15 @@ from meshregistry.documents import Seconds
 from meshregistry.errors import MixerError
 from meshregistry.mixer.adapters._extra import imported
 from meshregistry.mixer.adapters._lists import Contains, EntryType, contains, entries_of, symbol
-from meshregistry.mixer.spi import LIST_ENTRY, CheckAnswer, Code, Handler, MixerAdapter, Status
+from meshregistry.mixer.spi import (
+    LIST_ENTRY,
+    CheckAnswer,
+    Code,
+    Handler,
+    MixerAdapter,
+    Status,
+    ValueType,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,6 +33,15 @@ _TIMEOUT = 3.0
 """Seconds that a provider may take; the first list is waited for."""
 _LARGEST = 64 << 20
 _OK = 200
+_TEXTS = frozenset(
+    {
+        ValueType.STRING,
+        ValueType.IP_ADDRESS,
+        ValueType.DNS_NAME,
+        ValueType.EMAIL_ADDRESS,
+        ValueType.URI,
+    }
+)
 
 
 @frozen(kw_only=True)
@@ -33,7 +50,9 @@ class ListConfig:
 
     Attributes:
         provider_url: where the list is: ``http://``, ``https://`` or ``file:``, whose path may
-            be relative to the configuration's folder. Empty: `overrides` are the whole list.
+            be relative to the configuration's folder. An entry stands on each line; a list of
+            IP_ADDRESSES is YAML, ``whitelist: [10.0.0.0/8, 192.0.2.1]``, also where `blacklist`
+            is set. Empty: `overrides` are the whole list.
         refresh_interval: how often it is fetched; at least a second.
         ttl: how long a list counts that could not be fetched again; at least the refresh
             interval. After that, checks fail until it is there again.
@@ -56,7 +75,7 @@ class ListConfig:
     blacklist: bool = False
 
 
-def _faults(config: ListConfig, _instances: Mapping[str, InstanceTypes]) -> Iterable[str]:
+def _faults(config: ListConfig, instances: Mapping[str, InstanceTypes]) -> Iterable[str]:
     url = urlsplit(config.provider_url)
     if config.provider_url and not _is_provider(url):
         yield (
@@ -75,6 +94,10 @@ def _faults(config: ListConfig, _instances: Mapping[str, InstanceTypes]) -> Iter
         contains(config.overrides, config.entry_type)
     except ValueError as error:
         yield f"overrides: {error}"
+    for name, instance in instances.items():
+        kind = instance.types.get("value", ValueType.STRING)
+        if kind not in _TEXTS:
+            yield f"the value of {name} is {kind.name}, and lists have texts and IP addresses"
 
 
 def _is_provider(url: SplitResult) -> bool:
@@ -93,6 +116,7 @@ class ListHandler(Handler):
         self._body: bytes | None = None
         self._fetched = 0.0
         self._fault = "it has not been fetched yet"
+        self._told = ""
         self._session: Any = None
         self._task: asyncio.Task[None] | None = None
 
@@ -173,10 +197,18 @@ class ListHandler(Handler):
         except (OSError, ValueError, TimeoutError) as error:
             self._fault = str(error) or type(error).__name__
             self._context.count("failed_fetches")
-            self._context.logger.warning(
-                "the list of %s cannot be had: %s", self._config.provider_url, self._fault
-            )
+            if self._fault != self._told:
+                # Not at every attempt of an outage.
+                self._told = self._fault
+                self._context.logger.warning(
+                    "the list of %s cannot be had: %s", self._config.provider_url, self._fault
+                )
         else:
+            if self._told:
+                self._told = ""
+                self._context.logger.info(
+                    "the list of %s is there again", self._config.provider_url
+                )
             self._fetched = self._context.now()
             self._context.count("fetches")
 

@@ -25,6 +25,7 @@ Contains = Callable[[str], bool]
 """Whether a list has a value; raises ValueError for a value that it cannot have."""
 
 _PACKED = (4, 16)
+_FORM = "write whitelist: [10.0.0.0/8, 192.0.2.1]"
 _MAPPED_BITS = 96
 """Of an IPv4 address in the form for IPv6: those before it (RFC 4291, section 2.5.5.2)."""
 
@@ -40,14 +41,14 @@ def entries_of(body: str, entry_type: EntryType) -> tuple[str, ...]:
     try:
         document = yaml.safe_load(body)
     except (yaml.YAMLError, RecursionError) as error:
-        reason = str(error).replace("\n", " ")
-        raise ValueError(f"the body is not YAML: {reason}") from error
+        reason = " ".join(str(error).split())
+        raise ValueError(f"the body is not YAML: {reason}; {_FORM}") from error
     listed = document.get("whitelist") if isinstance(document, dict) else None
     if not isinstance(listed, list):
-        raise ValueError("the body has no list below whitelist:")  # noqa: TRY004 - of a body
+        raise ValueError(f"the body has no list below whitelist:; {_FORM}")  # noqa: TRY004 - of a body
     # Nested entries are none, and aliases could make them endless.
     if not all(isinstance(one, str) for one in listed):
-        raise ValueError("the body has an entry that is no text")
+        raise ValueError(f"the body has an entry that is no text; {_FORM}")
     return tuple(listed)
 
 

@@ -60,4 +60,9 @@ class Poster:
     def _connector(self) -> aiohttp.TCPConnector:
         if self._ca_file is None:
             return aiohttp.TCPConnector()
-        return aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=self._ca_file))
+        try:
+            context = ssl.create_default_context(cafile=self._ca_file)
+        except OSError as error:
+            reason = error.strerror or error
+            raise OSError(f"caFile: {self._ca_file} cannot be read: {reason}") from error
+        return aiohttp.TCPConnector(ssl=context)

@@ -118,6 +118,9 @@ class _Compiler:
         if attribute is None:
             near = difflib.get_close_matches(name, list(self._manifest), n=1)
             hint = f": did you mean {near[0]}?" if near else ": declare it in an attributemanifest"
+            if not near and "." not in name:
+                # YAML takes quotes off, so they have to stand in others.
+                hint += f""", or write '"{name}"' for a text"""
             raise self._fault(f"unknown attribute {name}{hint}", tree)
         return variable(name, attribute.type)
 
@@ -176,7 +179,8 @@ class _Compiler:
         function = self._functions.get(tree.name)
         if function is None:
             near = difflib.get_close_matches(tree.name, list(self._functions), n=1)
-            hint = f": did you mean {near[0]}?" if near else _SIGNS.get(tree.name, "")
+            there_are = f": there are {', '.join(sorted({*self._functions, 'conditional'}))}"
+            hint = f": did you mean {near[0]}?" if near else _SIGNS.get(tree.name, there_are)
             raise self._fault(f"unknown function: {tree.name}{hint}", tree)
         self._check_receiver(function, tree)
         wanted, given = len(function.parameters), len(tree.arguments)
@@ -208,7 +212,7 @@ class _Compiler:
 
     def _expect(self, node: Node, kind: ValueType, tree: Expression, what: str) -> None:
         if node.type is not kind:
-            reason = f"{what}: typeError got {node.type.name}, expected {kind.name}"
+            reason = f"{what}: got {node.type.name}, expected {kind.name}"
             if node.type is ValueType.DURATION and isinstance(tree, Constant):
                 reason += ' (a text that reads as a duration is one, such as "0" and "10ms")'
             raise self._fault(reason, tree)
@@ -218,6 +222,7 @@ class _Compiler:
 
 
 _SIGNS = {
+    "ADD": ": there is no + before a number",
     "NOT": ": there is no !, write x == false",
     "SUB": ": there is no - and there are no negative numbers",
     "MUL": ": there is no *",

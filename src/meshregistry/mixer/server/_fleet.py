@@ -122,14 +122,13 @@ class Fleet:
                 raise
             except BaseException as error:
                 # Told once, not at every attempt; the status has the latest.
-                if not running.fault and isinstance(error, MeshRegistryError):
-                    running.context.logger.error(  # noqa: TRY400 - it says what to do by itself
-                        "could not be opened, and is tried again: %s", error
+                if not running.fault and isinstance(error, (MeshRegistryError, OSError)):
+                    running.context.logger.error(  # noqa: TRY400 - it says what is wrong by itself
+                        "could not be opened, and is tried again: %s", _reason(error)
                     )
                 elif not running.fault:
                     running.context.logger.exception("could not be opened, and is tried again")
-                is_ours = isinstance(error, MeshRegistryError)
-                running.fault = str(error) if is_ours else f"{type(error).__name__}: {error}"
+                running.fault = _reason(error)
                 return
             if not running.users:
                 # It took no notice of the end of its configuration.
@@ -180,3 +179,11 @@ class Fleet:
             raise
         except BaseException:
             running.context.logger.exception("could not be closed")
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, MeshRegistryError):
+        return str(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return f"{type(error).__name__}: {error}"
