@@ -153,7 +153,8 @@ def test_a_silent_server_costs_its_share_of_the_time_only(run_async, silent):
 
     async def main():
         async with mixer.serving() as address, MixerClient([silent, address]) as client:
-            return await client.check(BAG, timeout=1.0)
+            # Half of it is for either; no more than a connection takes on a busy machine.
+            return await client.check(BAG, timeout=3.0)
 
     assert run_async(main()).failure is None
 
@@ -465,11 +466,10 @@ def test_a_server_of_another_authority_is_not_believed(run_async, authority, tmp
             async with MixerClient(address, tls=MixerTls(ca=path), options=options) as client:
                 first = await client.check(BAG)
                 path.write_bytes(authority.root)
-                failures = 0
-                while (await client.check(BAG)).failure is not None:
-                    failures += 1
-                    assert failures < 100
-                    await asyncio.sleep(0.01)
+                async with asyncio.timeout(20):
+                    # Not for every failure: a second passes before it is read again.
+                    while (await client.check(BAG)).failure is not None:  # noqa: ASYNC110 - nothing tells
+                        await asyncio.sleep(0.01)
                 return first
 
     path = tmp_path / "ca.pem"
