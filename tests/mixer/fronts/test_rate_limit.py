@@ -50,6 +50,10 @@ def request(*descriptors, hits=0):
             ("destination_cluster", "mine"),
             {"destination.service.host": "mine", "destination.service.name": "mine"},
         ),
+        (
+            ("destination_cluster", "inbound|80||"),
+            {"ratelimit.descriptor": StringMap({"destination_cluster": "inbound|80||"})},
+        ),
         (("source_cluster", "web"), {"source.service": "web"}),
         (("quota", "q"), {}),
         (("generic_key", "v"), {"ratelimit.descriptor": StringMap({"generic_key": "v"})}),
@@ -59,6 +63,13 @@ def test_entries_become_attributes(entry, expected):
     """Each row of the table; what is no attribute can still be a dimension."""
     (found,) = wanted(request([entry]), {})
     assert expected == dict(found.bag)
+
+
+def test_a_cluster_of_no_service_leaves_what_is_stated_of_one():
+    """As a sidecar's for its own workload, of which its configuration says what it is."""
+    stated = {"destination.service.host": "a.shop", "destination.service.name": "a"}
+    (found,) = wanted(request([("destination_cluster", "inbound|80||")]), stated)
+    assert stated.items() <= dict(found.bag).items()
 
 
 def test_the_quota_is_named_by_an_entry_or_the_domain():

@@ -112,8 +112,11 @@ def _set(builder: BagBuilder, headers: dict[str, str], key: str, text: str) -> b
         return address is not None
     if key == "destination_cluster":
         parts = text.split("|")
-        set_service(builder, parts[3] if len(parts) == _CLUSTER_PARTS else text)
-        return True
+        host = parts[3] if len(parts) == _CLUSTER_PARTS else text
+        # A proxy's cluster for its own workload names no service; what is stated stays.
+        if host:
+            set_service(builder, host)
+        return bool(host)
     if key == "source_cluster":
         builder.set(v.SOURCE_SERVICE, text)
         return True
