@@ -143,6 +143,7 @@ def test_bodies_have_a_form(kind, body, entries):
     "body",
     [
         *("10.0.0.1", "{", "whitelist: 3", "[1]", "whitelist: [1]", "whitelist: [[10.0.0.1]]"),
+        *(f"whitelist: [!!{tag} '']" for tag in ("bool", "float", "int", "timestamp")),
         "[" * 100_000,
     ],
 )

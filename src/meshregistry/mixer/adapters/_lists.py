@@ -24,6 +24,8 @@ Network = IPv4Network | IPv6Network
 Contains = Callable[[str], bool]
 """Whether a list has a value; raises ValueError for a value that it cannot have."""
 
+_NOT_YAML = (yaml.YAMLError, RecursionError, LookupError, AttributeError, TypeError)
+"""What PyYAML raises for bodies of others; the last three for a tag with an odd text behind it."""
 _PACKED = (4, 16)
 _FORM = "write whitelist: [10.0.0.0/8, 192.0.2.1]"
 _MAPPED_BITS = 96
@@ -40,7 +42,7 @@ def entries_of(body: str, entry_type: EntryType) -> tuple[str, ...]:
         return tuple(line for one in body.splitlines() if (line := one.strip()))
     try:
         document = yaml.safe_load(body)
-    except (yaml.YAMLError, RecursionError) as error:
+    except _NOT_YAML as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"the body is not YAML: {reason}; {_FORM}") from error
     listed = document.get("whitelist") if isinstance(document, dict) else None
