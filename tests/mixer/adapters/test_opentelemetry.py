@@ -362,6 +362,30 @@ def test_a_credential_that_is_not_there(adapters, run_async, tmp_path, caplog, f
 
 
 @COLLECTORS
+def test_a_credential_that_no_header_can_hold(adapters, run_async, listening, tmp_path, caplog):
+    """As in a file that is being written: metrics are sent with the next one that can."""
+
+    async def main():
+        async with listening() as (collector, params):
+            (tmp_path / "token").write_text("Bearer a\nb")
+            text = f"{{{params}, {METRICS}, authorizationFile: {tmp_path}/token}}"
+            async with adapters.running("opentelemetry", text, MEASURED) as (handler, context):
+                await handler.report([Metric(name="level.instance.ns", value=1)])
+                await context.clock.advance(30)
+                while not context.counts["metric_errors"]:  # noqa: ASYNC110 - counted in the other end's time
+                    await asyncio.sleep(0.001)
+                (tmp_path / "token").write_text("Bearer c")
+                await context.clock.advance(30)
+                _, headers = await collector.next("metrics")
+                assert "Bearer c" == headers["authorization"]
+
+    run_async(main())
+    told = [one for one in caplog.records if "cannot be sent for now" in one.message]
+    assert 1 == len(told)
+    assert told[0].exc_info
+
+
+@COLLECTORS
 def test_a_collector_with_a_certificate_of_ones_own(adapters, run_async, listening, certificate):
     """It is believed with the file of who vouches for it, and not without."""
 

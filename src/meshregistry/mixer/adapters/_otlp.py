@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Export = Callable[[str, bytes], Awaitable[bytes]]
+_EXPECTED = (Refused, Unavailable, OSError, TimeoutError)
 
 
 class Sender(Protocol):
@@ -189,10 +190,13 @@ class OtlpHandler(Handler):
         try:
             async with asyncio.timeout(self._config.timeout):
                 await self._export("metrics", request)
-        except (Refused, Unavailable, OSError, TimeoutError) as error:
+        except Exception as error:  # whatever it is, the next ones have all of it and may be sent
             self._context.count("metric_errors")
             if not self._is_failing:
-                self._context.logger.warning("metrics cannot be sent for now: %s", said(error))
+                trace = None if isinstance(error, _EXPECTED) else error
+                self._context.logger.warning(
+                    "metrics cannot be sent for now: %s", said(error), exc_info=trace
+                )
             self._is_failing = True
         else:
             if self._is_failing:
