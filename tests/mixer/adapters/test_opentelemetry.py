@@ -353,7 +353,10 @@ def test_a_credential_that_is_not_there(adapters, run_async, tmp_path, caplog, f
             text = f"{{{params}, {option}, batchSize: 1, timeout: 2s}}"
             async with adapters.running("opentelemetry", text, INSTANCES) as (handler, context):
                 await handler.report([span()])
-            assert {"send_errors": 1, "dropped": 1} == context.counts
+            # Tried as soon as it is there, if there is time for that, and once more at the end.
+            errors = context.counts.pop("send_errors")
+            assert errors in {1, 2}
+            assert {"dropped": 1} == context.counts
             assert collector.got.empty()
 
     run_async(main())
