@@ -76,6 +76,19 @@ def test_an_error_in_the_thread_goes_to_who_awaits_it(run_async, context):
     run_async(main())
 
 
+def test_a_call_that_has_ended_is_not_running(run_async, context):
+    """Not even before the loop has told those who wait for its end."""
+
+    async def main():
+        await context.in_thread(str)
+        for ended in context.running:
+            while not ended.done():
+                await asyncio.sleep(0)
+        assert context.running == {}
+
+    run_async(main())
+
+
 def test_a_call_that_nobody_awaits_any_more_ends_quietly(run_async, context):
     """Cancelling the wait leaves the thread; its result or error is dropped."""
     go = threading.Event()

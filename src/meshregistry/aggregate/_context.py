@@ -95,4 +95,6 @@ class SourceContext:
     @property
     def running(self) -> Mapping[asyncio.Future[None], str]:
         """The calls that are in threads now: what ends with them, and their names."""
-        return dict(self._threads)
+        # One that has ended is forgotten a turn of the loop later; until then it is not waited
+        # for: a wait that is over at once would keep the loop from that turn.
+        return {ended: name for ended, name in self._threads.items() if not ended.done()}
