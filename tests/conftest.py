@@ -84,16 +84,33 @@ def run_async() -> RunAsync:
     return _run
 
 
+_SIGNS = x509.KeyUsage(
+    key_cert_sign=True,
+    crl_sign=True,
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    encipher_only=False,
+    decipher_only=False,
+)
+
+
 class Authority:
     """A certificate authority of the test's own."""
 
     def __init__(self) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test root")])
-        constraint = x509.BasicConstraints(ca=True, path_length=None)
-        builder = self._builder(self._name, self._key.public_key()).add_extension(
-            constraint, critical=True
-        )
+        builder = self._builder(self._name, self._key.public_key())
+        # RFC 5280, section 4.2.1: Python from 3.13 on insists on what an authority has to have.
+        for extension, critical in (
+            (x509.BasicConstraints(ca=True, path_length=None), True),
+            (_SIGNS, True),
+            (x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), False),
+        ):
+            builder = builder.add_extension(extension, critical=critical)
         self.root = self._signed(builder)
 
     def issue(self, name: str, *uris: str) -> tuple[bytes, bytes]:
@@ -110,7 +127,9 @@ class Authority:
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         also = map(x509.UniformResourceIdentifier, uris)
         names = x509.SubjectAlternativeName([x509.DNSName(name), *also])
-        return self._signed(self._builder(subject, key).add_extension(names, critical=False))
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        builder = self._builder(subject, key).add_extension(names, critical=False)
+        return self._signed(builder.add_extension(issuer, critical=False))
 
     def _builder(
         self, subject: x509.Name, key: CertificatePublicKeyTypes
