@@ -214,7 +214,7 @@ def test_watches_that_fail_at_once_end_the_attempt(run_async, make_double, follo
             await double.start()
             async with following(double) as source:
                 # If the call ends while it is written to, gRPC forgets the server's reason.
-                with pytest.raises(RegistryUnavailable, match="no leader|Internal error"):
+                with pytest.raises(RegistryUnavailable, match=r"no leader|Internal error"):
                     await source.until(lambda: False)
                 assert 2 == double.calls["Watch"]
 
