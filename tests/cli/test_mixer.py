@@ -180,6 +180,20 @@ class TestCheck:
         ran = run("mixer", "check", str(tmp_path / "none.yaml"))
         assert (ran.code, len(ran.out.splitlines())) == (Exit.WRONG_INPUT, 1)
 
+    def test_a_plugin_that_cannot_be_loaded(self, run, tmp_path, monkeypatch):
+        """Is told, before its adapter is said not to be there; it is no fault of the documents."""
+        info = tmp_path / "meshregistry_office-0.1.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: office\nVersion: 0.1\n")
+        (info / "entry_points.txt").write_text("[meshregistry]\noffice = no_such_module\n")
+        monkeypatch.syspath_prepend(str(tmp_path))
+        (tmp_path / "a.yaml").write_text(GOOD)
+        ran = run("mixer", "check", str(tmp_path / "a.yaml"))
+        assert (ran.code, ran.out.count("\n")) == (0, 1)
+        assert ran.out.startswith(
+            "warning: the plugin 'office' cannot be imported from no_such_module: "
+        )
+
     def test_what_is_not_there(self, run, tmp_path):
         """Is named."""
         ran = run("mixer", "check", str(tmp_path / "nope"))

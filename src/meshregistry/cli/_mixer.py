@@ -21,7 +21,7 @@ from meshregistry.pilot import Pilot
 from meshregistry.settings import Address, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from meshregistry.mixer.spi import MixerAdapter
 
@@ -217,7 +217,9 @@ async def _serve(address: str, catalog: str | None, options: dict[str, Any]) -> 
             except TimeoutError as error:
                 _log.warning("the catalog is empty so far: %s", error)
             services["catalog"] = lambda: pilot.catalog
-        server = MixerServer(address, adapters=_adapters(), services=services, **options)
+        server = MixerServer(
+            address, adapters=_adapters(_log.warning), services=services, **options
+        )
         try:
             await stack.enter_async_context(server)
         except OSError as error:
@@ -254,7 +256,8 @@ def check(paths: tuple[Path, ...], standard: bool) -> int:
     documents = () if listing is None else listing.documents
     base = [document for unit in _standard(standard) for document in unit.documents]
     folder = paths[0] if paths[0].is_dir() else paths[0].parent
-    configurator = Configurator(Known.of(_adapters(), TEMPLATES), base_path=folder.absolute())
+    adapters = _adapters(lambda reason: click.echo(f"warning: {reason}"))
+    configurator = Configurator(Known.of(adapters, TEMPLATES), base_path=folder.absolute())
     accepted = configurator.build([*base, *documents])
     found = [*(listing.faults if listing else ()), *accepted.faults]
     for fault in (*found, *accepted.snapshot.hints):
@@ -269,10 +272,16 @@ def check(paths: tuple[Path, ...], standard: bool) -> int:
     return Exit.WRONG_INPUT if found else Exit.OK
 
 
-def _adapters() -> tuple[MixerAdapter, ...]:
+def _adapters(warn: Callable[[str], object]) -> tuple[MixerAdapter, ...]:
+    """Those of all plugins that can be loaded; of the others, whose adapters lack, it is told."""
     from meshregistry.mixer.spi import MixerAdapter  # noqa: PLC0415 - an extra
 
-    return Pilot.discover().mixer_adapters(MixerAdapter)
+    plugins = Pilot.discover()
+    found = plugins.mixer_adapters(MixerAdapter)
+    for one in plugins.reports():
+        if one.error:
+            warn(one.error)
+    return found
 
 
 def _standard(is_wanted: bool) -> Iterable[RuleUnit]:
