@@ -24,6 +24,8 @@ syntax = "proto3";
 package {name};
 import "options.proto";
 import "google/protobuf/any.proto";
+import "google/protobuf/duration.proto";
+import "google/protobuf/timestamp.proto";
 import "meshregistry/mixer/proto/adapter_v1beta1.proto";
 import "meshregistry/mixer/proto/policy_v1beta1.proto";
 option (istio.mixer.adapter.model.v1beta1.template_variety) = {variety};

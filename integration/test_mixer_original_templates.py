@@ -136,10 +136,14 @@ FIELDS = (
     f" {POLICY}.TimeStamp when = 11; {POLICY}.Duration took = 12; {POLICY}.IPAddress ip = 13;"
     f" {POLICY}.Uri site = 14; {POLICY}.DNSName host = 15;"
     f" repeated string names = 16; repeated Below several = 17; repeated {POLICY}.Value list = 18;"
+    " Level level = 19; Level chosen = 20; repeated Level levels = 21; map<int32, string> by_int = 22;"
+    " map<uint64, Below> by_long = 23; float part = 24; int32 i = 25; uint32 u = 26; sint32 s = 27;"
+    " fixed32 f = 28; sfixed64 g = 29; uint64 n = 30; repeated sint64 all_numbers = 31;"
 )
 BELOW = (
     f"message Below {{ {POLICY}.Value any = 1; string text = 2; Deeper deeper = 3; }}\n"
     "message Deeper { string text = 1; }\n"
+    "enum Level { LOW = 0; HIGH = 5; ANN = 6; }\n"
 )
 PARAMS = {
     "text": "source.name",
@@ -171,6 +175,19 @@ PARAMS = {
     "names": ["source.name", '"x"'],
     "several": [{"text": "source.name"}, {"any": "request.size"}],
     "list": ["source.name", "request.size"],
+    "level": '"HIGH"',
+    "chosen": 'conditional(source.name == "ann", "ANN", "LOW")',
+    "levels": ['"HIGH"', 6],
+    "by_int": {"-3": "source.name"},
+    "by_long": {"4": {"text": "source.name"}},
+    "part": 0.5,
+    "i": -7,
+    "u": "request.size",
+    "s": "request.size",
+    "f": "request.size",
+    "g": -8,
+    "n": "request.size",
+    "all_numbers": ["request.size", -2],
 }
 ASKED = {
     "source.name": "ann",
@@ -286,6 +303,7 @@ def test_both_send_the_same_fields(with_recorder, run_async):
     theirs, ours = map(without_id, run_async(main()))
     assert theirs.instance == ours.instance
     assert "c.d" == ours.instance.host.value
+    assert (5, 6, -7) == (ours.instance.level, ours.instance.chosen, ours.instance.i)
     assert theirs.adapter_config.type_url == ours.adapter_config.type_url
     params = Descriptors(CONFIG).file_with("Params").message_types_by_name["Params"]
     read = GetMessageClass(params).FromString
@@ -314,7 +332,9 @@ def test_both_use_the_output_alike(with_recorder, run_async, code):
         "mine",
         CHECK_WITH_OUTPUT,
         "string key = 1;",
-        "string a = 1; string b = 2; map<string, string> m = 3; bool is = 4; int64 n = 5;",
+        "string a = 1; string b = 2; map<string, string> m = 3; bool is = 4; int64 n = 5;"
+        " Level level = 6; fixed32 f = 7; sint64 s = 8; float part = 9;",
+        "enum Level { LOW = 0; HIGH = 5; }",
     )
     values = [
         "x.output.a",
@@ -323,6 +343,10 @@ def test_both_use_the_output_alike(with_recorder, run_async, code):
         'x.output.m["l"] | "no key"',
         'conditional(x.output.is, "yes", "no")',
         'conditional(x.output.n == 7, "seven", "other")',
+        'conditional(x.output.level == 5, "high", "low")',
+        'conditional(x.output.f == 8, "eight", "other")',
+        'conditional(x.output.s == 9, "nine", "other")',
+        'conditional(x.output.part == 0.5, "half", "other")',
     ]
     rule = {
         "requestHeaderOperations": [
@@ -337,6 +361,7 @@ def test_both_use_the_output_alike(with_recorder, run_async, code):
             said.result.status.code, said.result.status.message = code, "m" if code else ""
             said.result.valid_duration.seconds = 5
             said.output.a, said.output.n = "one", 7
+            said.output.level, said.output.f, said.output.s, said.output.part = 5, 8, 9, 0.5
             setattr(said.output, "is", True)
             said.output.m["k"] = "v"
             return await servers.check({})
@@ -344,7 +369,7 @@ def test_both_use_the_output_alike(with_recorder, run_async, code):
     theirs, ours = run_async(main())
     assert theirs == ours
     assert code == ours.code
-    for word in ("one", "none", "v", "no key", "yes", "seven"):
+    for word in ("one", "none", "v", "no key", "yes", "seven", "high", "eight", "nine", "half"):
         assert (f'value: "{word}"' in ours.route) == (code == 0)
 
 

@@ -37,11 +37,14 @@ FIELDS = (
     f" map<string, string> texts = 4; map<string, Below> all = 5; repeated string names = 6;"
     f" repeated Below several = 7; Below below = 8; {POLICY}.TimeStamp at = 9;"
     f" map<string, {POLICY}.Uri> sites = 10; repeated {POLICY}.Value values = 11;"
+    f" Level level = 12; repeated Level levels = 13; map<int32, {POLICY}.Value> by_number = 14;"
+    " map<int64, Level> by_size = 15; fixed32 small = 16; float part = 17;"
 )
 BELOW = (
     f"message Below {{ {POLICY}.Value of = 1; string import = 2; }}\n"
     f"message Type {{ ValueType.Of any_one = 2; map<string, ValueType.Of> any_by_name = 3;"
-    " BelowType below = 8; }\n"
+    " BelowType below = 8; map<int32, ValueType.Of> by_number = 14; }\n"
+    "enum Level { LOW = 0; HIGH = 5; }\n"
     "message BelowType { ValueType.Of of = 1; }\n"
     "message ValueType { enum Of { NONE = 0; STRING = 1; INT64 = 2; } }\n"
 )
@@ -57,6 +60,12 @@ PARAMS = {
     "at": "request.time",
     "sites": {"a": 'uri("http://b/")'},
     "values": ["request.size", 'uri("http://c/")'],
+    "level": '"HIGH"',
+    "levels": ['"HIGH"', 0],
+    "by_number": {-3: "source.name"},
+    "by_size": {4: 5},
+    "small": "request.size",
+    "part": 0.5,
 }
 ASKED = {
     "source.name": "ann",
@@ -161,6 +170,9 @@ def test_every_shape_of_field_is_sent(with_away, run_async):
     assert "http://b/" == one.sites["a"].value
     assert [7, 0] == [each.int64_value for each in one.values]
     assert "http://c/" == one.values[1].uri_value.value
+    assert (5, [5, 0], {4: 5}) == (one.level, list(one.levels), dict(one.by_size))
+    assert "ann" == one.by_number[-3].string_value
+    assert (7, 0.5) == (one.small, one.part)
     config = request.adapter_config
     assert ("type.googleapis.com/mine.Params", b"\x08\x03") == (config.type_url, config.value)
     assert 32 == len(request.dedup_id)
@@ -185,6 +197,7 @@ def test_a_session_is_told_the_types(with_away, run_async):
     types = away.messages.types.FromString(inferred.value)
     assert (2, 1) == (types.any_one, types.below.of)
     assert {"name": ValueType.STRING.value, "site": ValueType.URI.value} == dict(types.any_by_name)
+    assert {-3: ValueType.STRING.value} == dict(types.by_number)
     assert b"s1" == handle.adapter_config.value
 
 

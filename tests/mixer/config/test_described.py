@@ -8,7 +8,7 @@ from meshregistry.documents import RuleUnit
 from meshregistry.mixer import AttributeBag
 from meshregistry.mixer.adapters import ADAPTERS
 from meshregistry.mixer.config import Configurator, Known, snapshot
-from meshregistry.mixer.expressions import PlainAttributes
+from meshregistry.mixer.expressions import EvaluationError, PlainAttributes
 from meshregistry.mixer.spi import TEMPLATES, Variety
 from mixer_both import documents
 from mixer_templates import CHECK, CHECK_WITH_OUTPUT, REPORT, parameters, template
@@ -86,6 +86,78 @@ def test_instances_have_the_fields_of_the_template():
         "all": {"z": {"a": "ann"}},
         "any_one": 7,
     } == builder.build(PlainAttributes(bag.entries)).values
+
+
+LEVELS = template(
+    "mine",
+    CHECK,
+    "string key = 1; Level level = 2; int32 small = 3; map<int32, string> by_number = 4;"
+    " repeated Level all = 5; double half = 6; map<int64, .istio.policy.v1beta1.Value> any = 7;",
+    more="enum Level { LOW = 0; HIGH = 5; }",
+)
+
+
+def values(params, **attributes):
+    """The fields of an instance of `LEVELS`, which is right."""
+    made, faults = built(
+        template={"descriptor": LEVELS}, instance={"template": "mine", "params": params}
+    )
+    assert [] == faults
+    (builder,) = only(made).sent[0].builders
+    bag = AttributeBag({name.replace("_", "."): value for name, value in attributes.items()})
+    return builder.build(PlainAttributes(bag.entries)).values
+
+
+def test_narrow_fields_take_what_fits():
+    """Enumerations by name and number; numbers of YAML, negative ones, too; numbers as keys."""
+    params = {
+        "level": "source.name",
+        "small": -7,
+        "by_number": {5: "source.name", "-1": '"x"'},
+        "all": ['"HIGH"', 5, "request.size"],
+        "half": -0.5,
+        "any": {7: "request.size"},
+    }
+    assert {
+        "level": 5,
+        "small": -7,
+        "by_number": {5: "HIGH", -1: "x"},
+        "all": [5, 5, 0],
+        "half": -0.5,
+        "any": {7: 0},
+    } == values(params, source_name="HIGH", request_size=0)
+
+
+def test_what_does_not_fit_a_request_fails_it():
+    """As an attribute that is absent does; with the field's name."""
+    with pytest.raises(EvaluationError, match="level: 'NONE' is no Level: write one of: LOW, HIGH"):
+        values({"level": "source.name"}, source_name="NONE")
+    with pytest.raises(EvaluationError, match="small: 2147483648 must be a whole number from -"):
+        values({"small": "request.size"}, request_size=1 << 31)
+    with pytest.raises(EvaluationError, match=r"small: lookup failed: 'request\.size'"):
+        values({"small": "request.size"})
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"level": '"HIHG"'}, "spec.params.level: 'HIHG' is no Level: did you mean HIGH?"),
+        ({"level": 3}, "spec.params.level: 3 is no Level"),
+        ({"level": "HIGH"}, "spec.params.level: unknown attribute HIGH"),
+        ({"level": "true"}, "spec.params.level: expected type INT64 or STRING, got BOOL"),
+        ({"small": 1 << 31}, "spec.params.small: 2147483648 must be a whole number"),
+        ({"small": '"5"'}, "spec.params.small: expected type INT64, got STRING"),
+        ({"by_number": {"a": '"x"'}}, "spec.params.by_number.a: a must be a whole number from -"),
+        ({"by_number": {1 << 31: '"x"'}}, "2147483648 must be a whole number from -"),
+        ({"half": '"a"'}, "spec.params.half: expected type DOUBLE, got STRING"),
+    ],
+)
+def test_what_can_never_fit_is_a_fault(params, said):
+    """When documents are read, at its field."""
+    _, faults = built(
+        template={"descriptor": LEVELS}, instance={"template": "mine", "params": params}
+    )
+    assert f"instance: {said}" in faults[0] or said in faults[0]
 
 
 def test_documents_read_again_make_equal_plans():

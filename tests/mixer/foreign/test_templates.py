@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
@@ -77,6 +78,50 @@ def test_maps_lists_and_messages_hold_fields():
     assert (Form.NESTED, inner) == (below.form, below.nested)
 
 
+@pytest.mark.parametrize(
+    ("kind", "least", "most"),
+    [
+        *((one, -(1 << 31), (1 << 31) - 1) for one in ("int32", "sint32", "sfixed32")),
+        *((one, 0, (1 << 32) - 1) for one in ("uint32", "fixed32")),
+        *((one, 0, (1 << 64) - 1) for one in ("uint64", "fixed64")),
+    ],
+)
+def test_whole_numbers_have_a_width(kind, least, most):
+    """What does not fit is none of the field's values, nor a key of a map."""
+    single, mapped = made(CHECK, f"{kind} a = 1; map<{kind}, string> b = 2;").fields
+    assert ValueType.INT64 is single.value_type
+    assert frozenset({ValueType.INT64}) == single.fit.types
+    for fit in (single.fit, mapped.key):
+        assert [least, most] == [fit(least), fit(most)]
+        for wrong in (least - 1, most + 1):
+            with pytest.raises(ValueError, match=f"must be a whole number from {least} to {most}"):
+                fit(wrong)
+        with pytest.raises(ValueError, match="x must be a whole number"):
+            fit("x")
+
+
+def test_others_take_whatever_expressions_have():
+    """Of 64 bits with a sign, and of either precision."""
+    found = made(CHECK, "sint64 a = 1; sfixed64 b = 2; float c = 3;").fields
+    assert [ValueType.INT64, ValueType.INT64, ValueType.DOUBLE] == [one.value_type for one in found]
+    assert [None] * 3 == [one.fit for one in found]
+
+
+def test_enumerations_are_chosen_by_name_or_number():
+    """What they do not have is told with what they have."""
+    (own,) = made(CHECK, "Level a = 1;", more="enum Level { LOW = 0; HIGH = 5; }").fields
+    assert [5, 5, 0] == [own.fit(one) for one in ("HIGH", 5, "LOW")]
+    for wrong, said in (("HIHG", "'HIHG' is no Level: did you mean HIGH"), (1, "1 is no Level")):
+        with pytest.raises(ValueError, match=said):
+            own.fit(wrong)
+
+
+def test_values_of_any_type_by_number():
+    """A map that has whole numbers as keys."""
+    (own,) = made(CHECK, f"map<int32, {POLICY}.Value> a = 1;").fields
+    assert (Form.BY_NAME, Form.ANY) == (own.form, own.item.form)
+
+
 @pytest.mark.parametrize("variety", list(Variety))
 def test_the_variety_is_the_options(variety):
     """And the method is the service's."""
@@ -107,6 +152,33 @@ def test_output_is_what_expressions_can_read(variety):
     assert {"b": StringMap({"k": "v"}), "c": "http://a/"} == own.output_of(result)
 
 
+def test_output_of_every_width():
+    """All whole numbers, and those of enumerations, are INT64; what does not fit is not there."""
+    own = made(
+        CHECK_WITH_OUTPUT,
+        "",
+        "int32 a = 1; fixed64 b = 2; float c = 3; Level d = 4; uint64 e = 5;"
+        " google.protobuf.Duration f = 6; google.protobuf.Timestamp g = 7; bytes h = 8;",
+        more="enum Level { LOW = 0; HIGH = 5; }",
+    )
+    assert [ValueType.INT64, ValueType.INT64, ValueType.DOUBLE, ValueType.INT64] == [
+        own.output[name] for name in "abcd"
+    ]
+    assert ("h" in own.output) is False
+    result = own.messages.result()
+    said = result.output
+    said.a, said.b, said.c, said.d, said.e = -1, (1 << 63) - 1, 0.5, 5, 1 << 63
+    said.f.seconds, said.g.seconds = 90, 86_400
+    assert {
+        "a": -1,
+        "b": (1 << 63) - 1,
+        "c": 0.5,
+        "d": 5,
+        "f": timedelta(seconds=90),
+        "g": datetime(1970, 1, 2, tzinfo=UTC),
+    } == own.output_of(result)
+
+
 def test_equal_descriptors_make_equal_templates():
     """So that a handler goes on when documents are read again."""
     text = template("mine", CHECK, "string a = 1;")
@@ -128,8 +200,8 @@ def test_equal_descriptors_make_equal_templates():
             template("mine", 9, more="message OutputMsg {}"),
             "own.proto: 9 is no variety of templates",
         ),
-        (template("mine", CHECK, "int32 a = 1;"), "a: values of expressions are of the types"),
-        (template("mine", CHECK, "map<int64, string> a = 1;"), "a: the keys of a map must be"),
+        (template("mine", CHECK, "bytes a = 1;"), "a: no expression has bytes; fields are strings"),
+        (template("mine", CHECK, "map<bool, string> a = 1;"), "a: the keys of a map must be"),
         (
             template("mine", CHECK, "A a = 1;", more="message A { A b = 1; }"),
             "a.b: a message within itself",

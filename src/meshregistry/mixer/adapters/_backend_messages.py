@@ -186,7 +186,9 @@ def types_message(types: InstanceTypes) -> Any:
         if not (is_map if name else field.enum_type is not None and not field.is_repeated):
             continue
         if name:
-            getattr(target, last)[name[:-1]] = kind.value
+            key = field.message_type.fields_by_name["key"]
+            is_text = key.type == FieldDescriptorProto.TYPE_STRING
+            getattr(target, last)[name[:-1] if is_text else int(name[:-1])] = kind.value
         else:
             setattr(target, last, kind.value)
     return message

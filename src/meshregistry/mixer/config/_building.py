@@ -18,7 +18,8 @@ from meshregistry.mixer._attributes import ValueType
 from meshregistry.mixer._manifest import Manifest
 from meshregistry.mixer._nodes import renamed_for
 from meshregistry.mixer.config._checking import checked
-from meshregistry.mixer.config._instances import OUTPUTS, Builder, Written, builder, expression
+from meshregistry.mixer.config._fields import Written, expression
+from meshregistry.mixer.config._instances import OUTPUTS, Builder, builder
 from meshregistry.mixer.config._reading import Known, read, versions
 from meshregistry.mixer.config._snapshot import (
     Destination,

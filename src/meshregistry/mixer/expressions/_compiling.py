@@ -8,7 +8,7 @@ only on the left of ``|`` is an absent attribute, or entry of a map, no error.
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
@@ -51,11 +51,13 @@ class Compiled:
         text: as it was written.
         type: of its value.
         evaluate: gives the value for the attributes of a request; raises `EvaluationError`.
+        constant: the value if it is a literal, else None.
     """
 
     text: str
     type: ValueType
     evaluate: Evaluate
+    constant: Any = None
 
 
 def compile_expression(
@@ -81,7 +83,8 @@ def compile_expression(
     if expected is not None and node.type is not expected:
         reason = f"expected type {expected.name}, got {node.type.name}"
         raise ExpressionError(reason, text=text, column=tree.column)
-    return Compiled(text, node.type, whole(node.run) if node.type is _MAP else node.run)
+    run = whole(node.run) if node.type is _MAP else node.run
+    return Compiled(text, node.type, run, node.constant)
 
 
 class _Compiler:

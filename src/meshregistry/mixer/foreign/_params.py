@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf.descriptor import FieldDescriptor as Descriptor
 from google.protobuf.json_format import Parse, ParseError
@@ -22,28 +22,12 @@ from meshregistry.documents import (
 from meshregistry.mixer._nodes import as_truth
 from meshregistry.mixer.expressions import nanoseconds
 from meshregistry.mixer.foreign._descriptors import Descriptors, message_class
+from meshregistry.mixer.foreign._fitting import WHOLE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from meshregistry.errors import ConfigError
 
 _PARAMS = "Params"
-_BITS_SHORT, _BITS_LONG = 32, 64
-_SIGNED: Final[Mapping[int, int]] = {
-    Descriptor.TYPE_INT32: _BITS_SHORT,
-    Descriptor.TYPE_SINT32: _BITS_SHORT,
-    Descriptor.TYPE_SFIXED32: _BITS_SHORT,
-    Descriptor.TYPE_INT64: _BITS_LONG,
-    Descriptor.TYPE_SINT64: _BITS_LONG,
-    Descriptor.TYPE_SFIXED64: _BITS_LONG,
-}
-_UNSIGNED: Final[Mapping[int, int]] = {
-    Descriptor.TYPE_UINT32: _BITS_SHORT,
-    Descriptor.TYPE_FIXED32: _BITS_SHORT,
-    Descriptor.TYPE_UINT64: _BITS_LONG,
-    Descriptor.TYPE_FIXED64: _BITS_LONG,
-}
 _SPECIAL = frozenset(
     f"google.protobuf.{name}"
     for name in (
@@ -183,15 +167,8 @@ class _Writer:
     def _whole(self, node: ScalarNode, kind: int) -> Any:
         # JSON has 64 bits in quotes.
         number = ScalarNode(file=node.file, text=node.text).as_int()
-        if kind in _SIGNED:
-            half = 1 << _SIGNED[kind] - 1
-            least, end = -half, half
-        else:
-            least, end = 0, 1 << _UNSIGNED[kind]
-        is_inside = number is not None and least <= number < end
-        return self._expected(
-            node, number if is_inside else None, f"a whole number from {least} to {end - 1}"
-        )
+        wanted = WHOLE[kind]
+        return self._expected(node, number if wanted.has(number) else None, str(wanted))
 
     def _expected(self, node: ScalarNode, value: Any, what: str) -> Any:
         if value is None:

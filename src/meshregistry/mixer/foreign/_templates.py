@@ -10,8 +10,10 @@ from attrs import Factory, field, frozen
 from google.protobuf.descriptor import FieldDescriptor as Descriptor
 
 from meshregistry.mixer.foreign._descriptors import Descriptors, message_class
+from meshregistry.mixer.foreign._fitting import INT64, WHOLE, Choice
 from meshregistry.mixer.spi import (
     Field,
+    Fit,
     Form,
     Instance,
     StringMap,
@@ -31,9 +33,11 @@ _MODEL = "istio.mixer.adapter.model.v1beta1."
 _OUTPUT = "OutputMsg"
 _SCALARS: Final[Mapping[int, ValueType]] = {
     Descriptor.TYPE_STRING: ValueType.STRING,
-    Descriptor.TYPE_INT64: ValueType.INT64,
     Descriptor.TYPE_DOUBLE: ValueType.DOUBLE,
+    Descriptor.TYPE_FLOAT: ValueType.DOUBLE,
     Descriptor.TYPE_BOOL: ValueType.BOOL,
+    Descriptor.TYPE_ENUM: ValueType.INT64,
+    **dict.fromkeys(WHOLE, ValueType.INT64),
 }
 _WRAPPED: Final[Mapping[str, ValueType]] = {
     f"{_POLICY}IPAddress": ValueType.IP_ADDRESS,
@@ -44,6 +48,12 @@ _WRAPPED: Final[Mapping[str, ValueType]] = {
     f"{_POLICY}Uri": ValueType.URI,
     f"{_POLICY}StringMap": ValueType.STRING_MAP,
 }
+
+_WELL_KNOWN: Final[Mapping[str, ValueType]] = {
+    "google.protobuf.Duration": ValueType.DURATION,
+    "google.protobuf.Timestamp": ValueType.TIMESTAMP,
+}
+"""Messages that outputs may have; in instances they are messages with fields."""
 
 
 @frozen(kw_only=True)
@@ -104,7 +114,8 @@ class ForeignTemplate(Template):
         return {
             one.name: _read(one, value)
             for one, value in message.ListFields()
-            if one.name in self.output
+            # Attributes hold no number of 64 bits without a sign.
+            if one.name in self.output and (one.type not in WHOLE or INT64.has(value))
         }
 
 
@@ -200,12 +211,15 @@ def _fields(message: Any, above: tuple[str, ...], path: str) -> Iterable[Field]:
 def _field(one: Any, above: tuple[str, ...], path: str) -> Field:
     of = one.message_type
     if of is not None and _is_map(of):
-        if of.fields_by_name["key"].type != Descriptor.TYPE_STRING:
-            raise ValueError(f"{path}: the keys of a map must be strings")
+        kind = of.fields_by_name["key"].type
+        if kind != Descriptor.TYPE_STRING and kind not in WHOLE:
+            raise ValueError(f"{path}: the keys of a map must be strings or whole numbers")
         item = _single(of.fields_by_name["value"], above, path)
-        if item.form is Form.ANY:
+        if item.form is Form.ANY and kind not in WHOLE:
             return Field(name=one.name, number=one.number, form=Form.ANY_BY_NAME)
-        return Field(name=one.name, number=one.number, form=Form.BY_NAME, item=item)
+        return Field(
+            name=one.name, number=one.number, form=Form.BY_NAME, item=item, key=WHOLE.get(kind)
+        )
     item = _single(one, above, path)
     if one.is_repeated:
         return Field(name=one.name, number=one.number, form=Form.REPEATED, item=item)
@@ -215,11 +229,13 @@ def _field(one: Any, above: tuple[str, ...], path: str) -> Field:
 def _single(one: Any, above: tuple[str, ...], path: str) -> Field:
     kind = _type_of(one)
     if kind is not None:
-        return Field(name=one.name, number=one.number, form=Form.TYPED, value_type=kind)
+        return Field(
+            name=one.name, number=one.number, form=Form.TYPED, value_type=kind, fit=_fit(one)
+        )
     if one.message_type is None:
         raise ValueError(
-            f"{path}: values of expressions are of the types string, int64, double and bool,"
-            " and of messages"
+            f"{path}: no expression has bytes; fields are strings, numbers, bool, enumerations and"
+            " messages"
         )
     if one.message_type.full_name == _VALUE:
         return Field(name=one.name, number=one.number, form=Form.ANY)
@@ -232,13 +248,26 @@ def _type_of(one: Any) -> ValueType | None:
     return _SCALARS.get(one.type) if message is None else _WRAPPED.get(message.full_name)
 
 
+def _fit(one: Any) -> Fit | None:
+    """What makes a value of an expression one of the field; None: each is."""
+    if one.type == Descriptor.TYPE_ENUM:
+        return Choice.of(one.enum_type)
+    whole = WHOLE.get(one.type)
+    return None if whole == INT64 else whole
+
+
 def _outputs(fields: Iterable[Any]) -> Iterable[tuple[str, ValueType]]:
     for one in fields:
         if _is_string_map(one):
             yield one.name, ValueType.STRING_MAP
-        elif not one.is_repeated and (kind := _type_of(one)) is not None:
+        elif not one.is_repeated and (kind := _output_type(one)) is not None:
             yield one.name, kind
         # Expressions cannot read anything else, so it is as good as not there.
+
+
+def _output_type(one: Any) -> ValueType | None:
+    name = "" if one.message_type is None else one.message_type.full_name
+    return _WELL_KNOWN.get(name) or _type_of(one)
 
 
 def _is_map(message: Any) -> bool:
@@ -260,12 +289,14 @@ def _read(one: Any, value: Any) -> Value:
         return StringMap(dict(value))
     if one.message_type is None:
         return value  # type: ignore[no-any-return]
-    match _WRAPPED[one.message_type.full_name]:
+    name = one.message_type.full_name
+    own = value if name in _WELL_KNOWN else value.value
+    match _output_type(one):
         case ValueType.TIMESTAMP:
-            return value.value.ToDatetime(tzinfo=UTC)  # type: ignore[no-any-return]
+            return own.ToDatetime(tzinfo=UTC)  # type: ignore[no-any-return]
         case ValueType.DURATION:
-            return value.value.ToTimedelta()  # type: ignore[no-any-return]
+            return own.ToTimedelta()  # type: ignore[no-any-return]
         case ValueType.STRING_MAP:
-            return StringMap(dict(value.value))
+            return StringMap(dict(own))
         case _:
-            return value.value  # type: ignore[no-any-return]
+            return own  # type: ignore[no-any-return]

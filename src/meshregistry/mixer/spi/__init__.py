@@ -48,6 +48,7 @@ from meshregistry.mixer.spi._standard import (
 )
 from meshregistry.mixer.spi._template import (
     Field,
+    Fit,
     Form,
     Instance,
     Template,
@@ -83,6 +84,7 @@ __all__ = [
     "DirectResponse",
     "Edge",
     "Field",
+    "Fit",
     "Form",
     "GeneratorHandler",
     "Handler",

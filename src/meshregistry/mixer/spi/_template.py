@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol
 
 from attrs import Factory, field, fields, frozen
 from attrs.validators import matches_re
@@ -47,6 +47,21 @@ class Form(Enum):
     REPEATED = "a list of what one field holds"
 
 
+class Fit(Protocol):
+    """Makes the value of an expression one that a field holds, which takes less than all."""
+
+    @property
+    def types(self) -> frozenset[ValueType]:
+        """The types that the expression may have."""
+
+    def __call__(self, value: Any) -> Any:
+        """The field's value.
+
+        Raises:
+            ValueError: if it is none; says why.
+        """
+
+
 @frozen(kw_only=True)
 class Field:
     """One field of a template.
@@ -59,6 +74,8 @@ class Field:
         nested: its fields, if the form is NESTED.
         instance_class: of its value, if the form is NESTED; None: a mapping.
         item: what each of its values holds, if the form is BY_NAME or REPEATED.
+        fit: makes values of expressions its own, if the form is TYPED; None: all are.
+        key: makes whole numbers its keys, if the form is BY_NAME; None: they are texts.
     """
 
     name: str
@@ -68,6 +85,8 @@ class Field:
     nested: tuple[Field, ...] = ()
     instance_class: type[Any] | None = None
     item: Field | None = None
+    fit: Fit | None = None
+    key: Fit | None = None
 
     @property
     def camel_name(self) -> str:
