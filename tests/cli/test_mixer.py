@@ -25,7 +25,7 @@ from meshregistry.cli._mixer_attributes import attributes
 from meshregistry.errors import MixerError
 from meshregistry.mixer import AttributeBag
 from meshregistry.mixer.adapters import ADAPTERS
-from meshregistry.mixer.server import MixerServer
+from meshregistry.mixer.server import MixerServer, MixerServerTls
 from meshregistry.mixer.spi import (
     CHECK_NOTHING,
     REPORT_NOTHING,
@@ -301,14 +301,15 @@ class Hangs(Handler):
 
 
 @contextmanager
-def served(tmp_path, adapter):
+def served(tmp_path, adapter, tls=None):
     """A server in a thread, with a check of every request."""
     documents = GOOD.replace("noop", adapter.name) + RULE.replace("MATCH", "'true'")
     (tmp_path / "config.yaml").write_text(documents)
     ready, addresses = threading.Event(), []
 
     async def main():
-        async with MixerServer("127.0.0.1:0", config=tmp_path, adapters=[adapter, NOOP]) as server:
+        server = MixerServer("127.0.0.1:0", config=tmp_path, adapters=[adapter, NOOP], tls=tls)
+        async with server:
             addresses.extend([server.address, asyncio.get_running_loop(), stop := asyncio.Event()])
             ready.set()
             await stop.wait()
@@ -413,6 +414,32 @@ class TestAsk:
         ran = run("mixer", "ask", "--manifests", str(tmp_path / "none"), "shop.items=3")
         assert ran.code == Exit.WRONG_INPUT
         assert "none: cannot be read: No such file or directory" in ran.err
+
+    def test_a_server_with_certificates(self, run, authority, tmp_path):
+        """Each side shows its own; the name of the server's may be another one."""
+        (keys := tmp_path / "keys").mkdir()
+        (config := tmp_path / "config").mkdir()
+        (keys / "ca.pem").write_bytes(authority.root)
+        for name in ("mixer.shop", "me"):
+            certificate, key = authority.issue(name)
+            (keys / f"{name}.pem").write_bytes(certificate)
+            (keys / f"{name}.key").write_bytes(key)
+        tls = MixerServerTls(
+            certificate=keys / "mixer.shop.pem",
+            key=keys / "mixer.shop.key",
+            client_ca=keys / "ca.pem",
+        )
+        with served(config, self.adapter(Denies), tls) as address:
+            ask = ("mixer", "ask", "--server", address, "--ca", str(keys / "ca.pem"))
+            me = ("--certificate", str(keys / "me.pem"), "--key", str(keys / "me.key"))
+            asked = run(*ask, *me, "--server-name", "mixer.shop")
+            told = run(*ask, *me, "--server-name", "mixer.shop", "--report")
+            stranger = run(*ask, "--server-name", "mixer.shop", "--timeout", "2")
+        assert asked.out.startswith("DENIED 403")
+        assert (told.code, told.out) == (0, "reported\n")
+        assert (stranger.code, stranger.out) == (Exit.WRONG_INPUT, "")
+        assert stranger.err.startswith(f"error: {address}: ")
+        assert "belong together" in run(*ask, *me[:2]).err
 
     def test_a_quota_is_named_once(self, run):
         """The second amount does not replace the first in silence."""

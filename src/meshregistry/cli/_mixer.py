@@ -14,7 +14,7 @@ import click
 
 from meshregistry.cli._exits import Exit
 from meshregistry.cli._logs import configure_logs
-from meshregistry.cli._mixer_ask import ADDRESS, ask
+from meshregistry.cli._mixer_ask import ADDRESS, FILE, ask
 from meshregistry.cli._options import Number
 from meshregistry.documents import RuleUnit, nothing_in
 from meshregistry.pilot import Pilot
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger("meshregistry.cli")
 _MONITORING = "127.0.0.1:15014"
 _FIRST_CATALOG = 15.0
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.group()
@@ -72,9 +71,9 @@ mixer.add_command(ask)
     metavar="SECONDS",
     help="How long one call of a handler may take.",
 )
-@click.option("--certificate", type=_FILE, help="The server's certificate: a PEM file.")
-@click.option("--key", type=_FILE, help="Its private key.")
-@click.option("--client-ca", type=_FILE, help="Whose certificates clients must have.")
+@click.option("--certificate", type=FILE, help="The server's certificate: a PEM file.")
+@click.option("--key", type=FILE, help="Its private key.")
+@click.option("--client-ca", type=FILE, help="Whose certificates clients must have.")
 @click.option(
     "--allow-plaintext", is_flag=True, help="Speak plain text although others reach the address."
 )

@@ -16,10 +16,13 @@ from meshregistry.mixer import Code
 from meshregistry.mixer.vocabulary import CONTEXT_TIME, REQUEST_TIME
 
 if TYPE_CHECKING:
-    from meshregistry.mixer import Manifest
+    from meshregistry.mixer import Manifest, MixerTls
 
 ADDRESS = "127.0.0.1:9091"
 """Where servers listen, and are asked, if nothing else is said."""
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+"""A file that is there."""
 
 _AMOUNT = re.compile("[0-9]{1,19}")
 _DENIED = "DENIED"
@@ -40,6 +43,12 @@ _NOBODY = "; start one with 'meshregistry mixer serve', or name another with --s
     type=click.Path(path_type=Path),
     help="A file or folder that declares attributes of your own.",
 )
+@click.option("--ca", type=FILE, help="Roots of the server's certificate: a PEM file; means TLS.")
+@click.option("--certificate", type=FILE, help="What to show to the server: a PEM file; likewise.")
+@click.option("--key", type=FILE, help="Its private key.")
+@click.option(
+    "--server-name", metavar="NAME", help="The name in the server's certificate; likewise."
+)
 @click.option(
     "--report",
     "is_report",
@@ -59,6 +68,10 @@ def ask(
     server: str,
     quotas: tuple[str, ...],
     manifests: tuple[Path, ...],
+    ca: Path | None,
+    certificate: Path | None,
+    key: Path | None,
+    server_name: str | None,
     is_report: bool,
     timeout: float,
 ) -> int:
@@ -84,9 +97,22 @@ def ask(
     if is_report and wanted:
         raise click.UsageError("--quota goes with a check: leave it or --report out")
     bag = attributes(words, _manifest(manifests)) if manifests else attributes(words)
+    tls = _tls(ca, certificate, key, server_name)
     if is_report:
-        return asyncio.run(_report(server, bag, timeout))
-    return asyncio.run(_ask(server, bag, wanted, timeout))
+        return asyncio.run(_report(server, tls, bag, timeout))
+    return asyncio.run(_ask(server, tls, bag, wanted, timeout))
+
+
+def _tls(
+    ca: Path | None, certificate: Path | None, key: Path | None, server_name: str | None
+) -> MixerTls | None:
+    from meshregistry.mixer import MixerTls  # noqa: PLC0415 - an extra
+
+    if (certificate is None) != (key is None):
+        raise click.UsageError("--certificate and --key belong together")
+    if ca is None and certificate is None and server_name is None:
+        return None
+    return MixerTls(ca=ca, certificate=certificate, key=key, server_name=server_name)
 
 
 def _manifest(paths: tuple[Path, ...]) -> Manifest:
@@ -105,7 +131,7 @@ def _manifest(paths: tuple[Path, ...]) -> Manifest:
     return found
 
 
-async def _report(server: str, bag: Any, timeout: float) -> int:
+async def _report(server: str, tls: MixerTls | None, bag: Any, timeout: float) -> int:
     from meshregistry.mixer import (  # noqa: PLC0415 - an extra
         BASE_WORD_COUNT,
         CallFailed,
@@ -115,7 +141,7 @@ async def _report(server: str, bag: Any, timeout: float) -> int:
 
     if not {REQUEST_TIME, CONTEXT_TIME} & bag.keys():
         bag = bag.updated({REQUEST_TIME: datetime.now(UTC)})
-    transport = GrpcTransport([server])
+    transport = GrpcTransport([server], tls=tls)
     try:
         # Words that every server knows.
         request = Compressor(BASE_WORD_COUNT).report([bag])
@@ -134,11 +160,13 @@ async def _report(server: str, bag: Any, timeout: float) -> int:
     return Exit.OK
 
 
-async def _ask(server: str, bag: Any, quotas: dict[str, int], timeout: float) -> int:
+async def _ask(
+    server: str, tls: MixerTls | None, bag: Any, quotas: dict[str, int], timeout: float
+) -> int:
     from meshregistry.mixer import ClientOptions, FailPolicy, MixerClient  # noqa: PLC0415 - an extra
 
     options = ClientOptions(fail_policy=FailPolicy.CLOSED, timeout=timeout)
-    async with MixerClient([server], options=options) as client:
+    async with MixerClient([server], tls=tls, options=options) as client:
         result = await client.check(bag, quotas=quotas or None)
     if result.failure is not None:
         click.echo(f"error: {result.failure}{_away(result.status.code)}", err=True)
