@@ -125,6 +125,34 @@ class TestSwap:
 
         run_async(main())
 
+    def test_a_swap_that_comes_too_late_opens_nothing(self, run_async, bench, documents):
+        """Nobody would close it; one that began before the end is closed with the others."""
+
+        async def main():
+            engine = await bench.start(*documents("a"))
+            arrived, go_on = asyncio.Event(), asyncio.Event()
+
+            async def slow(_):
+                arrived.set()
+                await go_on.wait()
+
+            bench.answers["b", "start"] = slow
+            calls = [engine.swap(bench.snapshot(*documents("b")))]
+            calls += [engine.close(), engine.swap(bench.snapshot(*documents("c")))]
+            tasks = []
+            for call in calls:
+                tasks.append(asyncio.create_task(call))
+                await arrived.wait()
+                await asyncio.sleep(0)
+            go_on.set()
+            *_, late = await asyncio.gather(*tasks, return_exceptions=True)
+            assert isinstance(late, MixerUnavailable)
+            assert "the server has ended" in str(late)
+            assert ["a", "b"] == bench.asked("start") == sorted(bench.asked("close"))
+            assert engine.handlers == ()
+
+        run_async(main())
+
     def test_a_swap_that_is_cancelled_leaves_nothing(self, run_async, bench, documents, handler):
         """What it had opened is closed, and what it shares with the one in force runs on."""
 

@@ -114,3 +114,15 @@ def test_a_change_is_not_lost_when_the_folder_is_gone_for_a_moment(
 
     run_async(main())
     assert 3 == len(found)
+
+
+def test_a_server_may_be_entered_again(run_async, followed):
+    """With the configuration that is there by then."""
+
+    async def main():
+        for name in ("b", "c"):
+            followed.write(name)
+            async with followed.server:
+                await followed.follows(name)
+
+    run_async(main())

@@ -64,6 +64,7 @@ class Engine:
         self._retiring: set[asyncio.Task[None]] = set()
         self._swapping = asyncio.Lock()
         self._ready = asyncio.Event()
+        self._is_over = False
         self.counts: Counter[tuple[str, str]] = Counter()
 
     @property
@@ -76,13 +77,24 @@ class Engine:
         """The handlers that run, those of retired configurations included."""
         return self._fleet.running
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it has been closed, for good."""
+        return self._is_over
+
     async def ready(self) -> None:
         """Wait for the first configuration."""
         await self._ready.wait()
 
     async def swap(self, snapshot: Snapshot) -> None:
-        """Put a configuration into force: for every request that begins from now on."""
+        """Put a configuration into force: for every request that begins from now on.
+
+        Raises:
+            NoConfiguration: if it has been closed: nobody would end the handlers any more.
+        """
         async with self._swapping:
+            if self._is_over:
+                raise NoConfiguration("the server has ended, and takes no configuration any more")
             running = await self._fleet.prepare(snapshot)
             dispatcher = Dispatcher(snapshot, running, deadline=self._deadline, counts=self.counts)
             former, self._current = self._current, _Generation(snapshot, running, dispatcher)
@@ -106,6 +118,7 @@ class Engine:
         """End every handler after its last call."""
         async with self._swapping:
             former, self._current = self._current, None
+            self._is_over = True
             self._ready.clear()
         if former is not None:
             self._retire(former)

@@ -139,6 +139,7 @@ class MixerServer:
         self._shedding = shedding
         self._tls = tls
         self._drain = drain
+        self._deadline = deadline
         self._engine = Engine(self._around, deadline=deadline)
         self._server: grpc.aio.Server | None = None
         self._mixer: Mixer | None = None
@@ -189,6 +190,9 @@ class MixerServer:
 
         Requests that have begun are carried out by the former one.
 
+        Raises:
+            MixerUnavailable: if the server has ended.
+
         Args:
             documents: of what.
             faults: what no document could be made of; they are told of like those of documents.
@@ -218,6 +222,8 @@ class MixerServer:
 
     async def _start(self) -> None:
         loop = asyncio.get_running_loop()
+        if self._engine.is_over:
+            self._engine = Engine(self._around, deadline=self._deadline)
         self._mixer = Mixer(
             self._engine, now=loop.time, cache_size=self._cache_size, shedding=self._shedding
         )
