@@ -326,6 +326,23 @@ def test_each_waiter_takes_a_use(with_client, transport, answer, until, case):
     assert calls == len(transport.requests)
 
 
+def test_who_waited_once_for_nothing_waits_no_more(with_client, transport, answer, until):
+    """Else those whose answers are for one request only would be asked one after the other."""
+
+    async def main(client):
+        futures = [asyncio.get_running_loop().create_future() for _ in range(4)]
+        transport.script.extend(futures)
+        asking = [asyncio.create_task(client.check(A1)) for _ in range(4)]
+        await until(lambda: transport.requests)
+        futures[0].set_result(answer("a", uses=0))
+        await until(lambda: len(transport.requests) == 4)
+        for future in futures[1:]:
+            future.set_result(answer("a", uses=0))
+        await asyncio.gather(*asking)
+
+    with_client(main)
+
+
 def test_waiters_share_only_an_answer_to_their_own_attributes(
     with_client, transport, answer, until
 ):
