@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 
 from meshregistry.errors import MixerError
+from meshregistry.mixer.adapters import _list
 from meshregistry.mixer.adapters._lists import contains, entries_of, symbol
 from meshregistry.mixer.spi import Code, ListEntry
 
@@ -216,6 +217,23 @@ def test_a_list_that_is_never_there_fails_checks(adapters, run_async):
             with pytest.raises(MixerError, match=r"there is no list of http://127\.0\.0\.1:1/list"):
                 await said(handler, "ann")
             assert 1 == context.counts["failed_fetches"]
+
+    run_async(main())
+
+
+def test_a_list_that_is_too_large_leaves_the_former_one(adapters, run_async, monkeypatch):
+    """No provider fills the memory of a server."""
+    monkeypatch.setattr(_list, "_LARGEST", 1 << 20)
+
+    async def main():
+        async with provider() as (web_server, url):
+            params = f"{{providerUrl: '{url}', refreshInterval: 1s}}"
+            async with adapters.running("list", params, INSTANCES) as (handler, context):
+                web_server.body = "ben\n" * (1 << 18) + "x"
+                await context.clock.advance(1)
+                await eventually(lambda: context.counts["failed_fetches"])
+                assert (Code.OK, "") == await said(handler, "ann")
+                assert 1 == context.counts["fetches"]
 
     run_async(main())
 

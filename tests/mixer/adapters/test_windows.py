@@ -75,6 +75,14 @@ def test_the_newest_is_given_back_first():
     assert 5 == cells.take("k", 5, 5, 1.1, is_best_effort=False)
 
 
+def test_what_was_taken_at_the_end_of_a_slot_counts_for_a_whole_window():
+    """Also where the rest of its cell is over, and the cell could be forgotten."""
+    cells = Cells(1, largest=10)
+    cells.take("k", 5, 5, 0.09, is_best_effort=False)
+    assert 0 == cells.take("k", 1, 5, 1.08, is_best_effort=False)
+    assert 1 == cells.take("k", 1, 5, 1.1, is_best_effort=False)
+
+
 def test_more_than_was_taken_cannot_be_given_back():
     """And who took nothing has nothing to give back."""
     cells = Cells(1, largest=10)
