@@ -168,6 +168,19 @@ def test_an_opa_that_was_started_anew_gets_the_policies_again(with_opa):
     with_opa(call, "policy: [x, y], ")
 
 
+def test_policies_are_not_brought_again_with_every_request(with_opa):
+    """A rule that they do not define would triple the requests to OPA."""
+
+    async def call(handler, context, made):
+        made.policies.clear()
+        for _ in range(2):
+            await handler.check(asking())
+        assert (1, 2) == (context.counts["loads"], context.counts["failures"])
+        assert not made.policies
+
+    with_opa(call, "policy: [x, y], ")
+
+
 def test_policies_of_the_handler_that_are_over_are_removed(adapters, run_async):
     """Those of others stay."""
 
