@@ -78,7 +78,7 @@ def test_a_key_may_be_a_cookie():
         (lambda: ApiPattern({}, "a"), "does not begin with /"),
         (lambda: ApiPattern({}, "/**/a"), "** is not at the end"),
         (lambda: ApiPattern({}, "/a{b}"), "'a{b}' is no segment"),
-        (lambda: ApiPattern({}, regex="("), "'(' is no regular expression"),
+        (lambda: ApiPattern({}, regex="("), "'(' is not a regular expression"),
     ],
 )
 def test_what_is_no_pattern_is_told_when_it_is_made(make, words):

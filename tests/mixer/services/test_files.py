@@ -218,7 +218,7 @@ SPEC = "HTTPAPISpec"
 ROWS = [
     (SPEC, "patterns: []", "spec", "the spec says nothing; add patterns:"),
     (SPEC, "patterns: [{uriTemplate: orders}]", "spec.patterns[0]", "does not begin with /"),
-    (SPEC, "patterns: [{regex: '('}]", "spec.patterns[0]", "is no regular expression"),
+    (SPEC, "patterns: [{regex: '('}]", "spec.patterns[0]", "is not a regular expression"),
     (SPEC, "patterns: [{}]", "spec.patterns[0]", "one of template and regex"),
     (SPEC, "patterns: [{regex: /, method: GET}]", "spec.patterns[0].method", "unknown key"),
     (SPEC, "patterns: [x]", "spec.patterns[0]", "must be a mapping"),
@@ -237,7 +237,12 @@ ROWS = [
         "",
         "is not declared; did",
     ),
-    (SPEC, "patterns: [{regex: 'a{99999999999}'}]", "spec.patterns[0]", "is no regular expression"),
+    (
+        SPEC,
+        "patterns: [{regex: 'a{2000}'}]",
+        "spec.patterns[0]",
+        "is not a regular expression",
+    ),
     (SPEC, "attributes: {attributes: {api.service: {int64Value: '9e9'}}}", "", "takes"),
     (
         "QuotaSpec",

@@ -41,7 +41,7 @@ def test_every_rule_that_matches_adds_its_charges(values, amounts):
     [
         ({}, "one of exact, prefix and regex"),
         ({"exact": "a", "prefix": "b"}, "one of exact, prefix and regex"),
-        ({"regex": "("}, "'(' is no regular expression"),
+        ({"regex": "("}, "'(' is not a regular expression"),
     ],
 )
 def test_a_clause_is_one_condition(arguments, words):

@@ -15,6 +15,7 @@ from typing import Literal
 
 import yaml
 
+from meshregistry.mixer._patterns import linear
 from meshregistry.mixer.adapters._extra import imported
 from meshregistry.mixer.spi import text_of
 
@@ -113,17 +114,8 @@ def _address(value: str) -> Address:
 
 
 def _patterns(entries: Iterable[str]) -> Contains:
-    re2 = imported("re2", "mixer-server")
-    options = re2.Options()
-    options.log_errors = False
-    compiled = []
-    for one in entries:
-        try:
-            compiled.append(re2.compile(one, options))
-        except re2.error as error:
-            # The library's errors hold bytes.
-            reason = b"".join(part for part in error.args if isinstance(part, bytes)).decode()
-            raise ValueError(f"{one!r} is not a regular expression (RE2): {reason}") from error
+    imported("re2", "mixer-server")
+    compiled = [linear(one) for one in entries]
     return lambda value: any(pattern.search(value) is not None for pattern in compiled)
 
 

@@ -6,6 +6,8 @@ from meshregistry.errors import MissingExtraError
 
 try:
     import idna
+
+    # Where patterns are used it may be missing; here it may not.
     import re2
 except ModuleNotFoundError as error:
     missing = "google-re2" if error.name == "re2" else "idna"

@@ -11,8 +11,8 @@ from typing import Any
 from attrs import field, frozen
 
 from meshregistry.mixer._attributes import StringMap, ValueType
+from meshregistry.mixer._patterns import linear
 from meshregistry.mixer.expressions._comparing import dns_key, email_key, uri_key
-from meshregistry.mixer.expressions._extra import re2
 
 _STRING, _BOOL, _INT64 = ValueType.STRING, ValueType.BOOL, ValueType.INT64
 # RFC 3339, section 5.6.
@@ -52,19 +52,8 @@ def matches_pattern(pattern: str) -> Callable[[str], bool]:
     Raises:
         ValueError: if the pattern is wrong.
     """
-    try:
-        compiled = re2.compile(pattern, _quiet())
-    except re2.error as error:
-        # The library's errors hold bytes.
-        reason = b"".join(one for one in error.args if isinstance(one, bytes)).decode()
-        raise ValueError(f"{pattern!r} is not a regular expression (RE2): {reason}") from error
+    compiled = linear(pattern)
     return lambda text: compiled.search(text) is not None
-
-
-def _quiet() -> re2.Options:
-    options = re2.Options()
-    options.log_errors = False
-    return options
 
 
 def match(text: str, pattern: str) -> bool:

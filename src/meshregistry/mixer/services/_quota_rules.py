@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from attrs import field, frozen
 
 from meshregistry.mixer._attributes import AttributeBag  # noqa: TC001 - in signatures of attrs
+from meshregistry.mixer._patterns import whole
 
 
 @frozen
@@ -17,7 +17,7 @@ class Clause:
     Attributes:
         exact: the text is this.
         prefix: the text begins with this.
-        regex: the whole text matches this.
+        regex: the whole text matches this: RE2 where google-re2 is installed, else Python's.
 
     Raises:
         ValueError: unless exactly one of the three is given, or if the regex is none.
@@ -26,16 +26,13 @@ class Clause:
     exact: str | None = None
     prefix: str | None = None
     regex: str | None = None
-    _pattern: re.Pattern[str] | None = field(init=False, eq=False, repr=False)
+    _matches: Callable[[str], bool] | None = field(init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         if sum(each is not None for each in (self.exact, self.prefix, self.regex)) != 1:
             raise ValueError("a clause has one of exact, prefix and regex")
-        try:
-            pattern = None if self.regex is None else re.compile(self.regex)
-        except (re.error, OverflowError, RecursionError) as error:
-            raise ValueError(f"{self.regex!r} is no regular expression: {error}") from error
-        object.__setattr__(self, "_pattern", pattern)
+        matches = None if self.regex is None else whole(self.regex)
+        object.__setattr__(self, "_matches", matches)
 
     def is_match(self, value: object) -> bool:
         """Whether a value fulfils it."""
@@ -45,7 +42,7 @@ class Clause:
             return value == self.exact
         if self.prefix is not None:
             return value.startswith(self.prefix)
-        return self._pattern is not None and self._pattern.fullmatch(value) is not None
+        return self._matches is not None and self._matches(value)
 
 
 def _matches(values: Iterable[Mapping[str, Clause]]) -> tuple[Mapping[str, Clause], ...]:
