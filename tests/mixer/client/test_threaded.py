@@ -59,6 +59,10 @@ def test_leaving_sends_what_waits(transport):
     assert [[AttributeBag({"request.path": "/"})]] == transport.reports
     client.report(BAG)
     assert 1 == client.dropped_reports
+    # What became of them can be read afterwards, and only then is it all there.
+    assert 1 == client.statistics()["total_reports_sent"]
+    waiting = "meshregistry_mixer_client_reports_waiting"
+    assert [0] == [one.samples[0][1] for one in client.metrics() if one.name == waiting]
 
 
 def test_threads_that_report_while_the_client_closes(transport):
@@ -150,6 +154,8 @@ def test_a_client_that_is_not_open_says_so():
     client = ThreadedMixerClient("127.0.0.1:1")
     with pytest.raises(MixerError, match="use it within `with`"):
         client.check(BAG)
+    with pytest.raises(MixerError, match="use it within `with`"):
+        client.statistics()
     with pytest.raises(ConfigError, match="there is no server"), ThreadedMixerClient([]):
         pass
     assert "mixer client" not in {one.name for one in threading.enumerate()}

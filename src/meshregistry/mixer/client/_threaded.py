@@ -51,6 +51,8 @@ class ThreadedMixerClient:
         self._manifest = manifest
         self._arguments: dict[str, Any] = {"servers": servers, "options": self._options, **more}
         self._client: MixerClient | None = None
+        # What was counted can be read when the client is closed, too.
+        self._counting: MixerClient | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -65,7 +67,7 @@ class ThreadedMixerClient:
         thread.start()
         self._loop, self._thread = loop, thread
         try:
-            self._client = self._run(self._start(), None)
+            self._client = self._counting = self._run(self._start(), None)
         except BaseException:
             self._stop()
             raise
@@ -143,12 +145,12 @@ class ThreadedMixerClient:
         return self._dropped
 
     def statistics(self) -> Mapping[str, int]:
-        """As `MixerClient.statistics`."""
-        return self._opened().statistics()
+        """As `MixerClient.statistics`; when the client is closed, what it counted until then."""
+        return (self._counting or self._opened()).statistics()
 
     def metrics(self) -> tuple[Metric, ...]:
-        """As `MixerClient.metrics`."""
-        return self._opened().metrics()
+        """As `MixerClient.metrics`; likewise."""
+        return (self._counting or self._opened()).metrics()
 
     async def _start(self) -> MixerClient:
         client = MixerClient(manifest=self._manifest, is_shared=True, **self._arguments)
