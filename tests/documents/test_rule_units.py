@@ -54,6 +54,19 @@ def test_documents_without_a_name_are_faults_with_a_remedy():
     assert "UTF-8" in units.listing().faults[0].message
 
 
+def test_documents_may_stand_in_a_list():
+    """As `kubectl get -o yaml` prints them; one that is broken leaves the others."""
+    pieces = "".join(f"- {one.strip().replace(chr(10), chr(10) + '  ')}\n" for one in (ONE, TWO))
+    text = f"apiVersion: v1\nkind: List\nmetadata: {{resourceVersion: ''}}\nitems:\n{pieces}"
+    unit = RuleUnit.of_text("a.yaml", text)
+    assert (keys(unit), unit.faults) == (["K n/one", "K n/two"], ())
+    assert [5, 8] == [document.root.line for document in unit.documents]
+    (fault,) = RuleUnit.of_text("a.yaml", text.replace("name: one", "nam: one")).faults
+    assert "name is missing" in fault.message
+    assert fault.line == 7
+    assert keys(RuleUnit.of_text("a.yaml", "apiVersion: v1\nkind: List\nitems: []\n")) == []
+
+
 def test_a_key_is_one_documents():
     """The first counts; the second is told, in one file and in two."""
     units = RuleUnits()

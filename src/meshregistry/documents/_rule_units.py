@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
 
-from meshregistry.documents._nodes import Document, from_plain
+from meshregistry.documents._nodes import (
+    AnyNode,
+    Document,
+    MappingNode,
+    ScalarNode,
+    SequenceNode,
+    from_plain,
+)
 from meshregistry.documents._parse import decode, parse
 from meshregistry.documents._rule_documents import DocumentKey, RuleDocument, rule_document
 from meshregistry.errors import ConfigError
@@ -37,7 +44,11 @@ class RuleUnit:
 
     @classmethod
     def of_text(cls, name: str, content: bytes | str) -> RuleUnit:
-        """Parse YAML or JSON; one broken document leaves the others. Never raises."""
+        """Parse YAML or JSON; one broken document leaves the others. Never raises.
+
+        What stands in a document of kind ``List``, as kubectl prints it, counts as if it stood
+        alone.
+        """
         try:
             text = content if isinstance(content, str) else decode(content, file=name)
             parsed = parse(text, file=name)
@@ -66,20 +77,30 @@ def _unit(name: str, parsed: Iterable[Document | ConfigError]) -> RuleUnit:
     faults: list[ConfigError] = []
     is_whole = True
     for one in parsed:
-        try:
-            document = rule_document(one.root) if isinstance(one, Document) else None
-        except ConfigError as error:
-            faults += error.faults
-            is_whole = False
-            continue
         if isinstance(one, ConfigError):
             faults += one.faults
             is_whole = False
-        elif document is not None:
+            continue
+        for root in _listed(one.root):
+            try:
+                document = rule_document(root)
+            except ConfigError as error:
+                faults += error.faults
+                is_whole = False
+                continue
             first = documents.setdefault(document.key, document)
             if first is not document:
                 faults.append(_twice(document, first))
     return RuleUnit(name, tuple(documents.values()), tuple(faults), is_whole)
+
+
+def _listed(root: AnyNode) -> Iterable[AnyNode]:
+    """The documents of a list, or the one that it is."""
+    if isinstance(root, MappingNode):
+        kind, items = root.get("kind"), root.get("items")
+        if isinstance(kind, ScalarNode) and kind.text == "List" and isinstance(items, SequenceNode):
+            return items.items
+    return (root,)
 
 
 @frozen

@@ -480,6 +480,17 @@ class TestFaults:
         assert "spec.params.a: unknown key" in faults[0]
         assert "the instance bad cannot be used" in faults[1]
 
+    def test_a_rule_with_a_handler_that_is_wrong(self):
+        """Likewise; what another kind of document names is no handler."""
+        wrong = document("handler", "bad", "compiledAdapter: double\nparms: {}")
+        rule = RULE.replace("name: r", "name: x")
+        _, faults = built(wrong, rule.replace("handler: h", "handler: bad"), INSTANCE)
+        assert len(faults) == 2
+        assert "spec.parms: unknown key" in faults[0]
+        assert "the handler bad cannot be used" in faults[1]
+        _, faults = built(rule.replace("handler: h", "handler: i.instance"), INSTANCE)
+        assert "there is no handler i.instance" in faults[0]
+
     def test_an_expression_shows_its_caret(self):
         """In the reason, under the column."""
         unit = RuleUnit.of_text("f", RULE + "  match: request.path == 5\n")

@@ -5,7 +5,7 @@ What is wrong is left out and reported, and so is what needs it; the rest is in 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +64,8 @@ def snapshot(
     documents = tuple(documents)
     specs = read(documents, known, faults)
     manifest = _manifest(specs, faults)
-    build = _Build(known, manifest, faults, default_namespace, base_path)
+    written = {Name(one.key.name, one.key.kind, one.key.namespace) for one in documents}
+    build = _Build(known, manifest, faults, default_namespace, base_path, written)
     build.hints += versions(documents)
     build.instances = build.by_name(specs.instances, build.instance)
     build.specs = {one.name: one for one in build.unique(specs.handlers)}
@@ -116,9 +117,9 @@ class _Build:
     faults: list[ConfigError]
     default_namespace: str
     base_path: Path | None
+    written: Collection[Name]
     instances: Mapping[Name, Builder] = field(factory=dict)
     specs: Mapping[Name, HandlerSpec] = field(factory=dict)
-    _broken: set[Name] = field(factory=set)
     _plans: dict[Name, HandlerPlan | None] = field(factory=dict)
     _alike: dict[Written, object] = field(factory=dict)
     _matches: dict[str, Compiled] = field(factory=dict)
@@ -139,7 +140,6 @@ class _Build:
 
     def by_name(self, specs: Iterable[InstanceSpec], make: Any) -> dict[Name, Builder]:
         found = {one.name: make(one) for one in self.unique(specs)}
-        self._broken |= {name for name, made in found.items() if made is None}
         return {name: made for name, made in found.items() if made is not None}
 
     def instance(self, spec: InstanceSpec) -> Builder | None:
@@ -272,7 +272,8 @@ class _Build:
         for name in wanted:
             if name in among:
                 return among[name]
-        if any(name in self._broken for name in wanted):
+        own = self.known.adapters if kind == "handler" else self.known.templates
+        if any(name in self.written and name.kind in (kind, *own) for name in wanted):
             # It is there, and whoever reads that it is not looks for another mistake.
             fault = f"the {kind} {reference.text} cannot be used"
             self.faults.append(reference.fault(fault, "mend its own document"))
