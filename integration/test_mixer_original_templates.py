@@ -311,6 +311,24 @@ def test_both_send_the_same_fields(with_recorder, run_async):
     assert 90 == read(ours.adapter_config.value).wait.seconds
 
 
+def test_only_ours_refuses_what_does_not_fit(with_recorder, run_async):
+    """The original tells its adapter another number; an enumeration without the name fails both."""
+    fields = "uint32 small = 1; Level level = 2;"
+    descriptor = template("mine", CHECK, fields, more="enum Level { LOW = 0; HIGH = 5; }")
+    params = {"small": "request.size", "level": "source.name"}
+
+    async def main():
+        async with with_recorder(descriptor, params, {}, {}) as (servers, away):
+            large = await servers.check({"request.size": (1 << 32) + 5, "source.name": "HIGH"})
+            got = [one.instance.small for one in away.got]
+            return large, got, await servers.check({"request.size": 5, "source.name": "NONE"})
+
+    (theirs, ours), got, unknown = run_async(main())
+    assert [5] == got
+    assert (0, "INTERNAL") == (theirs.code, ours.code)
+    assert ["INTERNAL"] * 2 == [one.code for one in unknown]
+
+
 def test_neither_sends_a_configuration_that_is_not_described(with_recorder, run_async):
     """Nor an empty one."""
 
