@@ -268,6 +268,15 @@ def test_times_are_read_to_the_microsecond():
     assert 3 == len(decoded.faults)
 
 
+@pytest.mark.parametrize("nanos", [10**9, -(10**9), 2**31 - 1])
+def test_a_second_and_more_are_no_nanoseconds(nanos):
+    """The protocol has one form for each time (google.protobuf.Duration); others are faults."""
+    message = CompressedAttributes(words=["d", "t"])
+    message.durations[-1].nanos = message.timestamps[-2].nanos = nanos
+    decoded = decode_attributes(message)
+    assert (0, 2) == (len(decoded.bag), len(decoded.faults))
+
+
 def test_a_map_with_a_lost_word_reads_as_absent():
     """Half a map would be a claim about the other half."""
     message = CompressedAttributes(words=["m"])
