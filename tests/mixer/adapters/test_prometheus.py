@@ -144,6 +144,13 @@ def test_a_new_configuration_keeps_the_values_of_what_stays(adapters, run_async)
         await following.report([hit()])
         lines, _ = await page(following)
         assert ['istio_hits_total{code="200",to="web"} 2.0'] == lines
+        # The former one has taken nothing along that is not its own.
+        await following.report([second])
+        lines, _ = await page(following)
+        assert [
+            'istio_hits_total{code="200",to="web"} 2.0',
+            'istio_other{code="1",to="web"} 5.0',
+        ] == sorted(lines)
         await following.close()
         with pytest.raises(aiohttp.ClientError):
             await page(following)
