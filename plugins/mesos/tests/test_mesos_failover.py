@@ -14,8 +14,8 @@ WEB = published("web", "10.0.0.1")
 
 
 def attempt(master, clock=None, **options):
-    """One attempt against a master, impatient."""
-    words = {"heartbeats": 2, "timeout": 1.0} | options
+    """One attempt against a master: impatient, but for a loop that stands still a while."""
+    words = {"heartbeats": 50, "timeout": 1.0} | options
     return Attempt(KIND, MesosConfig(masters=(master.address,), **words), clock=clock)
 
 

@@ -21,8 +21,8 @@ WEB = published("web", "10.0.0.1")
 
 
 def attempt(*masters, **options):
-    """One attempt against some masters, impatient."""
-    words = {"heartbeats": 2, "timeout": 1.0} | options
+    """One attempt against some masters: impatient, but for a loop that stands still a while."""
+    words = {"heartbeats": 50, "timeout": 1.0} | options
     addresses = tuple(one if isinstance(one, str) else one.address for one in masters)
     return Attempt(KIND, MesosConfig(masters=addresses, **words))
 
@@ -135,7 +135,7 @@ def test_missing_heartbeats_mean_a_lost_connection(run_async):
     async def main():
         async with FakeMaster(heartbeat=0.2) as master:
             master.add(task("a", ip="10.0.0.1"))
-            async with attempt(master) as run:
+            async with attempt(master, heartbeats=2) as run:
                 await run.shows(WEB)
                 await run.until(lambda: "confirm" in run.sink.methods, "heartbeats confirm")
                 master.is_silent = True
