@@ -7,6 +7,7 @@ import gc
 
 import pytest
 
+from meshregistry.errors import MixerError
 from meshregistry.mixer import AttributeBag
 from meshregistry.mixer._directive import HeaderOperation, Operation
 from meshregistry.mixer.expressions import Reference
@@ -266,6 +267,24 @@ class TestCheck:
         run_async(main())
         (record,) = caplog.records
         assert record.exc_info[1] is raised
+
+    def test_of_many_failures_a_few_are_told(self, run_async, bench, checks, tracked, caplog):
+        """Callers know the reasons, and nobody asks them; a handler that is down fills no disk."""
+
+        async def main():
+            engine = await bench.start(*checks(("a", "")))
+            bench.answers["a", "check"] = MixerError("the backend is away")
+            for _ in range(150):
+                with pytest.raises(DispatchFailed):
+                    await check(engine, tracked())
+            await engine.close()
+
+        run_async(main())
+        assert [
+            f"a.istio-system: a call failed (number {number}): the backend is away"
+            for number in (1, 101)
+        ] == caplog.messages
+        assert {None} == {record.exc_info for record in caplog.records}
 
     def test_a_user_may_end_the_program_while_a_handler_answers(
         self, run_async, bench, checks, tracked

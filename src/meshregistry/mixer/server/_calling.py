@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_TOLD = 100
+"""Of so many failures of a handler the first is told."""
+
 
 @frozen
 class Call:
@@ -84,20 +87,28 @@ class Caller:
             reason = LEAKED
         except FROM_OUTSIDE:
             raise
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - `failed` logs it with its traceback
             # A handler's own time-outs look the same.
             if deadline.expired():
                 reason = f"no answer within {self._deadline:g} s"
             else:
                 reason = f"{type(error).__name__}: {error}"
-                logger = self._running[id(destination.plan)].context.logger
-                logger.warning("a call failed", exc_info=error)
+                return self.failed(destination, reason, error)
         return self.failed(destination, reason)
 
-    def failed(self, destination: Destination, reason: str) -> Failure:
-        """Note that a call failed, or could not be made."""
+    def failed(
+        self, destination: Destination, reason: str, fault: BaseException | None = None
+    ) -> Failure:
+        """Note that a call failed, or could not be made.
+
+        The log has the first of each hundred, since callers may know the reason and nobody ask
+        them; a fault of the adapter itself with its traceback.
+        """
         title = destination.plan.title
-        self._counts["error", title] += 1
+        number = self._counts["error", title] = self._counts["error", title] + 1
+        if number % _TOLD == 1:
+            logger = self._running[id(destination.plan)].context.logger
+            logger.warning("a call failed (number %d): %s", number, reason, exc_info=fault)
         return Failure(handler=title, reason=reason)
 
 
