@@ -140,9 +140,13 @@ def test_a_registry_that_cannot_be_opened_is_retried(run_async, kit):
     run_async(main())
 
 
-@pytest.mark.parametrize("leaked", [asyncio.CancelledError(), SystemExit(3)])
+class Panic(BaseException):
+    """As bindings of other languages raise it."""
+
+
+@pytest.mark.parametrize("leaked", [asyncio.CancelledError(), SystemExit(3), Panic("index 7")])
 def test_a_registry_cannot_end_the_server(run_async, kit, leaked):
-    """A leaked cancellation or an exit is a fault like any other."""
+    """A leaked cancellation, an exit or a panic is a fault like any other."""
     one = kit.Scripted("a", kit.raising(leaked), kit.listing(CART))
 
     async def main():
@@ -180,7 +184,8 @@ def test_one_client_serves_all_attempts(run_async, kit):
     assert events == ["open", "client", "client", "close"]
 
 
-def test_a_client_that_cannot_be_made_is_retried(run_async, kit, caplog):
+@pytest.mark.parametrize("error", [ValueError("already closed"), SystemExit(3), Panic("index 7")])
+def test_a_client_that_cannot_be_made_is_retried(run_async, kit, caplog, error):
     """And one that cannot be closed is logged."""
     answers = [GONE]
 
@@ -189,8 +194,7 @@ def test_a_client_that_cannot_be_made_is_retried(run_async, kit, caplog):
         if answers:
             raise answers.pop()
         yield "client"
-        msg = "already closed"
-        raise ValueError(msg)
+        raise error
 
     async def main():
         watched = kit.Watched(kit.Scripted("a", kit.listing(CART), connect=connect))
@@ -202,7 +206,7 @@ def test_a_client_that_cannot_be_made_is_retried(run_async, kit, caplog):
 
     run_async(main())
     assert caplog.records[-1].getMessage() == "source a: the client could not be closed"
-    assert isinstance(caplog.records[-1].exc_info[1], ValueError)
+    assert caplog.records[-1].exc_info[1] is error
 
 
 def test_a_sink_of_an_ended_run_is_silent(run_async, kit):

@@ -86,6 +86,7 @@ def test_an_installed_plugin_is_found_and_its_kind_can_be_used(install):
 BROKEN = {
     "one that raises on import": ("raise RuntimeError('no such library')", "no such library"),
     "one that exits on import": ("raise SystemExit(3)", "SystemExit: 3"),
+    "one that panics on import": ("raise BaseException('index 7')", "BaseException: index 7"),
     "one that imports what is absent": ("import absent_library", "absent_library"),
     "one with a misspelt hook": (
         "@hookimpl\ndef meshregistry_register_registry():\n    return None",

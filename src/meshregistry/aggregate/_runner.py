@@ -13,7 +13,7 @@ from meshregistry.aggregate._failure import Failure
 from meshregistry.aggregate._news import News
 from meshregistry.aggregate._sink import Run, RunSink
 from meshregistry.aggregate._updates import Degrade, Fault, Message, PartId, Replace
-from meshregistry.cancelling import is_being_cancelled
+from meshregistry.cancelling import FROM_OUTSIDE, is_being_cancelled
 from meshregistry.errors import RecordError, RegistryUnavailable
 
 if TYPE_CHECKING:
@@ -175,7 +175,9 @@ class SourceRunner:
                 raise
             # Nobody has cancelled this task, so the registry leaked a cancellation of its own.
             return Failure.of(source.id, error)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code: sorted by Failure, shown and logged
+        except FROM_OUTSIDE:
+            raise
+        except BaseException as error:  # noqa: BLE001 - foreign code: sorted by Failure, shown and logged
             return Failure.of(source.id, error)
         finally:
             self._begun.set()
@@ -186,7 +188,9 @@ class SourceRunner:
         self.context.client = None
         try:
             await stack.aclose()
-        except Exception:
+        except FROM_OUTSIDE:
+            raise
+        except BaseException:  # foreign code, as in an attempt
             self.context.logger.exception("the client could not be closed")
 
     def _receive(self, part: PartId, message: Message) -> None:

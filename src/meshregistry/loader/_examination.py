@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pluggy
 from attrs import frozen
 
+from meshregistry.cancelling import FROM_OUTSIDE
 from meshregistry.documents import check_class
 from meshregistry.errors import PluginLoadError
 from meshregistry.spi import (
@@ -208,7 +209,9 @@ def collected(name: str, plugin: object, hook: str) -> Sequence[Any]:
             # a text is iterable too, and never what was meant: it is refused as it stands
             several = isinstance(result, Iterable) and not isinstance(result, str | bytes)
             items.extend(result if several else [result])
-    except (Exception, SystemExit) as error:
+    except FROM_OUTSIDE:
+        raise
+    except BaseException as error:
         msg = f"the hook {hook!r} of the plugin {name!r} failed: {type(error).__name__}: {error}"
         raise PluginLoadError(msg, plugin=name) from error
     return items

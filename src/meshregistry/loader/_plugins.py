@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from attrs import evolve, frozen
 
+from meshregistry.cancelling import FROM_OUTSIDE
 from meshregistry.errors import PluginError, PluginLoadError
 from meshregistry.loader._calls import HookCalls
 from meshregistry.loader._discovery import (
@@ -328,7 +329,9 @@ def _imported(candidate: Candidate) -> object:
     report = candidate.report
     try:
         return candidate.load()
-    except (Exception, SystemExit) as error:
+    except FROM_OUTSIDE:
+        raise
+    except BaseException as error:
         wants = f" (it wants meshregistry {report.requires}, this is {report.present})"
         msg = (
             f"the plugin {report.name!r} cannot be imported from {report.value}: "

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field
 
 from meshregistry.aggregate import Failure, News, SourceContext
-from meshregistry.cancelling import is_being_cancelled
+from meshregistry.cancelling import FROM_OUTSIDE, is_being_cancelled
 from meshregistry.documents import RuleUnit, RuleUnits
 from meshregistry.errors import RegistryUnavailable
 from meshregistry.spi import Condition, RuleName
@@ -94,7 +94,9 @@ class RuleRunner:
             if is_being_cancelled():
                 raise
             return Failure.of(context.source_id, error)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code: sorted by Failure, shown and logged
+        except FROM_OUTSIDE:
+            raise
+        except BaseException as error:  # noqa: BLE001 - foreign code: sorted by Failure, shown and logged
             return Failure.of(context.source_id, error)
         finally:
             run.end()

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import frozen
 
-from meshregistry.cancelling import is_being_cancelled
+from meshregistry.cancelling import FROM_OUTSIDE, is_being_cancelled
 from meshregistry.errors import MixerError
 from meshregistry.mixer.config import Builder, Destination, Sent
 from meshregistry.mixer.server._deadline import before
 from meshregistry.mixer.server._outcome import Failure
-from meshregistry.mixer.server._running import FROM_OUTSIDE, LEAKED, HandlerFailed
+from meshregistry.mixer.server._running import LEAKED, HandlerFailed
 
 if TYPE_CHECKING:
     from collections import Counter

@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from meshregistry.cancelling import is_being_cancelled
+from meshregistry.cancelling import FROM_OUTSIDE, is_being_cancelled
 from meshregistry.errors import MeshRegistryError
 from meshregistry.mixer.server._running import (
-    FROM_OUTSIDE,
     LEAKED,
     Context,
     HandlerFailed,

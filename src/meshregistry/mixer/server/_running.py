@@ -28,13 +28,6 @@ _log = logging.getLogger("meshregistry.mixer")
 LEAKED = "CancelledError: something that it waited for was cancelled, and nobody asked for that"
 """What is wrong with a handler that lets such a cancellation out."""
 
-FROM_OUTSIDE = (KeyboardInterrupt, GeneratorExit, asyncio.CancelledError)
-"""What reaches a handler from outside, and so is no fault of its own.
-
-Everything else that it raises is, whatever its base: libraries call `sys.exit`, or tell of a panic
-of their own in a class that is no `Exception`.
-"""
-
 
 class HandlerFailed(MixerError):
     """A handler could not be asked, or failed to answer."""
