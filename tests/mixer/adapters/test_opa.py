@@ -131,6 +131,27 @@ def test_an_opa_that_is_not_there_goes_by_the_policy(with_opa):
     with_opa(call, "failClose: true, ", "http://127.0.0.1:1")
 
 
+def test_an_outage_is_told_once(with_opa, caplog):
+    """However many checks fail meanwhile; and its end. What differs each time is not told for ever."""
+    caplog.set_level("INFO", logger="meshregistry.mixer")
+
+    async def call(handler, context, made):
+        for number in range(20):
+            made.status, made.result = 500, {"error": f"request {number}"}
+            for _ in range(2):
+                await handler.check(asking())
+        made.status = 200
+        made.result = {"result": True}
+        for _ in range(2):
+            assert (await handler.check(asking())).status.is_ok
+        assert 40 == context.counts["failures"]
+
+    with_opa(call, "policy: [x], ")
+    told = [one for one in caplog.messages if "OPA" in one]
+    assert 1 == told.count("OPA answers again")
+    assert 10 == sum("OPA answers 500" in one for one in told)
+
+
 def test_an_error_of_opa_goes_by_the_policy(with_opa):
     """Whatever it says beside it."""
 

@@ -146,6 +146,25 @@ def test_without_redis_the_policy_counts(opened, run_async, policy, answer):
     assert (1, 2) == (context.counts["redis_failures"], context.counts["answers_without_redis"])
 
 
+def test_an_outage_is_told_once(opened, run_async, caplog):
+    """Redis is tried each second of it, and its end is told."""
+    caplog.set_level("INFO", logger="meshregistry.mixer")
+    handler, context, redis = opened()
+    redis.answers = [*(NotConnected("gone") for _ in range(3)), *([[2, 1_000_000, 1]] * 2)]
+
+    async def main():
+        for _ in range(5):
+            await handler.quota(quota(), QuotaRequest(amount=2))
+            await context.clock.advance(1)
+
+    run_async(main())
+    assert 3 == context.counts["redis_failures"]
+    assert [
+        "Redis cannot be asked, quotas are answered by onFailure: UNAVAILABLE: gone",
+        "Redis answers again",
+    ] == caplog.messages
+
+
 def test_what_has_an_id_is_tried_again(opened, run_async):
     """It is granted once; what has none might be taken twice."""
     handler, context, redis = opened()

@@ -14,6 +14,7 @@ from meshregistry.documents import Seconds
 from meshregistry.errors import MixerError
 from meshregistry.mixer.adapters._extra import imported
 from meshregistry.mixer.adapters._lists import Contains, EntryType, contains, entries_of, symbol
+from meshregistry.mixer.adapters._trouble import Trouble
 from meshregistry.mixer.spi import (
     LIST_ENTRY,
     CheckAnswer,
@@ -116,7 +117,7 @@ class ListHandler(Handler):
         self._body: bytes | None = None
         self._fetched = 0.0
         self._fault = "it has not been fetched yet"
-        self._told = ""
+        self._trouble = Trouble(context)
         self._session: Any = None
         self._task: asyncio.Task[None] | None = None
 
@@ -197,18 +198,11 @@ class ListHandler(Handler):
         except (OSError, ValueError, TimeoutError) as error:
             self._fault = str(error) or type(error).__name__
             self._context.count("failed_fetches")
-            if self._fault != self._told:
-                # Not at every attempt of an outage.
-                self._told = self._fault
-                self._context.logger.warning(
-                    "the list of %s cannot be had: %s", self._config.provider_url, self._fault
-                )
+            self._trouble.is_there(
+                f"the list of {self._config.provider_url} cannot be had: {self._fault}"
+            )
         else:
-            if self._told:
-                self._told = ""
-                self._context.logger.info(
-                    "the list of %s is there again", self._config.provider_url
-                )
+            self._trouble.is_over(f"the list of {self._config.provider_url} is there again")
             self._fetched = self._context.now()
             self._context.count("fetches")
 

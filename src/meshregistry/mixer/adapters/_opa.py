@@ -14,6 +14,7 @@ from meshregistry.documents import Seconds
 from meshregistry.errors import MixerError
 from meshregistry.mixer.adapters._extra import imported
 from meshregistry.mixer.adapters._stdio import plain
+from meshregistry.mixer.adapters._trouble import Trouble
 from meshregistry.mixer.spi import (
     AUTHORIZATION,
     CheckAnswer,
@@ -101,6 +102,7 @@ class OpaHandler(Handler):
         self._is_loaded = not config.policy
         self._retry_at = self._loaded_at = -math.inf
         self._loading = asyncio.Lock()
+        self._trouble = Trouble(context)
 
     async def start(self) -> None:
         timeout = self._aiohttp.ClientTimeout(total=self._config.timeout)
@@ -122,6 +124,7 @@ class OpaHandler(Handler):
             if self._config.fail_close:
                 return CheckAnswer(status=_REJECTED)
             return CheckAnswer(valid_duration=_GUESS)
+        self._trouble.is_over("OPA answers again")
         interval = self._config.caching_interval
         return CheckAnswer(
             status=Status() if is_allowed else _REJECTED,
@@ -131,7 +134,7 @@ class OpaHandler(Handler):
 
     def _failed(self, error: MixerError) -> None:
         self._context.count("failures")
-        self._context.logger.warning("%s", error)
+        self._trouble.is_there(str(error))
 
     # --- OPA ------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from meshregistry.documents import Seconds
 from meshregistry.mixer.adapters._dimensions import Key, faults_of, key_of, override_for
 from meshregistry.mixer.adapters._extra import imported
 from meshregistry.mixer.adapters._redis_scripts import FIXED_WINDOW, ROLLING_WINDOW
+from meshregistry.mixer.adapters._trouble import Trouble
 from meshregistry.mixer.spi import (
     QUOTA,
     Code,
@@ -172,6 +173,7 @@ class RedisquotaHandler(Handler):
     ) -> None:
         self._config = config
         self._context = context
+        self._trouble = Trouble(context)
         self._limits = {one.name: one for one in config.quotas}
         # Made here, since a package that is missing is to be told at once; it does nothing yet.
         self._redis = connect(config)
@@ -217,6 +219,7 @@ class RedisquotaHandler(Handler):
         except self._errors as error:
             self._failed(error)
             return self._without_redis(request)
+        self._trouble.is_over("Redis answers again")
         known = QuotaLimit(amount=most, window=limit.valid_duration, remaining=left)
         return self._answer(request, granted, ttl, known)
 
@@ -249,10 +252,9 @@ class RedisquotaHandler(Handler):
         # One that is late would hold up every request that comes after it.
         self._rests_until = self._context.now() + _RETRY
         self._context.count("redis_failures")
-        self._context.logger.warning(
-            "Redis cannot be asked, quotas are answered by onFailure: %s: %s",
-            self._config.on_failure,
-            error,
+        self._trouble.is_there(
+            "Redis cannot be asked, quotas are answered by onFailure: "
+            f"{self._config.on_failure}: {error}"
         )
 
     def _without_redis(self, request: QuotaRequest) -> QuotaAnswer:
