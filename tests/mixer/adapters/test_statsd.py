@@ -72,6 +72,45 @@ class TestStatsd:
 
         run_async(main())
 
+    @pytest.mark.parametrize(("size", "datagrams"), [(8, 2), (9, 1)])
+    def test_a_line_break_takes_room_as_well(self, adapters, run_async, size, datagrams):
+        """A datagram that is larger than it may be could be lost on its way."""
+
+        async def main():
+            async with receiver() as (got, address):
+                name = f"{{{HIT}: {{type: COUNTER, nameTemplate: '{{{{.to}}}}'}}}}"
+                params = f"{{address: '{address}', flushBytes: {size}, metrics: {name}}}"
+                async with adapters.running("statsd", params, (HITS,)) as (handler, _):
+                    await handler.report([hit(), hit()])  # each is ":1|c"
+                found = [await got.next()]
+                while sum(one.count("|c") for one in found) < 2:
+                    found.append(await got.next())
+                assert datagrams == len(found)
+
+        run_async(main())
+
+    def test_what_the_socket_cannot_take_is_dropped(self, adapters, run_async):
+        """And counted: nothing waits without a bound for a network that is slow."""
+
+        class Full:
+            def get_write_buffer_size(self):
+                return 2 << 20
+
+            def sendto(self, data):
+                pytest.fail(f"sent {data}")
+
+            def close(self):
+                pass
+
+        async def main():
+            params = f"{{flushBytes: 1, metrics: {self.METRICS}}}"
+            handler, context = adapters.open("statsd", params, (HITS, TOOK))
+            handler._lines._transport = Full()
+            await handler.report([hit(to="web"), took(seconds=1)])
+            assert {"dropped_lines": 2} == context.counts
+
+        run_async(main())
+
     def test_a_value_cannot_write_lines_of_its_own(self, adapters, run_async):
         """What has a meaning in a line is replaced."""
 
