@@ -413,6 +413,35 @@ class TestHeaders:
 class TestGenerators:
     """Attributes that handlers find out."""
 
+    def test_of_two_findings_the_first_document_counts(
+        self, run_async, bench, document, handler, tracked
+    ):
+        """Whichever handler is quicker: so servers agree."""
+
+        async def main():
+            found = "attributeBindings: {source.name: $out.source_pod_name}"
+            spec = f"compiledTemplate: kubernetes\nparams: {{}}\n{found}"
+            names = ("g1", "g2")
+            engine = await bench.start(
+                *(handler(name) for name in (*names, "a")),
+                document("instance", "k", spec),
+                document(
+                    "instance", "v", "compiledTemplate: listentry\nparams: {value: source.name}"
+                ),
+                *(
+                    document("rule", name, f"actions: [{{handler: {name}, instances: [k]}}]")
+                    for name in names
+                ),
+                document("rule", "r", "actions: [{handler: a, instances: [v]}]"),
+            )
+            for name in names:
+                bench.answers[name, "generate"] = {"source_pod_name": name}
+            await check(engine, tracked())
+            assert ["g1"] == [one.value for one in bench.given("check")]
+            await engine.close()
+
+        run_async(main())
+
     def test_what_is_found_is_an_attribute(self, run_async, bench, document, handler, tracked):
         """Unless the request says it: that it does not is a reference, and so are the inputs."""
 
