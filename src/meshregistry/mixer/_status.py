@@ -78,3 +78,15 @@ _HTTP = {
 def http_code(code: int) -> int:
     """The status of HTTP with which a client of Mixer answers a denial; 500 for the rest."""
     return _HTTP.get(Code(code), 500) if code in Code.__members__.values() else 500
+
+
+_LONGEST_REASON = 2_000
+
+
+def shortened(reason: str) -> str:
+    """So much of a reason as fits into the headers that carry a failure of gRPC.
+
+    Those hold 8 kB, and up to three bytes for each of UTF-8. Who sends more fails with another
+    code than he wanted.
+    """
+    return reason.encode(errors="replace")[:_LONGEST_REASON].decode(errors="ignore")

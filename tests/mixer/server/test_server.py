@@ -178,6 +178,20 @@ class TestCheck:
 
         run_async(main())
 
+    @pytest.mark.parametrize("letter", ["x", "ä", "𝄞"])
+    def test_a_failure_with_a_long_reason_is_one(self, run_async, bench, served, documents, letter):
+        """Values of requests are in reasons; more than fits into headers is cut off."""
+
+        async def main():
+            async with served(*documents) as (_, client):
+                bench.answers["a", "check"] = ValueError(letter * 20_000)
+                with pytest.raises(grpc.aio.AioRpcError) as caught:
+                    await client.check({"request.path": "/"})
+                assert caught.value.code() is grpc.StatusCode.INTERNAL
+                assert letter * 400 in caught.value.details()
+
+        run_async(main())
+
     def test_a_failure_is_internal(self, run_async, bench, served, documents):
         """So that the client's policy decides."""
 

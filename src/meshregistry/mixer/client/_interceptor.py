@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from meshregistry.mixer._status import Code
+from meshregistry.mixer._status import Code, shortened
 from meshregistry.mixer.client._extra import grpc
 from meshregistry.mixer.client._request import (
     Describer,
@@ -42,7 +42,6 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 # What metadata may be (gRPC over HTTP/2, "Custom-Metadata").
 _KEY, _VALUE = re.compile(r"[0-9a-z_.-]+"), re.compile(r"[\x20-\x7e]+")
 _BINARY, _RESERVED = "-bin", "grpc-"
-_LONGEST_REASON = 2_000
 
 
 def _utc_now() -> datetime:
@@ -185,7 +184,7 @@ class _Around:
             return bag, result
         # Of a permission with a response of its own, too, gRPC's status is not OK.
         code = _CODES.get(result.status.code or Code.UNKNOWN, grpc.StatusCode.UNKNOWN)
-        reason = _shortened(result.body if result.is_allowed else result.status.message)
+        reason = shortened(result.body if result.is_allowed else result.status.message)
         context.set_code(code)
         context.set_details(reason)
         self._report(bag, result, context)
@@ -269,11 +268,6 @@ def _metadata(operations: Iterable[HeaderOperation]) -> list[tuple[str, str | by
         and not name.startswith(_RESERVED)
         and (name.endswith(_BINARY) or _VALUE.fullmatch(value))
     ]
-
-
-def _shortened(reason: str) -> str:
-    """So much of a reason as fits into the headers that carry it, three bytes for one."""
-    return reason.encode()[:_LONGEST_REASON].decode(errors="ignore")
 
 
 def _number(code: Any) -> int:

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from meshregistry.errors import MixerUnavailable
-from meshregistry.mixer.fronts._authorization import LONGEST_REASON
+from meshregistry.mixer._status import shortened
 from meshregistry.mixer.fronts._ending import until_quiet
 from meshregistry.mixer.fronts._extra import als_pb2, grpc
 from meshregistry.mixer.fronts._http_log import is_last, request_bag
@@ -77,7 +77,7 @@ class AccessLogFront:
                 try:
                     await self._report(list(self._bags(message, reporter)))
                 except MixerUnavailable as error:
-                    await context.abort(grpc.StatusCode.UNAVAILABLE, str(error)[:LONGEST_REASON])
+                    await context.abort(grpc.StatusCode.UNAVAILABLE, shortened(str(error)))
         return als_pb2.StreamAccessLogsResponse()
 
     def _bags(self, message: Any, reporter: Reporter) -> Iterator[AttributeBag]:

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from meshregistry.errors import MixerUnavailable
+from meshregistry.mixer._status import shortened
 from meshregistry.mixer.fronts._check_request import asked
 from meshregistry.mixer.fronts._check_response import QuotaUnknown, response_of, status_of
 from meshregistry.mixer.fronts._extra import external_auth_pb2, grpc
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from meshregistry.mixer.server import Mixer
 
 SERVICE = "envoy.service.auth.v3.Authorization"
-LONGEST_REASON = 2_000
-"""Characters of a failure: more does not fit into the headers that carry it."""
 
 
 class AuthorizationFront:
@@ -77,13 +76,13 @@ class AuthorizationFront:
         except Overloaded as error:
             self._counts.add("checks turned away")
             # Not UNAVAILABLE: Envoys take a server that says so for one that is away.
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error)[:LONGEST_REASON])
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, shortened(str(error)))
         except MixerUnavailable as error:
             self._counts.add("checks failed")
-            await context.abort(grpc.StatusCode.UNAVAILABLE, str(error)[:LONGEST_REASON])
+            await context.abort(grpc.StatusCode.UNAVAILABLE, shortened(str(error)))
         except (DispatchFailed, QuotaUnknown) as error:
             self._counts.add("checks failed")
-            await context.abort(grpc.StatusCode.INTERNAL, str(error)[:LONGEST_REASON])
+            await context.abort(grpc.StatusCode.INTERNAL, shortened(str(error)))
         response, dropped = response_of(
             checked,
             status,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from meshregistry.errors import MixerUnavailable
-from meshregistry.mixer.fronts._authorization import LONGEST_REASON
+from meshregistry.mixer._status import shortened
 from meshregistry.mixer.fronts._extra import grpc, rls_pb2
 from meshregistry.mixer.fronts._granting import is_unknown
 from meshregistry.mixer.fronts._rate_limit_mapping import response, wanted
@@ -57,17 +57,17 @@ class RateLimitFront:
         except Overloaded as error:
             self._counts.add("quotas turned away")
             # Not UNAVAILABLE: Envoys take a server that says so for one that is away.
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error)[:LONGEST_REASON])
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, shortened(str(error)))
         except MixerUnavailable as error:
             self._counts.add("quotas failed")
-            await context.abort(grpc.StatusCode.UNAVAILABLE, str(error)[:LONGEST_REASON])
+            await context.abort(grpc.StatusCode.UNAVAILABLE, shortened(str(error)))
         except DispatchFailed as error:
             self._counts.add("quotas failed")
-            await context.abort(grpc.StatusCode.INTERNAL, str(error)[:LONGEST_REASON])
+            await context.abort(grpc.StatusCode.INTERNAL, shortened(str(error)))
         unknown = next((one for one in answers if is_unknown(one)), None)
         if unknown is not None:
             self._counts.add("quotas failed")
-            await context.abort(grpc.StatusCode.INTERNAL, str(unknown.status)[:LONGEST_REASON])
+            await context.abort(grpc.StatusCode.INTERNAL, shortened(str(unknown.status)))
         found = response(wants, answers)
         is_granted = found.overall_code == rls_pb2.RateLimitResponse.OK
         self._counts.add("quotas granted" if is_granted else "quotas refused")

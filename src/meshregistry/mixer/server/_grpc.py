@@ -10,6 +10,7 @@ from attrs import frozen
 from meshregistry.errors import MissingExtraError, MixerError, MixerUnavailable
 from meshregistry.mixer._compress import decode_report
 from meshregistry.mixer._received import ReceivedAttributes
+from meshregistry.mixer._status import shortened
 from meshregistry.mixer._words import GLOBAL_WORDS
 from meshregistry.mixer.proto.mixer_v1_pb2 import (
     CheckRequest,
@@ -139,8 +140,7 @@ async def _refuse_words(context: Context) -> NoReturn:
 
 
 async def _abort(context: Context, code: grpc.StatusCode, reason: str) -> NoReturn:
-    # A message longer than a few kilobytes does not fit into the headers that carry it.
-    await context.abort(code, reason[:2_000])
+    await context.abort(code, shortened(reason))
     raise AssertionError("abort raises")
 
 
