@@ -253,6 +253,20 @@ def test_requests_fail_as_the_mesh_says(entry_of: EntryOf, is_open: bool) -> Non
     }
 
 
+def test_who_asks_shows_the_claims_of_tokens_and_the_server_name(entry_of: EntryOf) -> None:
+    """Envoy leaves both out unless it is told to; rules on request.auth would never hold."""
+    mixer = MixerSettings(check="127.0.0.1:1")
+    http = connections(sent(entry_of, ProxyRole.SIDECAR, mixer), "10.0.0.1_8080")
+    check = ext_authz_pb2.ExtAuthz()
+    http.http_filters[2].typed_config.Unpack(check)
+    assert list(check.metadata_context_namespaces) == ["envoy.filters.http.jwt_authn"]
+    assert check.include_tls_session
+    first, _ = filters(sent(entry_of, ProxyRole.SIDECAR, mixer, protocol="TCP"), "10.0.0.1_8080")
+    connection = connection_authz_pb2.ExtAuthz()
+    first.typed_config.Unpack(connection)
+    assert connection.include_tls_session
+
+
 def test_a_percent_sign_is_no_command() -> None:
     """Envoy takes the metadata of a call for a format, and ends at a wrong one."""
     value = _metadata([("a", "50%"), ("b", "istio://x"), ("mixer.quotas", "q=1,r=2")])
