@@ -24,7 +24,8 @@ The rounds of all servers are interleaved, and their times are wall clock from j
 the change to the moment when the last stream holds the whole response. The load decodes
 only version and nonce, and its own processor time stands in the table: it shares the cores
 with the servers, alike for each. What happens within one process (responses, changes,
-sharing) is measured as processor time of one thread. Figures are medians.
+sharing) is measured as processor time of one thread. Figures are medians;
+*middle* is the mean of the middle half.
 A ratio close to its limit falls on either side of it from run to run: one run is no verdict.
 """
 
