@@ -555,6 +555,22 @@ def test_quota_that_the_server_cannot_reach_goes_by_the_policy(
     assert is_allowed is with_client(main, fail_policy=policy)
 
 
+@pytest.mark.parametrize("policy", FailPolicy)
+def test_quota_that_the_server_cannot_reach_goes_by_the_policy_without_a_pool_too(
+    with_client, transport, answer, policy
+):
+    """The same rule where the amount went with the check: open has all of it, others nothing."""
+    transport.answer = answer("a", quotas={"q": (0, 0, ())})
+    transport.answer.quotas["q"].status.code = 14
+
+    async def main(client):
+        return await client.check(A1, quotas={"q": 3})
+
+    result = with_client(main, fail_policy=policy)
+    is_open = policy is FailPolicy.OPEN
+    assert (is_open, 3 if is_open else 0) == (result.is_allowed, result.granted["q"])
+
+
 @pytest.mark.parametrize("case", [(FailPolicy.OPEN, 9), (FailPolicy.CLOSED, 0)])
 def test_quota_in_advance_that_fails_goes_by_the_policy(
     with_client, transport, answer, until, case

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from meshregistry.mixer import AttributeBag
-from meshregistry.mixer.client._quota_cache import IDLE, QuotaCache, is_granted
+from meshregistry.mixer.client._quota_cache import IDLE, QuotaCache, granted_amount
 from meshregistry.mixer.proto.mixer_v1_pb2 import CheckResponse
 
 A, B = AttributeBag({"user": "a"}), AttributeBag({"user": "b"})
@@ -102,10 +102,13 @@ def test_references_that_cannot_be_compared_leave_the_pool_to_all(answer, refere
     assert 0 == len(cache)
 
 
-def test_a_grant_without_the_cache_is_read_from_the_response(answer):
-    """Granted if anything is; unknown quotas and unreachable ones are granted (quirk 9)."""
+@pytest.mark.parametrize("case", [(True, 5), (False, 0)])
+def test_a_grant_without_the_cache_is_read_from_the_response(answer, case):
+    """Unknown quotas are granted (quirk 9), unreachable ones to those who fail open."""
+    is_open, lost = case
     response = answer(quotas={"some": (1, 1, ()), "none": (0, 1, ()), "lost": (0, 1, ())})
     response.quotas["lost"].status.code = 14
-    assert [True, False, True, True] == [
-        is_granted(response, name) for name in ("some", "none", "lost", "unknown")
+    assert [1, 0, lost, 5] == [
+        granted_amount(response, name, 5, is_open=is_open)
+        for name in ("some", "none", "lost", "unknown")
     ]

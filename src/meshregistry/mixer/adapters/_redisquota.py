@@ -88,8 +88,8 @@ class RedisquotaConfig:
             password and number of a database.
         connection_pool_size: connections to Redis, at most.
         timeout: how long an answer of Redis may take; for connecting, likewise.
-        on_failure: what is answered while Redis cannot be asked: UNAVAILABLE, which lets
-            clients of Mixer pass, GRANT or DENY.
+        on_failure: what is answered while Redis cannot be asked: GRANT, DENY, or UNAVAILABLE, by
+            which Envoys pass, and clients of Mixer if they fail open.
     """
 
     quotas: list[RedisquotaLimit] = field(factory=list)

@@ -256,10 +256,11 @@ class MixerClient:
                 what = "is not positive" if amount <= 0 else "does not fit into 64 bits"
                 raise ValueError(f"the amount of the quota {name!r} {what}")
         is_hit = answer is not None
+        is_open = policy is FailPolicy.OPEN
         # Without a hit, amounts would be taken for a request that may be denied.
         is_local = is_hit and self._quota_cache.is_enabled
         if answer is not None and is_local:
-            status, granted = self._quotas.decide(bag, amounts, is_open=policy is FailPolicy.OPEN)
+            status, granted = self._quotas.decide(bag, amounts, is_open=is_open)
         else:
             self._statistics.total_quota_cache_misses += 1
             self._statistics.total_remote_quota_calls += 1
@@ -272,8 +273,8 @@ class MixerClient:
             response = await self._caller.call(bag, parameters, deadline)
             if answer is None:
                 answer = self._questions.learn(bag, response)
-            status, granted = self._quotas.read(response, amounts)
-        result = answer.open_result if policy is FailPolicy.OPEN else answer.result
+            status, granted = self._quotas.read(response, amounts, is_open=is_open)
+        result = answer.open_result if is_open else answer.result
         return result.replaced(
             status=status if result.is_allowed else result.status,
             is_cache_hit=is_hit,

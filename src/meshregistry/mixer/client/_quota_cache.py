@@ -136,14 +136,17 @@ class QuotaCache:
             del self._entries[key]
 
 
-def is_granted(response: CheckResponse, name: str) -> bool:
-    """Whether a response grants a quota that was asked for without the cache.
+def granted_amount(response: CheckResponse, name: str, amount: int, *, is_open: bool) -> int:
+    """What a response grants of an amount that was asked for without the cache.
 
-    A quota of which the server says nothing, or that it could not reach, is granted.
+    All of a quota of which the server says nothing. Of one that the server could not reach, all
+    to those who fail open and nothing to others, as from a pool whose order got no answer.
     """
-    if name not in response.quotas or is_unreachable(response, name):
-        return True
-    return response.quotas[name].granted_amount > 0
+    if name not in response.quotas:
+        return amount
+    if is_unreachable(response, name):
+        return amount if is_open else 0
+    return response.quotas[name].granted_amount
 
 
 def is_unreachable(response: CheckResponse, name: str) -> bool:

@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from meshregistry.mixer._status import OK, Code, Status
-from meshregistry.mixer.client._quota_cache import is_granted, is_unreachable
+from meshregistry.mixer.client._quota_cache import granted_amount, is_unreachable
 from meshregistry.mixer.client._transport import CallFailed
 from meshregistry.mixer.proto.mixer_v1_pb2 import CheckRequest
 
@@ -90,14 +90,20 @@ class Quotas:
         return status, granted
 
     def read(
-        self, response: CheckResponse, amounts: Mapping[str, int]
+        self, response: CheckResponse, amounts: Mapping[str, int], *, is_open: bool
     ) -> tuple[Status, dict[str, int]]:
-        """What a response grants of amounts that were asked for in its request."""
+        """What a response grants of amounts that were asked for in its request.
+
+        Args:
+            response: the server's answer.
+            amounts: by the names of quotas.
+            is_open: whether a quota that the server could not reach counts as granted.
+        """
         granted = {
-            name: (response.quotas[name].granted_amount if name in response.quotas else amount)
+            name: granted_amount(response, name, amount, is_open=is_open)
             for name, amount in amounts.items()
         }
-        status = exhausted(name for name in amounts if not is_granted(response, name))
+        status = exhausted(name for name, amount in granted.items() if amount <= 0)
         if status.is_ok:
             self._statistics.total_remote_quota_accepts += 1
         else:
