@@ -181,7 +181,7 @@ def test_a_bad_value_fails_alone(adapters, run_async, caplog):
     async def main():
         few = params(COUNT, more=", port: 0, host: 127.0.0.1, maxSeries: 1")
         async with adapters.running("prometheus", few, (HITS,)) as (handler, context):
-            with pytest.raises(ValueError, match="cannot fall by 2"):
+            with pytest.raises(MixerError, match="cannot fall by 2"):
                 await handler.report([hit(), hit(value=-2), hit()])
             await handler.report([hit(to="z"), hit(), hit(to="y")])
             lines, _ = await page(handler)

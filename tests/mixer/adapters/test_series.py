@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from meshregistry.errors import MixerError
 from meshregistry.mixer.adapters._series import (
     DEFAULT_BOUNDS,
     Buckets,
@@ -87,7 +88,7 @@ class TestSeries:
     def test_a_counter_does_not_fall(self):
         """Whoever reads it would take that for a restart."""
         series = Series("COUNTER", (), (), 10)
-        with pytest.raises(ValueError, match="cannot fall"):
+        with pytest.raises(MixerError, match="cannot fall"):
             series.observe(metric(-1), 0.0)
         assert () == series.points
 
@@ -97,9 +98,19 @@ class TestSeries:
         """One request could say it, and the series would be of no use from then on."""
         series = Series(kind, (), (1.0,), 10)
         series.observe(metric(1), 0.0)
-        with pytest.raises(ValueError, match="cannot be added up"):
+        with pytest.raises(MixerError, match="cannot be added up"):
             series.observe(metric(value), 0.0)
         assert [1.0] == [point.value for point in series.points]
+
+    @pytest.mark.parametrize(
+        ("value", "told"), [("many", "'many'"), (None, "None"), ("9" * 99 + "x", r"'9+\.\.\.9+x'")]
+    )
+    def test_what_is_no_number_is_told(self, value, told):
+        """With the instance and what it had, of a long text its ends; it may be a caller's."""
+        series = Series("GAUGE", (), (), 10)
+        with pytest.raises(MixerError, match=f"^x: the value {told} is no number$") as raised:
+            series.observe(metric(value), 0.0)
+        assert 70 > len(str(raised.value))
 
     def test_their_number_is_bounded(self):
         """Those that are there go on."""

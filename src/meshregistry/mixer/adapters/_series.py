@@ -5,10 +5,12 @@ from __future__ import annotations
 from bisect import bisect_left
 from datetime import timedelta
 from math import isfinite
+from reprlib import repr as shortly
 from typing import TYPE_CHECKING, Literal
 
 from attrs import define, field, frozen
 
+from meshregistry.errors import MixerError
 from meshregistry.mixer.spi import Metric, Value, ValueType, text_of
 
 if TYPE_CHECKING:
@@ -158,15 +160,20 @@ class Series:
         """Take an observation.
 
         Raises:
-            ValueError: if its value is no number, or lowers a counter, or cannot be added up.
+            MixerError: if its value is no number, or lowers a counter, or cannot be added up.
             Full: if it would begin one series too many.
         """
-        value = number_of(instance.value)
+        try:
+            value = number_of(instance.value)
+        except ValueError as error:
+            # Of a text only so much that a line of the log shows it: it may come with a request.
+            given = shortly(instance.value)
+            raise MixerError(f"{instance.name}: the value {given} is no number") from error
         if self.kind != "GAUGE" and not isfinite(value):
             # A sum would stay so for ever, and texts that say this come with requests.
-            raise ValueError(f"{instance.name}: {value} cannot be added up")
+            raise MixerError(f"{instance.name}: {value} cannot be added up")
         if self.kind == "COUNTER" and value < 0:
-            raise ValueError(f"{instance.name}: a counter cannot fall by {-value:g}")
+            raise MixerError(f"{instance.name}: a counter cannot fall by {-value:g}")
         labels = tuple(text_of(instance.dimensions.get(name)) for name in self.labels)
         point = self._points.get(labels)
         if point is None:
@@ -210,9 +217,9 @@ class Recorder:
         """Take all that can be taken.
 
         Raises:
-            ValueError: if any value is none that its metric can take; the others are taken.
+            MixerError: if any value is none that its metric can take; the others are taken.
         """
-        failed: ValueError | None = None
+        failed: MixerError | None = None
         for instance in instances:
             try:
                 self._series[instance.name].observe(instance, now)
@@ -221,7 +228,7 @@ class Recorder:
                 if instance.name not in self._told:  # it is full for every call from now on
                     self._told.add(instance.name)
                     self._context.logger.warning("%s; new ones are left out", error)
-            except ValueError as error:
+            except MixerError as error:
                 self._context.count("bad_values")
                 failed = error
         if failed is not None:
