@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from random import Random
 
 import pytest
@@ -604,6 +605,31 @@ def test_without_a_quota_cache_each_amount_is_a_call(with_client, transport, ans
         result.is_cache_hit,
         result.is_quota_cache_hit,
     )
+
+
+def test_a_quota_cache_that_is_too_small_lets_no_more_pass(with_client, transport, answer, until):
+    """Three quotas of 20 each, and room for the pool of one: the others are asked for one by one."""
+    left = Counter(dict.fromkeys("qrs", 20))
+
+    def granted(request):
+        taken = {}
+        for name, each in request.quotas.items():
+            taken[name] = (min(each.amount, left[name]), 60, ("a",))
+            left[name] -= taken[name][0]
+        return answer("a", quotas=taken)
+
+    transport.answer = granted
+
+    async def main(client):
+        passed = Counter()
+        await client.check(A1)
+        for number in range(600):
+            name = "qrs"[number % 3]
+            passed[name] += (await client.check(A1, quotas={name: 1})).is_allowed
+            await until(lambda: not client._quotas._background)
+        return passed
+
+    assert {"q": 20, "r": 20, "s": 20} == with_client(main, quota_cache_size=1)
 
 
 @pytest.mark.parametrize("policy", [FailPolicy.OPEN, FailPolicy.CLOSED])

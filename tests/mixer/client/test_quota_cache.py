@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from meshregistry.mixer import AttributeBag
-from meshregistry.mixer.client._quota_cache import IDLE, QuotaCache, granted_amount
+from meshregistry.mixer.client._quota_cache import IDLE, RESTING, QuotaCache, granted_amount
 from meshregistry.mixer.proto.mixer_v1_pb2 import CheckResponse
 
 A, B = AttributeBag({"user": "a"}), AttributeBag({"user": "b"})
@@ -77,17 +77,65 @@ def test_idle_pools_are_forgotten(drained):
     assert 0 == len(drained)
 
 
-def test_the_cache_is_bounded(answer):
-    """By pools, and by names."""
+@pytest.fixture
+def full(answer):
+    """A cache with room for one pool, which is that of user A, who has had all there is."""
+    cache = QuotaCache(1)
+    _, asked = cache.ask("q", 1, A.entries, 0.0)
+    cache.answered(asked, answer(quotas={"q": (1, 60, ("user",))}), A, 0.0)
+    return cache
+
+
+def test_a_pool_in_use_makes_no_room(full):
+    """It would begin anew with ten. Who has no pool has to ask the server, whatever the quota."""
+    assert (True, False, False, False) == (
+        full.covers(["q"], A.entries, RESTING),
+        full.covers(["q"], B.entries, RESTING),
+        full.covers(["other"], A.entries, RESTING),
+        full.covers(["q", "other"], A.entries, RESTING),
+    )
+
+
+def test_a_pool_that_rests_makes_room(full, answer):
+    """The least recently used one goes then, and those after it have to wait for the new one."""
+    now = RESTING + 1.0
+    assert full.covers(["q"], B.entries, now)
+    _, asked = full.ask("q", 1, B.entries, now)
+    full.answered(asked, answer(quotas={"q": (1, 60, ("user",))}), B, now)
+    assert (1, True, False) == (
+        len(full),
+        full.covers(["q"], B.entries, now),
+        full.covers(["q"], A.entries, now),
+    )
+
+
+def test_of_pools_that_come_at_once_those_stay_for_which_there_is_room(answer):
+    """A pool whose answer comes when all places are taken is given up, and does not begin anew."""
     cache = QuotaCache(2)
-    for user in "abcd":
-        bag = AttributeBag({"user": user})
-        _, asked = cache.ask("q", 1, bag.entries, 0.0)
-        cache.answered(asked, answer(quotas={"q": (1, 60, ("user",))}), bag, 0.0)
+    orders = {name: cache.ask(name, 1, A.entries, 0.0)[1] for name in "qr"}
+    cache.answered(orders["q"], answer(quotas={"q": (1, 60, ("user",))}), A, 0.0)
+    _, other = cache.ask("q", 1, B.entries, 0.0)
+    for asked, bag in ((other, B), (orders["r"], A)):
+        cache.answered(asked, answer(quotas={asked.name: (1, 60, ("user",))}), bag, 0.0)
     assert 2 == len(cache)
-    for name in "uvw":
+    assert (True, True, False) == (
+        cache.covers(["q"], A.entries, 0.1),
+        cache.covers(["q"], B.entries, 0.1),
+        cache.covers(["r"], A.entries, 0.1),
+    )
+
+
+def test_names_are_bounded():
+    """As pools are, and one in use makes no room either; a check may still have more of them."""
+    cache = QuotaCache(2)
+    for name in "uv":
+        assert cache.covers([name], A.entries, 0.0)
         cache.ask(name, 1, A.entries, 0.0)
-    assert 2 == len(cache._quotas)
+    assert not cache.covers(["w"], A.entries, 0.0)
+    cache.ask("u", 1, A.entries, 1.0)
+    assert cache.covers(["w"], A.entries, RESTING + 0.5)
+    cache.ask("w", 1, A.entries, RESTING + 0.5)
+    assert ["u", "w"] == list(cache._quotas)
 
 
 @pytest.mark.parametrize("references", [("missing",), ()])

@@ -258,7 +258,7 @@ class MixerClient:
         is_hit = answer is not None
         is_open = policy is FailPolicy.OPEN
         # Without a hit, amounts would be taken for a request that may be denied.
-        is_local = is_hit and self._quota_cache.is_enabled
+        is_local = is_hit and self._quota_cache.covers(amounts, bag.entries, self._now())
         if answer is not None and is_local:
             status, granted = self._quotas.decide(bag, amounts, is_open=is_open)
         else:

@@ -27,8 +27,8 @@ class ClientOptions:
         longest_retry_wait: the longest one; the range doubles with each retry.
         check_cache_size: answers kept; 0: none.
         quota_cache_size: pools of quota kept; 0: no quota is taken in advance. One pool is for one
-            set of attributes that a quota depends on. Of a pool that had to go, it is forgotten
-            that the quota is exhausted: with fewer than are in use, quotas bound little.
+            set of attributes that a quota depends on. While all are in use, which is within the
+            last minute, quotas without a pool are asked for with each check.
         checks_in_flight: calls that may be under way; more fail at once.
         report_batch_entries: a batch with so many reports is sent at once.
         report_batch_age: a batch is sent when its first report is so old.

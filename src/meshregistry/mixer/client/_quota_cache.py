@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
 
@@ -13,19 +14,22 @@ from meshregistry.mixer._status import Code
 from meshregistry.mixer.client._prefetch import LONGEST, Order, Prefetch
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping
+    from collections.abc import Hashable, Iterable, Mapping
 
     from meshregistry.mixer._attributes import AttributeBag, Value
     from meshregistry.mixer.proto.mixer_v1_pb2 import CheckResponse
 
 IDLE = 600.0
 """Seconds after which an entry that nobody asked for is forgotten."""
+RESTING = LONGEST
+"""Seconds after which an entry that nobody asked for may make room for another one."""
+_NEVER = -math.inf
 
 
 @define(eq=False)
 class _Entry:
     prefetch: Prefetch = field(factory=Prefetch)
-    used: float = 0.0
+    used: float = _NEVER
 
 
 @define(eq=False)
@@ -35,6 +39,7 @@ class _Quota:
     shapes: ShapeList = field(factory=ShapeList)
     # For requests of which the server has not said yet what the quota depends on.
     pending: _Entry = field(factory=_Entry)
+    used: float = _NEVER
 
 
 @frozen(eq=False)
@@ -49,8 +54,11 @@ class QuotaOrder:
 class QuotaCache:
     """Grants amounts of quotas locally, and says what to ask the server for.
 
+    A new pool gives before the first answer. So none that is in use makes room for one: it would
+    be forgotten that its quota is exhausted, and it would begin anew.
+
     Args:
-        size: how many entries it holds; 0 is not used at all.
+        size: how many entries it holds, and how many names of quotas; 0 is not used at all.
     """
 
     def __init__(self, size: int) -> None:
@@ -58,21 +66,33 @@ class QuotaCache:
         self._quotas: OrderedDict[str, _Quota] = OrderedDict()
         self._entries: OrderedDict[tuple[str, Shape, Hashable], _Entry] = OrderedDict()
 
-    @property
-    def is_enabled(self) -> bool:
-        """Whether it may be asked."""
-        return self._size > 0
-
     def __len__(self) -> int:
         return len(self._entries)
+
+    def covers(self, names: Iterable[str], entries: Mapping[str, Value], now: float) -> bool:
+        """Whether each of these quotas has a pool for a request, or may have one."""
+        if len(self._entries) < self._size and len(self._quotas) < self._size:
+            return True
+        return self._size > 0 and all(self._covers(name, entries, now) for name in names)
+
+    def _covers(self, name: str, entries: Mapping[str, Value], now: float) -> bool:
+        quota = self._quotas.get(name)
+        if quota is None:
+            return self._has_room(self._quotas, now) and self._has_room(self._entries, now)
+        entry = self._found(name, quota, entries) or quota.pending
+        return entry.used != _NEVER or self._has_room(self._entries, now)
 
     def ask(
         self, name: str, amount: int, entries: Mapping[str, Value], now: float
     ) -> tuple[bool, QuotaOrder | None]:
-        """Whether an amount is granted, and what to ask the server for besides."""
+        """Whether an amount is granted, and what to ask the server for besides.
+
+        To be called for quotas that it covers.
+        """
         self._forget(now)
-        entry = self._entry(name, entries)
-        entry.used = now
+        quota = self._quota(name)
+        entry = self._found(name, quota, entries) or quota.pending
+        entry.used = quota.used = now
         is_granted, order = entry.prefetch.check(amount, now)
         return is_granted, None if order is None else QuotaOrder(name, order, entry)
 
@@ -100,22 +120,31 @@ class QuotaCache:
         signature = shape.fitted(bag.entries)
         if signature is None:
             return
-        if self._entries.setdefault((asked.name, shape, signature), entry) is entry:
-            quota.pending = _Entry()
-        if len(self._entries) > self._size:
-            self._entries.popitem(last=False)
+        key = (asked.name, shape, signature)
+        if key in self._entries:
+            return
+        quota.pending = _Entry()
+        if self._has_room(self._entries, now):
+            self._entries[key] = entry
+            if len(self._entries) > self._size:
+                self._entries.popitem(last=False)
 
     def failed(self, asked: QuotaOrder, *, is_open: bool, now: float) -> None:
         """Note that no answer came: fail open, the order counts as granted, else as refused."""
         entry = asked._entry  # noqa: SLF001 - made by this cache
         entry.prefetch.answered(asked.order, None if is_open else 0, LONGEST, now)
 
-    def _entry(self, name: str, entries: Mapping[str, Value]) -> _Entry:
+    def _quota(self, name: str) -> _Quota:
         quota = self._quotas.get(name)
         if quota is None:
             quota = self._quotas[name] = _Quota()
             if len(self._quotas) > self._size:
                 self._quotas.popitem(last=False)
+        else:
+            self._quotas.move_to_end(name)
+        return quota
+
+    def _found(self, name: str, quota: _Quota, entries: Mapping[str, Value]) -> _Entry | None:
         for shape in quota.shapes.ordered:
             signature = shape.signature(entries)
             if signature is None:
@@ -125,7 +154,13 @@ class QuotaCache:
             if found is not None:
                 self._entries.move_to_end(key)
                 return found
-        return quota.pending
+        return None
+
+    def _has_room(self, held: Mapping[Any, _Entry | _Quota], now: float) -> bool:
+        """Whether one more fits, or the one that was used least recently may go for it."""
+        if len(held) < self._size:
+            return True
+        return now - next(iter(held.values())).used > RESTING
 
     def _forget(self, now: float) -> None:
         """Drop entries from the least recently used end that have been idle for long."""
