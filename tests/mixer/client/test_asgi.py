@@ -218,6 +218,41 @@ def test_a_direct_response_is_given(serve, transport, answer):
     assert (302, b"there") == (sent[0]["status"], sent[1]["body"])
 
 
+def test_bytes_of_headers_are_texts_for_rules_and_pass_unchanged(serve, transport):
+    """Of UTF-8 or not: the application and the caller have the bytes, rules and reports the text."""
+    value = b"\xc3\xa9\xff"
+    start = {"type": "http.response.start", "status": 200, "headers": [(b"x-a", value)]}
+    app = App(start, {"type": "http.response.body", "body": b""})
+    asked = scope(raw_path=b"/\xc3\xa9", query_string=b"q=\xff", headers=[(b"x-a", value)])
+    sent, (report,) = serve(app, asked)
+    assert [(b"x-a", value)] == app.scope["headers"] == sent[0]["headers"]
+    (bag,) = transport.bags
+    assert ("é!", "/é?q=!") == (bag["request.headers"]["x-a"], bag["request.path"])
+    assert ("é!", 3 + len(value)) == (
+        report["response.headers"]["x-a"],
+        report["response.total_size"],
+    )
+    assert 3 + len(value) + len(b"abc") == report["request.total_size"]
+
+
+def test_texts_of_rules_are_written_as_utf8(serve, transport, answer):
+    """As Envoy writes them: what was read from a header is the same bytes in another one."""
+    transport.answer = answer()
+    directive = transport.answer.precondition.route_directive
+    for name, value in (("x-a", "é€"), (":path", "/é?q=€"), (":authority", "é")):
+        directive.request_header_operations.add(name=name, value=value)
+    directive.response_header_operations.add(name="x-b", value="€")
+    app = App()
+    sent, _ = serve(app, scope())
+    assert {b"x-a": "é€".encode(), b"host": "é".encode()}.items() <= dict(
+        app.scope["headers"]
+    ).items()
+    assert ("/é", "/é".encode(), "q=€".encode()) == tuple(
+        app.scope[key] for key in ("path", "raw_path", "query_string")
+    )
+    assert (b"x-b", "€".encode()) in sent[0]["headers"]
+
+
 def test_headers_and_pseudo_headers_are_changed(serve, transport, answer):
     """The application sees the changed request, the caller the changed response."""
     transport.answer = answer()

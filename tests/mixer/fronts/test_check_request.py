@@ -146,7 +146,7 @@ def test_raw_headers_are_joined(context, ask):
     message = context()
     for key, value in (("A", b"1"), ("a", b"\xff")):
         message.request.http.header_map.headers.add(key=key, raw_value=value)
-    assert StringMap(a="1,\ufffd") == ask(message).bag["request.headers"]
+    assert StringMap(a="1,!") == ask(message).bag["request.headers"]
 
 
 def test_claims_of_a_verified_token_are_attributes(context, ask, metadata):

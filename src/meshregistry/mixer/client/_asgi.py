@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from meshregistry.mixer._directive import HeaderOperation, Operation
+from meshregistry.mixer._header_text import header_text
 from meshregistry.mixer.client._forwarded import FORWARDED_HEADER
 from meshregistry.mixer.client._request import (
     Describer,
@@ -96,7 +97,7 @@ class MixerMiddleware:
             await self._app(scope, receive, send)
             return
         start = self._timer()
-        headers = _headers(scope)
+        headers = _texts(_decoded(scope["headers"]))
         bag = self._describer.request(_facts(scope, headers, self._wall_clock()))
         result = await self._client.check(
             bag, quotas=amounts(self._quotas, bag), fail_policy=self._fail_policy
@@ -121,7 +122,7 @@ class MixerMiddleware:
     ) -> None:
         facts = ResponseFacts(
             code=exchange.code,
-            headers=exchange.headers,
+            headers=_texts(exchange.headers),
             request_size=exchange.received,
             size=exchange.sent,
             ended=self._wall_clock(),
@@ -196,11 +197,8 @@ async def _answer(scope: Scope, exchange: _Exchange, result: CheckResult) -> Non
     await exchange.send({"type": f"{prefix}.response.body", "body": body})
 
 
-def _headers(scope: Scope) -> Headers:
-    return _decoded(scope["headers"])
-
-
 def _decoded(headers: Any) -> Headers:
+    """Headers to pass on: latin-1 has a letter for each byte, so none of them is changed."""
     return [
         (bytes(name).decode("latin-1").lower(), bytes(value).decode("latin-1"))
         for name, value in headers
@@ -208,19 +206,28 @@ def _decoded(headers: Any) -> Headers:
 
 
 def _encoded(headers: Headers) -> list[tuple[bytes, bytes]]:
-    return [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers]
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+
+
+def _texts(headers: Headers) -> Headers:
+    """The same headers for attributes, which say what the bytes mean."""
+    return [
+        (name, value if value.isascii() else header_text(value.encode("latin-1")))
+        for name, value in headers
+    ]
 
 
 def _applied(headers: Headers, operations: tuple[HeaderOperation, ...]) -> Headers:
     for operation in operations:
-        headers = operation.apply(headers)
+        carried = operation.value.encode().decode("latin-1")
+        headers = evolve(operation, value=carried).apply(headers)
     return headers
 
 
 def _facts(scope: Scope, headers: Headers, received: datetime) -> RequestFacts:
     raw = scope.get("raw_path")
-    path = bytes(raw).partition(b"?")[0].decode("latin-1") if raw else scope["path"]
-    query = bytes(scope.get("query_string", b"")).decode("latin-1")
+    path = header_text(bytes(raw).partition(b"?")[0]) if raw else scope["path"]
+    query = header_text(bytes(scope.get("query_string", b"")))
     tls = (scope.get("extensions") or {}).get("tls")
     return RequestFacts(
         method=scope.get("method", "GET"),
@@ -236,7 +243,7 @@ def _facts(scope: Scope, headers: Headers, received: datetime) -> RequestFacts:
 
 def _changed(scope: Scope, operations: tuple[HeaderOperation, ...]) -> Scope:
     """The scope that the application sees."""
-    headers = [pair for pair in _headers(scope) if pair[0] != FORWARDED_HEADER]
+    headers = [pair for pair in _decoded(scope["headers"]) if pair[0] != FORWARDED_HEADER]
     plain = tuple(each for each in operations if not each.name.startswith(":"))
     changed: Scope = {**scope, "headers": _encoded(_applied(headers, plain))}
     # A request without one of these is none.
@@ -244,11 +251,11 @@ def _changed(scope: Scope, operations: tuple[HeaderOperation, ...]) -> Scope:
         if each.name == ":path":
             path, _, query = each.value.partition("?")
             changed["path"] = unquote(path)
-            changed["raw_path"] = path.encode("latin-1", "replace")
-            changed["query_string"] = query.encode("latin-1", "replace")
+            changed["raw_path"] = path.encode()
+            changed["query_string"] = query.encode()
         elif each.name == ":method" and scope["type"] == "http":
             changed["method"] = each.value
         elif each.name == ":authority":
             host = [pair for pair in changed["headers"] if pair[0] != b"host"]
-            changed["headers"] = [*host, (b"host", each.value.encode("latin-1", "replace"))]
+            changed["headers"] = [*host, (b"host", each.value.encode())]
     return changed

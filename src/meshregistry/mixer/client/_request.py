@@ -187,8 +187,8 @@ def joined(headers: Headers) -> dict[str, str]:
 
 
 def header_bytes(headers: Iterable[tuple[str, str]]) -> int:
-    """How long headers are, names and values."""
-    return sum(len(name) + len(value) for name, value in headers)
+    """How many bytes headers have, names and values."""
+    return sum(len(name) + len(value.encode()) for name, value in headers)
 
 
 def packed(address: str) -> bytes | None:

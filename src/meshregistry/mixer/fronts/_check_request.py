@@ -9,6 +9,7 @@ from attrs import evolve, field, frozen
 
 from meshregistry.mixer import AttributeBag, BagBuilder
 from meshregistry.mixer import vocabulary as v
+from meshregistry.mixer._header_text import header_text
 from meshregistry.mixer.client import FORWARDED_HEADER, read_forwarded
 from meshregistry.mixer.fronts._reading import (
     INBOUND,
@@ -152,6 +153,6 @@ def _headers(http: Any) -> dict[str, str]:
     raw: dict[str, str] = {}
     for one in http.header_map.headers:
         name = one.key.lower()
-        value = one.raw_value.decode(errors="replace") if one.raw_value else one.value
+        value = header_text(one.raw_value) if one.raw_value else one.value
         raw[name] = f"{raw[name]},{value}" if name in raw else value
     return found | raw
