@@ -218,6 +218,21 @@ def test_a_direct_response_is_given(serve, transport, answer):
     assert (302, b"there") == (sent[0]["status"], sent[1]["body"])
 
 
+@pytest.mark.parametrize("code", [103, 204, 205, 304])
+def test_a_status_that_has_no_content_is_given_without_the_body(serve, transport, answer, code):
+    """A client would take it for the beginning of the next response, or a server refuse it."""
+    transport.answer = answer()
+    directive = transport.answer.precondition.route_directive
+    directive.direct_response_code, directive.direct_response_body = code, "there"
+    directive.response_header_operations.add(name="x-why", value="rule")
+    sent, (report,) = serve(App(), scope())
+    assert [
+        {"type": "http.response.start", "status": code, "headers": [(b"x-why", b"rule")]},
+        {"type": "http.response.body", "body": b""},
+    ] == sent
+    assert 0 == report["response.size"]
+
+
 def test_bytes_of_headers_are_texts_for_rules_and_pass_unchanged(serve, transport):
     """Of UTF-8 or not: the application and the caller have the bytes, rules and reports the text."""
     value = b"\xc3\xa9\xff"

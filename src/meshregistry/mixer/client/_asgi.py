@@ -187,14 +187,22 @@ async def _answer(scope: Scope, exchange: _Exchange, result: CheckResult) -> Non
             await exchange.send({"type": "websocket.close", "code": _POLICY_VIOLATION})
             return
         prefix = "websocket.http"
-    body = result.body.encode()
-    headers = [
-        (b"content-type", b"text/plain; charset=utf-8"),
-        (b"content-length", str(len(body)).encode()),
-    ]
-    start = {"type": f"{prefix}.response.start", "status": result.http_code, "headers": headers}
+    code = result.http_code
+    body, headers = b"", []
+    if not _is_without_content(code):
+        body = result.body.encode()
+        headers = [
+            (b"content-type", b"text/plain; charset=utf-8"),
+            (b"content-length", str(len(body)).encode()),
+        ]
+    start = {"type": f"{prefix}.response.start", "status": code, "headers": headers}
     await exchange.send(start)
     await exchange.send({"type": f"{prefix}.response.body", "body": body})
+
+
+def _is_without_content(code: int) -> bool:
+    """Whether responses of this status have none (RFC 9110, sections 15.2, 15.3 and 15.4.5)."""
+    return code // 100 == 1 or code in {204, 205, 304}
 
 
 def _decoded(headers: Any) -> Headers:
