@@ -135,6 +135,30 @@ def test_a_quota_runs_out_over_two_servers(store, mixer_folder, run_async, limit
     run_async(main())
 
 
+@pytest.mark.parametrize(
+    "more",
+    ["", ", rateLimitAlgorithm: ROLLING_WINDOW, bucketDuration: 1s"],
+    ids=["fixed", "rolling"],
+)
+def test_no_amount_is_rounded(store, mixer_folder, run_async, more):
+    """Redis's scripts count with doubles; the largest limit is the largest that those have whole."""
+    limit = f"maxAmount: {1 << 53}, validDuration: 1h{more}"
+
+    async def main():
+        async with store, serving(mixer_folder, quotas(store.address, limit)) as (client,):
+            for amount, granted in (
+                ((1 << 53) + 1, 0),
+                ((1 << 63) - 1, 0),
+                ((1 << 53) - 1, (1 << 53) - 1),
+                (2, 0),
+                (1, 1),
+                (1, 0),
+            ):
+                assert granted == (await client.check(ANN, quotas={"x": amount})).granted["x"]
+
+    run_async(main())
+
+
 def test_a_window_that_is_over_gives_again(store, mixer_folder, run_async):
     """By Redis's own clock."""
 

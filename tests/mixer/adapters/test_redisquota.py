@@ -92,6 +92,19 @@ def test_a_rolling_window_has_its_own_script(opened, run_async):
     assert [3, 1_000_000, 100_000, 1, 2, "", 0] == args
 
 
+@pytest.mark.parametrize(
+    ("amount", "asked"),
+    [(1 << 53, 1 << 53), ((1 << 53) + 1, (1 << 53) + 2), ((1 << 63) - 1, (1 << 53) + 2)],
+)
+def test_an_amount_beyond_all_limits_stays_beyond_them(opened, run_async, amount, asked):
+    """Doubles have no 2^53 + 1: it would be 2^53, and a quota might have so much."""
+    handler, _, redis = opened()
+    redis.answers = [[0, 1, 3]]
+    run_async(handler.quota(quota(), QuotaRequest(amount=amount)))
+    ((_, _, words),) = redis.asked
+    assert (asked, asked) == (words[4], int(float(words[4])))
+
+
 def test_an_override_has_its_limit(opened, run_async):
     """For its dimensions only."""
     handler, _, redis = opened(f"{FIXED}, overrides: [{{dimensions: {{user: ben}}, maxAmount: 9}}]")

@@ -209,7 +209,7 @@ class RedisquotaHandler(Handler):
             _microseconds(limit.valid_duration),
             _microseconds(limit.bucket_duration),
             int(request.is_best_effort),
-            request.amount,
+            _countable(request.amount),
             "",
             int(bool(request.deduplication_id)),
         ]
@@ -279,6 +279,11 @@ def redis_key(key: Key, limit: RedisquotaLimit) -> str:
     parts = [quote(name), *(f"{quote(one)}={quote(text)}" for one, text in dimensions)]
     window = f"{limit.rate_limit_algorithm},{limit.valid_duration:g},{limit.bucket_duration:g}"
     return f"{{{';'.join(parts)}}}.{window}"
+
+
+def _countable(amount: int) -> int:
+    """An amount that scripts have exactly: one beyond all limits is another one beyond them."""
+    return amount if amount <= _LARGEST_AMOUNT else _LARGEST_AMOUNT + 2
 
 
 def _microseconds(seconds: float) -> int:
