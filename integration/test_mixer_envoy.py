@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,10 @@ import pytest
 
 from meshregistry.mixer import AttributeBag, forwarded_header
 from meshregistry.mixer.fronts import FrontOptions, Trust
-from mixer_mesh import Mesh
+from mixer_mesh import Mesh, document
 from mixer_workload import DB, WEB
+from servers.needed import installed
+from servers.redis import REDIS, Redis
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,6 +104,57 @@ def test_a_quota_runs_out(mesh):
         assert 200 == (await mesh.get("/book"))[0]
 
     mesh(main, quotas={"rate": 1})
+
+
+def counted_in(address: str, on_failure: str) -> str:
+    """Documents that let two requests for ``/counted`` pass in an hour, as long as Redis counts."""
+    handler = f"""
+        compiledAdapter: redisquota
+        params:
+          redisServerUrl: {address}
+          onFailure: {on_failure}
+          quotas: [{{name: counted.instance.istio-system, maxAmount: 2, validDuration: 1h}}]
+        """
+    rule = """
+        match: request.path == "/counted"
+        actions: [{handler: counter, instances: [counted]}]
+        """
+    instance = "compiledTemplate: quota\nparams: {dimensions: {host: destination.service.host}}"
+    return "---\n".join(
+        (
+            document("handler", "counter", handler),
+            document("instance", "counted", instance),
+            document("rule", "counted", rule),
+        )
+    )
+
+
+@pytest.mark.parametrize("policy", ["GRANT", "UNAVAILABLE", "DENY"])
+def test_without_redis_requests_go_by_the_policy_of_the_quota(run_async, envoy, tmp_path, policy):
+    """The same Envoy and server all the while; when Redis is back, empty, it counts again."""
+    redis = Redis(installed(REDIS), tmp_path)
+    folder = tmp_path / "policies"
+    folder.mkdir()
+    (folder / "counted.yaml").write_text(counted_in(redis.address, policy))
+    without, again = (429, 200) if policy == "DENY" else (200, 429)
+
+    async def main() -> None:
+        async with redis, Mesh(envoy, folder=folder, quotas={"counted": 1}) as mesh:
+
+            async def codes(count: int) -> list[int]:
+                return [(await mesh.get("/counted"))[0] for _ in range(count)]
+
+            await mesh.sidecar()
+            assert [200, 200, 429] == await codes(3)
+            await redis.stop(signal.SIGKILL)
+            assert [without] * 5 == await codes(5)
+            assert 200 == (await mesh.get("/book"))[0]
+            await redis.start()
+            # What the policy does not say is Redis's word.
+            await mesh.until("/counted", again)
+            assert [again, 429] == await codes(2)
+
+    run_async(main())
 
 
 async def goes_on(mesh: Mesh, kind: str) -> None:
