@@ -104,6 +104,7 @@ DIMENSIONS = {
     "path": 'request.path | "?"',
     "operation": 'api.operation | "-"',
     "key": 'request.api_key | "-"',
+    "principal": 'request.auth.principal | "-"',
     "user": 'request.headers["x-user"] | "?"',
     "code": "response.code | 0",
     "request_size": "request.size | 0",

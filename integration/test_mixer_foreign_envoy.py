@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
+import hmac
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from mixer_mesh import Mesh, documents_of
+from meshregistry.mixer._header_text import header_text
+from mixer_mesh import Mesh, document, documents_of
 from servers.ports import free_port
 
 if TYPE_CHECKING:
@@ -198,5 +203,139 @@ def test_the_configuration_of_the_page_works(
                 told = {"kind": "inbound", "host": "web.shop", "uid": "edge"}
                 await mesh.judge.told(**told, path="/headers", code=200, error="-")
                 await mesh.judge.told(**told, path="/forbidden", code=403, flags="UAEX")
+
+    run_async(main())
+
+
+# --- Tokens -------------------------------------------------------------------------------
+
+ISSUER = "https://login.shop"
+KEY = b"of the one who issues tokens, 32"
+
+
+def base64url(data: bytes) -> str:
+    """As tokens and their keys have it, without padding (RFC 7515, section 2)."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def token(key: bytes = KEY, **claims: Any) -> str:
+    """The value of a header with a signed JSON web token (RFC 7519)."""
+    parts = ({"alg": "HS256", "typ": "JWT"}, {"iss": ISSUER, "exp": 1 << 33, **claims})
+    said = ".".join(base64url(json.dumps(part).encode()) for part in parts)
+    return f"Bearer {said}.{base64url(hmac.digest(key, said.encode(), hashlib.sha256))}"
+
+
+def of_page_with_tokens(port: int, backend: int, mixer: int) -> dict[str, Any]:
+    """What the page says, behind Envoy's own filter for tokens; requests without one go on."""
+    keys = {"keys": [{"kty": "oct", "alg": "HS256", "k": base64url(KEY)}]}
+    required = {"requirements": [{"provider_name": "login"}, {"allow_missing": {}}]}
+    verifying = {
+        "@type": f"{_FILTERS}.http.jwt_authn.v3.JwtAuthentication",
+        "providers": {
+            "login": {
+                "issuer": ISSUER,
+                "local_jwks": {"inline_string": json.dumps(keys)},
+                "payload_in_metadata": "verified",
+            }
+        },
+        "rules": [{"match": {"prefix": "/"}, "requires": {"requires_any": required}}],
+    }
+    found = of_page(port, backend, mixer)
+    (listener,) = found["static_resources"]["listeners"]
+    connections = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    connections["http_filters"].insert(
+        0, {"name": "envoy.filters.http.jwt_authn", "typed_config": verifying}
+    )
+    return found
+
+
+TOKEN_RULES = "---\n".join(
+    (
+        document(
+            "handler",
+            "guests",
+            "{compiledAdapter: denier, params: {status: {code: 7, message: no guests}}}",
+        ),
+        document("instance", "nothing", "{compiledTemplate: checknothing}"),
+        document(
+            "rule",
+            "guests",
+            """
+            match: 'request.auth.claims["role"] == "guest"'
+            actions: [{handler: guests, instances: [nothing]}]
+            """,
+        ),
+        document(
+            "rule",
+            "who",
+            """
+            requestHeaderOperations:
+            - {name: x-principal, values: ['request.auth.principal | "nobody"']}
+            - {name: x-audiences, values: ['request.auth.audiences | "-"']}
+            - {name: x-presenter, values: ['request.auth.presenter | "-"']}
+            """,
+        ),
+    )
+)
+
+
+def test_rules_go_by_the_claims_that_an_envoy_has_verified(
+    run_async: Callable[..., Any], envoy: MakeEnvoy, tmp_path: Path
+) -> None:
+    """At the check and in reports; of a token that somebody else signed Mixer never hears."""
+
+    async def main() -> None:
+        (tmp_path / "policies").mkdir()
+        (tmp_path / "policies" / "tokens.yaml").write_text(TOKEN_RULES)
+        async with Mesh(envoy, folder=tmp_path / "policies") as mesh:
+            mesh.edge_port = free_port()
+            mixer = int(mesh.address.rpartition(":")[2])
+            config = of_page_with_tokens(mesh.edge_port, mesh.echo.port, mixer)
+            async with envoy(config) as started:
+                await started.ready()
+                ann = token(sub="ann", aud=["web", "app"], azp="browser", role="staff")
+                _, body, _ = await mesh.get("/ann", edge=True, authorization=ann)
+                assert [f"{ISSUER}/ann", "web,app", "browser"] == [
+                    body["headers"][f"x-{name}"] for name in ("principal", "audiences", "presenter")
+                ]
+                eve = token(sub="eve", role="guest")
+                denied = await mesh.get("/eve", edge=True, authorization=eve)
+                assert (403, "PERMISSION_DENIED:guests.istio-system:no guests") == denied[:2]
+                forged = token(b"of another one, who is not asked", sub="ann", role="staff")
+                assert 401 == (await mesh.get("/forged", edge=True, authorization=forged))[0]
+                _, body, _ = await mesh.get("/nobody", edge=True)
+                assert "nobody" == body["headers"]["x-principal"]
+                assert ["/ann", "/eve", "/nobody"] == mesh.judge.checks
+                await mesh.judge.told(path="/ann", principal=f"{ISSUER}/ann", code=200)
+                await mesh.judge.told(path="/eve", principal=f"{ISSUER}/eve", code=403)
+                await mesh.judge.told(path="/nobody", principal="-", code=200)
+
+    run_async(main())
+
+
+def test_bytes_of_headers_are_the_texts_that_programs_see(
+    run_async: Callable[..., Any], envoy: MakeEnvoy, tmp_path: Path
+) -> None:
+    """Of UTF-8 or not; the middleware for programs does what Envoy does."""
+    value = b"\xff\xfeab\xc3\xa9\xe2\x82"
+    rule = """
+        match: request.path == "/text"
+        requestHeaderOperations: [{name: x-text, values: ['request.headers["x-user"]']}]
+        """
+
+    async def main() -> None:
+        (tmp_path / "policies").mkdir()
+        (tmp_path / "policies" / "text.yaml").write_text(document("rule", "text", rule))
+        async with Mesh(envoy, folder=tmp_path / "policies") as mesh:
+            mesh.edge_port = free_port()
+            mixer = int(mesh.address.rpartition(":")[2])
+            async with envoy(of_page(mesh.edge_port, mesh.echo.port, mixer)) as started:
+                await started.ready()
+                reader, writer = await asyncio.open_connection("127.0.0.1", mesh.edge_port)
+                head = b"GET /text HTTP/1.1\r\nhost: web\r\nconnection: close\r\nx-user: "
+                writer.write(head + value + b"\r\n\r\n")
+                _, _, body = (await reader.read()).partition(b"\r\n\r\n")
+                writer.close()
+                assert header_text(value) == json.loads(body)["headers"]["x-text"]
 
     run_async(main())
