@@ -19,6 +19,7 @@ from meshregistry.mixer.spi import (
     QUOTA,
     CheckAnswer,
     Code,
+    DirectResponse,
     Handler,
     MixerAdapter,
     QuotaAnswer,
@@ -47,6 +48,7 @@ class Judge(Handler):
         denied: the word.
         checks: what it was asked; answers hold for ``valid`` seconds.
         reports: what it was told.
+        response: how denials are answered, if not by their status.
     """
 
     def __init__(self) -> None:
@@ -55,12 +57,18 @@ class Judge(Handler):
         self.reports: list[dict[str, Any]] = []
         self.quota_left = 0
         self.valid = 0.0
+        self.response: DirectResponse | None = None
 
     async def check(self, instance: Any) -> CheckAnswer:
         self.checks.append(instance.value)
         if instance.value.startswith(self.denied):
             status = Status(Code.PERMISSION_DENIED, "not for you")
-            return CheckAnswer(status=status, valid_duration=self.valid, valid_use_count=1000)
+            return CheckAnswer(
+                status=status,
+                valid_duration=self.valid,
+                valid_use_count=1000,
+                response=self.response,
+            )
         return CheckAnswer(valid_duration=self.valid, valid_use_count=1000)
 
     async def quota(self, instance: Any, request: Any) -> QuotaAnswer:

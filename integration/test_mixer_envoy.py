@@ -11,6 +11,7 @@ import pytest
 
 from meshregistry.mixer import AttributeBag, forwarded_header
 from meshregistry.mixer.fronts import FrontOptions, Trust
+from meshregistry.mixer.spi import DirectResponse
 from mixer_mesh import Mesh, document
 from mixer_workload import DB, WEB
 from servers.needed import installed
@@ -53,6 +54,20 @@ def test_a_request_is_allowed_denied_and_changed(mesh):
         assert "x-istio-attributes" not in body["headers"]
         assert "s" == body["headers"]["x-secret"]
         assert ["/book", "/forbidden/fruit", "/headers", "/book"] == mesh.judge.checks
+
+    mesh(main)
+
+
+@pytest.mark.parametrize("code", [204, 304])
+def test_a_response_that_has_no_content_passes_two_envoys(mesh, code):
+    """One that is sent with a body is none: the caller's Envoy made a 502 of it."""
+
+    async def main(mesh: Mesh) -> None:
+        mesh.judge.response = DirectResponse(code=code, body="of this there is nothing")
+        await mesh.sidecar()
+        for _ in range(2):
+            status, body, headers = await mesh.get("/forbidden")
+            assert (code, "", "0") == (status, body, headers.get("content-length", "0"))
 
     mesh(main)
 

@@ -80,6 +80,14 @@ def http_code(code: int) -> int:
     return _HTTP.get(Code(code), 500) if code in Code.__members__.values() else 500
 
 
+_NO_CONTENT = frozenset({204, 205, 304})
+
+
+def is_without_content(code: int) -> bool:
+    """Whether responses of this status of HTTP have none (RFC 9110, sections 15.2 to 15.4)."""
+    return code // 100 == 1 or code in _NO_CONTENT
+
+
 _LONGEST_REASON = 2_000
 
 

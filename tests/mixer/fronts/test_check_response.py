@@ -120,6 +120,15 @@ def test_a_code_that_http_lacks_is_not_sent(answered, code):
     assert 403 == message.denied_response.status.code
 
 
+@pytest.mark.parametrize("status", [Status(), Status(Code.PERMISSION_DENIED, "no")])
+@pytest.mark.parametrize("code", [204, 205, 304])
+def test_a_status_that_has_no_content_has_no_body(answered, status, code):
+    """Envoy sends what it is given."""
+    message, _ = answered(status, RouteDirective((), (), code, "there"))
+    denied = message.denied_response
+    assert (code, "") == (denied.status.code, denied.body)
+
+
 def test_a_connection_has_a_status_only(answered):
     """There are no headers, and nobody to read a body."""
     message, _ = answered(Status(7, "no"), is_http=False)

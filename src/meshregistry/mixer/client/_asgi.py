@@ -12,6 +12,7 @@ from attrs import define, evolve, field
 
 from meshregistry.mixer._directive import HeaderOperation, Operation
 from meshregistry.mixer._header_text import header_text
+from meshregistry.mixer._status import is_without_content
 from meshregistry.mixer.client._forwarded import FORWARDED_HEADER
 from meshregistry.mixer.client._request import (
     Describer,
@@ -189,7 +190,7 @@ async def _answer(scope: Scope, exchange: _Exchange, result: CheckResult) -> Non
         prefix = "websocket.http"
     code = result.http_code
     body, headers = b"", []
-    if not _is_without_content(code):
+    if not is_without_content(code):
         body = result.body.encode()
         headers = [
             (b"content-type", b"text/plain; charset=utf-8"),
@@ -198,11 +199,6 @@ async def _answer(scope: Scope, exchange: _Exchange, result: CheckResult) -> Non
     start = {"type": f"{prefix}.response.start", "status": code, "headers": headers}
     await exchange.send(start)
     await exchange.send({"type": f"{prefix}.response.body", "body": body})
-
-
-def _is_without_content(code: int) -> bool:
-    """Whether responses of this status have none (RFC 9110, sections 15.2, 15.3 and 15.4.5)."""
-    return code // 100 == 1 or code in {204, 205, 304}
 
 
 def _decoded(headers: Any) -> Headers:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from meshregistry.mixer import Code, HeaderOperation, Operation, Status
 from meshregistry.mixer import vocabulary as v
-from meshregistry.mixer._status import http_code
+from meshregistry.mixer._status import http_code, is_without_content
 from meshregistry.mixer.client import FORWARDED_HEADER
 from meshregistry.mixer.fronts._extra import base_pb2, external_auth_pb2
 from meshregistry.mixer.fronts._granting import is_granted, is_unknown
@@ -99,6 +99,9 @@ def response_of(
     else:
         denied.body = (directive.direct_body if is_own else "") or str(status)
     denied.status.code = code if _LOWEST <= code <= _HIGHEST else http_code(status.code or 2)
+    if is_without_content(denied.status.code):
+        # Envoy would send it, and who reads the response take it for the next one's beginning.
+        denied.body = ""
     if is_own:
         dropped += _change(denied.headers, directive.response_headers)
     return response, tuple(dropped)
