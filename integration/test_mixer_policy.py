@@ -209,6 +209,9 @@ def test_without_redis_the_stated_policy_holds(store, mixer_folder, run_async, p
             await store.stop(signal.SIGKILL)
             for _ in range(20):
                 assert code == (await client.check(ANN, quotas={"x": 1})).status.code
+            # To who fails closed only what was granted is.
+            closed = await client.check(ANN, quotas={"x": 1}, fail_policy=FailPolicy.CLOSED)
+            assert (policy == "GRANT") is closed.is_allowed
             await store.start()
             async with asyncio.timeout(20):
                 while await reached(client) is not True:
@@ -239,6 +242,8 @@ def test_without_redis_a_client_that_takes_in_advance_goes_by_its_policy(
             store,
             serving(mixer_folder, quotas(store.address, limit), options=options) as (client,),
         ):
+            # From now on the check is known, so that amounts are from the pool.
+            await client.check(ANN)
             await store.stop(signal.SIGKILL)
 
             async def ask():
