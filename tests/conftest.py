@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 import os
 import subprocess
@@ -15,6 +14,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from hypothesis import settings
+
+from meshregistry import testing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -36,44 +37,6 @@ class RunAsync(Protocol):
     def __call__(self, main: Coroutine[Any, Any, _T], *, timeout: float = 30.0) -> _T: ...
 
 
-# A transport or a cancelled task needs some turns of the loop to end after the call that
-# ended it; whatever needs time or an event is a leak. Only the tasks of grpc.aio itself end
-# when its polling thread says so, which no number of turns can hurry.
-_TURNS = 10
-_GRPC = "/grpc/"
-_PATIENCE = 5.0
-
-
-def _others() -> set[asyncio.Task[Any]]:
-    return {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}
-
-
-async def _leave_nothing(main: Coroutine[Any, Any, _T], seconds: float) -> _T:
-    loop = asyncio.get_running_loop()
-    unhandled: list[dict[str, Any]] = []
-    loop.set_exception_handler(lambda _, context: unhandled.append(context))
-    async with asyncio.timeout(seconds):
-        result = await main
-    polled = {task for task in _others() if _GRPC in repr(task)}
-    if polled:
-        await asyncio.wait(polled, timeout=_PATIENCE)
-    for _ in range(_TURNS):
-        leaked = _others()
-        if not leaked:
-            break
-        await asyncio.sleep(0)
-    else:
-        pytest.fail(f"tasks left behind: {sorted(map(repr, leaked))}")
-    if unhandled:
-        pytest.fail(f"the loop met errors that nobody handled: {unhandled}")
-    return result
-
-
-def _run(main: Coroutine[Any, Any, _T], *, timeout: float = 30.0) -> _T:
-    with asyncio.Runner() as runner:
-        return runner.run(_leave_nothing(main, timeout))
-
-
 @pytest.fixture(scope="session")
 def run_async() -> RunAsync:
     """``run_async(coroutine)``: its result; a leaked task, an unhandled error, a hang fail.
@@ -81,7 +44,7 @@ def run_async() -> RunAsync:
     A coroutine that nobody awaited fails too: warnings are errors. The runner keeps
     nothing between calls, so one serves the whole session, also under Hypothesis.
     """
-    return _run
+    return testing.run_async
 
 
 _SIGNS = x509.KeyUsage(

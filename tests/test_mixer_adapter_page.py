@@ -22,7 +22,7 @@ from meshregistry.mixer.adapters import ADAPTERS
 from meshregistry.mixer.config import Configurator, Known
 from meshregistry.mixer.server import MixerServer
 from meshregistry.mixer.spi import TEMPLATES, MixerAdapter
-from servers.ports import free_port
+from meshregistry.testing import free_port
 
 PAGE = Path(__file__).parents[1] / "docs" / "how-to" / "write-a-mixer-adapter.md"
 TEXT = PAGE.read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ import yaml
 
 from meshregistry import Endpoint, Pilot, Settings
 from meshregistry.cli import main
-from servers.ports import free_port
+from meshregistry.testing import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,8 +14,7 @@ from meshregistry.errors import ConfigError, MissingExtraError, PilotFailed
 from meshregistry.model import ServiceKey
 from meshregistry.registries import MemoryConfig
 from meshregistry.spi import RegistryKind, hookimpl
-from meshregistry.testing import ManualClock
-from servers.ports import free_port
+from meshregistry.testing import ManualClock, free_port
 
 SERVICES = """
 services:

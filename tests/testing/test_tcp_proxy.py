@@ -11,8 +11,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from meshregistry.testing import TcpProxy
-from servers.ports import free_port
+from meshregistry.testing import TcpProxy, free_port
 
 
 @asynccontextmanager

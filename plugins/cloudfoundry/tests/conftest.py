@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from pathlib import Path
 
 import pytest
+
+from meshregistry import testing
 
 HERE = Path(__file__).parent
 # The doubles are modules beside the tests; they are not a package.
@@ -15,18 +16,5 @@ sys.path.append(str(HERE))
 
 @pytest.fixture(scope="session")
 def run_async():
-    """Runs a coroutine on a loop of its own; a hang or a task left behind fails."""
-
-    async def bounded(main):
-        async with asyncio.timeout(20):
-            result = await main
-        # The doubles' connections need a moment to notice that they are closed.
-        for _ in range(200):
-            left = asyncio.all_tasks() - {asyncio.current_task()}
-            if not left:
-                break
-            await asyncio.sleep(0.005)
-        assert not left, f"tasks left behind: {left}"
-        return result
-
-    return lambda main: asyncio.run(bounded(main))
+    """Runs a coroutine on a loop of its own; a leaked task, an unhandled error, a hang fail."""
+    return testing.run_async

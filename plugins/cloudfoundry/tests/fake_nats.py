@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import json
 
+from meshregistry.testing import free_port
+
 
 class FakeNats:
     """One server; an async context manager.
@@ -27,8 +29,9 @@ class FakeNats:
         self._open = {}
 
     async def __aenter__(self):
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
+        # Once it has stopped nobody else may be given its port.
+        self.port = free_port()
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
         return self
 
     async def __aexit__(self, *exc_info):

@@ -10,7 +10,8 @@ from random import Random
 import grpc
 import pytest
 
-from meshregistry.testing import ManualClock, RecordingSink, context
+from meshregistry import testing
+from meshregistry.testing import ManualClock, RecordingSink, context, free_port
 from meshregistry_etcd import EtcdConfig, meshregistry_register_registries
 from meshregistry_etcd._messages import PROGRESS_REQUEST, kv, rpc
 
@@ -36,7 +37,7 @@ class EtcdDouble(rpc.KVServicer, rpc.WatchServicer, rpc.LeaseServicer, rpc.AuthS
         self.is_silent = self.is_refusing = False
         self.on_page = lambda number: None
         self.tokens = set()
-        self.port = 0
+        self.port = free_port()
         self.clear()
         self._streams, self.starts = {}, {}
         self._server = None
@@ -66,7 +67,7 @@ class EtcdDouble(rpc.KVServicer, rpc.WatchServicer, rpc.LeaseServicer, rpc.AuthS
         rpc.add_WatchServicer_to_server(self, self._server)
         rpc.add_LeaseServicer_to_server(self, self._server)
         rpc.add_AuthServicer_to_server(self, self._server)
-        self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
+        self._server.add_insecure_port(self.endpoint)
         await self._server.start()
 
     async def stop(self):
@@ -356,13 +357,5 @@ def document():
 
 @pytest.fixture
 def run_async():
-    """Runs a coroutine on a loop of its own; a hang fails after half a minute."""
-
-    def run(main):
-        async def bounded():
-            async with asyncio.timeout(30):
-                return await main
-
-        return asyncio.run(bounded())
-
-    return run
+    """Runs a coroutine on a loop of its own; a leaked task, an unhandled error, a hang fail."""
+    return testing.run_async

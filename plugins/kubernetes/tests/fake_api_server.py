@@ -14,6 +14,8 @@ import json
 
 from aiohttp import web
 
+from meshregistry.testing import free_port
+
 _GROUPS = {"endpointslices": "discovery.k8s.io"}
 _HISTORY = 100
 _REMEMBERED = 40
@@ -50,7 +52,7 @@ class FakeApiServer:
         self.refusals = {}
         self.absent = set()
         self.is_strict = False
-        self.port = 0
+        self.port = free_port()
         self._objects = {}
         self._log = []
         self._compacted = 0
@@ -76,7 +78,6 @@ class FakeApiServer:
     async def _listen(self):
         site = web.TCPSite(self._runner, "127.0.0.1", self.port)
         await site.start()
-        self.port = self._runner.addresses[0][1]
 
     async def down(self):
         """Nobody listens, and what was open is closed."""

@@ -10,7 +10,9 @@ from meshregistry.testing._fakes import (
     SinkCall,
     context,
 )
+from meshregistry.testing._loops import run_async
 from meshregistry.testing._peers import AdsPeer
+from meshregistry.testing._ports import free_port
 from meshregistry.testing._tcp_proxy import TcpProxy
 
 __all__ = [
@@ -24,4 +26,6 @@ __all__ = [
     "SystemClock",
     "TcpProxy",
     "context",
+    "free_port",
+    "run_async",
 ]

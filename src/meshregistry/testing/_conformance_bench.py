@@ -12,6 +12,7 @@ import pytest
 
 from meshregistry.model import ServiceRecord
 from meshregistry.testing._conformance_source import FollowedSource, noted_task
+from meshregistry.testing._loops import every_error_handled
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -163,22 +164,15 @@ def rule(
 async def _conduct(
     case: _CaseT, backend: Any, body: Callable[[_CaseT, Bench], Awaitable[None]]
 ) -> None:
-    unhandled: list[str] = []
-    loop = asyncio.get_running_loop()
-    loop.set_task_factory(noted_task)
-    loop.set_exception_handler(
-        lambda _loop, said: unhandled.append(f"{said['message']}: {said.get('exception')!r}")
-    )
-    async with asyncio.timeout(case.timeout), AsyncExitStack() as stack:
-        if hasattr(backend, "__aenter__"):
-            backend = await stack.enter_async_context(backend)
-        _check_backend(case, backend)
-        bench = Bench(case, backend)
-        await body(case, bench)
-        await bench.clear()
-    if unhandled:
-        msg = f"the loop met errors that nobody handled: {unhandled}"
-        raise AssertionError(msg)
+    asyncio.get_running_loop().set_task_factory(noted_task)
+    with every_error_handled():
+        async with asyncio.timeout(case.timeout), AsyncExitStack() as stack:
+            if hasattr(backend, "__aenter__"):
+                backend = await stack.enter_async_context(backend)
+            _check_backend(case, backend)
+            bench = Bench(case, backend)
+            await body(case, bench)
+            await bench.clear()
 
 
 def _check_backend(case: Case, backend: object) -> None:

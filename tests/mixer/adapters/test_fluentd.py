@@ -14,7 +14,7 @@ import pytest
 from meshregistry.errors import MissingExtraError
 from meshregistry.mixer import StringMap
 from meshregistry.mixer.spi import LogEntry
-from servers.ports import free_port
+from meshregistry.testing import free_port
 
 NAME = "x.instance.ns"
 WHEN = datetime(2026, 3, 4, 5, 6, 7, 900_000, tzinfo=UTC)

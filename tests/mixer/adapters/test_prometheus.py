@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from meshregistry.errors import MissingExtraError, MixerError
 from meshregistry.mixer.spi import Metric
-from servers.ports import free_port
+from meshregistry.testing import free_port
 
 HITS = "hits: metric {value: '1', dimensions: {code: response.code | 0, to: 'destination.name | \"\"'}}"
 TOOK = "took: metric {value: 'response.duration | \"0ms\"', dimensions: {}}"

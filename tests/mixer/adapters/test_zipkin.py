@@ -10,7 +10,7 @@ from aiohttp import web
 
 from meshregistry.mixer.adapters._spans import ids_of, is_sampled
 from meshregistry.mixer.spi import TraceSpan
-from servers.ports import free_port
+from meshregistry.testing import free_port
 
 START = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 SPAN = ("s: tracespan {}",)

@@ -32,8 +32,7 @@ from meshregistry.mixer.proto.mixer_v1_pb2 import (
     ReportRequest,
     ReportResponse,
 )
-from meshregistry.testing import TcpProxy
-from servers.ports import free_port
+from meshregistry.testing import TcpProxy, free_port
 
 BAG = AttributeBag({"request.path": "/a"})
 
