@@ -15,7 +15,7 @@ import click
 from meshregistry.cli._exits import Exit
 from meshregistry.cli._logs import configure_logs
 from meshregistry.cli._mixer_ask import ADDRESS, FILE, ask
-from meshregistry.cli._options import Number
+from meshregistry.cli._options import Number, log_options
 from meshregistry.documents import RuleUnit, nothing_in
 from meshregistry.pilot import Pilot
 from meshregistry.settings import Address, Settings
@@ -100,20 +100,7 @@ mixer.add_command(ask)
     metavar="NUMBER",
     help="Also turn away calls beyond so many a second; 0: as many as come.",
 )
-@click.option(
-    "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error"]),
-    default="info",
-    show_default=True,
-    help="The least severe messages to print.",
-)
-@click.option(
-    "--log-format",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="One line of text or one JSON object for each message.",
-)
+@log_options
 def serve(
     paths: tuple[Path, ...],
     address: str,

@@ -41,6 +41,25 @@ config_option = click.option(
 )
 
 
+def log_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What a server prints, and how; its command calls `configure_logs`."""
+    level = click.option(
+        "--log-level",
+        type=click.Choice(["debug", "info", "warning", "error"]),
+        default="info",
+        show_default=True,
+        help="The least severe messages to print.",
+    )
+    form = click.option(
+        "--log-format",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        help="One line of text or one JSON object for each message.",
+    )
+    return level(form(command))
+
+
 def output_option(default: str = "table") -> Decorator:
     """How to print a list."""
     return click.option(

@@ -15,7 +15,7 @@ from watchfiles import awatch
 
 from meshregistry.cli._exits import Exit
 from meshregistry.cli._logs import configure_logs
-from meshregistry.cli._options import config_option
+from meshregistry.cli._options import config_option, log_options
 from meshregistry.errors import ConfigError, PilotFailed, PluginError
 from meshregistry.pilot import Pilot
 from meshregistry.settings import Settings
@@ -29,20 +29,7 @@ _RESCAN_MS = 30_000
 
 @click.command()
 @config_option
-@click.option(
-    "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error"]),
-    default="info",
-    show_default=True,
-    help="The least severe messages to print.",
-)
-@click.option(
-    "--log-format",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="One line of text or one JSON object for each message.",
-)
+@log_options
 def serve(config: str | None, log_level: str, log_format: str) -> int:
     """Run the pilot: sources, xDS, HTTP.
 
