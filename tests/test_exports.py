@@ -57,6 +57,7 @@ MESSAGES = {"envoy", "google"}
 ALLOWED = {
     "meshregistry.exposition": {"prometheus_client"},
     "meshregistry.http_log": {"aiohttp"},
+    "meshregistry.grpc_tls": {"grpc"},
     "meshregistry.generate": MESSAGES,
     "meshregistry.server": MESSAGES | {"aiohttp", "grpc", "prometheus_client"},
     "meshregistry.cli": {"click", "rich"},

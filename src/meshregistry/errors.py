@@ -136,14 +136,22 @@ class UnknownKindError(ConfigError):
 
 
 class MissingExtraError(MeshRegistryError, ImportError):
-    """A part of the library needs an extra that is not installed."""
+    """A part of the library needs an extra that is not installed.
 
-    def __init__(self, extra: str, missing: str) -> None:
+    Attributes:
+        extra: one that has the package.
+        missing: the package.
+        others: further extras that have it, for what several need.
+    """
+
+    def __init__(self, extra: str, missing: str, *others: str) -> None:
+        choice = "".join(f" or 'meshregistry[{one}]'" for one in others)
         super().__init__(
             f"this needs the package {missing!r}, which is not installed; "
-            f"type: pip install 'meshregistry[{extra}]'"
+            f"type: pip install 'meshregistry[{extra}]'{choice}"
         )
         self.extra = extra
+        self.others = others
         self.missing = missing
 
 

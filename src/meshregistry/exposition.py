@@ -11,7 +11,7 @@ try:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
     from prometheus_client.registry import Collector
 except ModuleNotFoundError as error:
-    raise MissingExtraError("server", error.name or "prometheus_client") from error
+    raise MissingExtraError("server", error.name or "prometheus_client", "mixer-server") from error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

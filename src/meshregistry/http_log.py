@@ -10,7 +10,7 @@ from meshregistry.errors import MissingExtraError
 try:
     from aiohttp.http_exceptions import HttpProcessingError
 except ModuleNotFoundError as error:
-    raise MissingExtraError("server", error.name or "aiohttp") from error
+    raise MissingExtraError("server", error.name or "aiohttp", "mixer-server") from error
 
 
 class HttpLogger(logging.LoggerAdapter[logging.Logger]):

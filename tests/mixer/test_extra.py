@@ -50,17 +50,37 @@ def test_a_server_without_its_extra_says_what_to_type(missing, named, package):
     assert "pip install 'meshregistry[mixer-server]'" in said
 
 
-def test_a_server_without_prometheus_names_its_own_extra():
+@pytest.mark.parametrize("missing", ["aiohttp", "grpc", "prometheus_client"])
+def test_a_server_names_its_own_extra(missing):
     """Although another extra has that package, too."""
     said = output(
-        "import sys; sys.modules['prometheus_client'] = None\n"
+        f"import sys; sys.modules[{missing!r}] = None\n"
         "from meshregistry.errors import MissingExtraError\n"
         "try:\n"
         "    import meshregistry.mixer.server\n"
         "except MissingExtraError as error:\n"
         "    print(error.extra, error.missing)\n"
     )
-    assert said == "mixer-server prometheus_client\n"
+    assert said == f"mixer-server {missing}\n"
+
+
+@pytest.mark.parametrize(
+    ("module", "missing"),
+    [("exposition", "prometheus_client"), ("grpc_tls", "grpc"), ("http_log", "aiohttp")],
+)
+def test_what_several_extras_have_names_each(module, missing):
+    """Who runs a Mixer alone need not install what the pilot serves with."""
+    said = output(
+        f"import sys; sys.modules[{missing!r}] = None\n"
+        "from meshregistry.errors import MissingExtraError\n"
+        "try:\n"
+        f"    import meshregistry.{module}\n"
+        "except MissingExtraError as error:\n"
+        "    print(error.extra, *error.others, error)\n"
+    )
+    assert said.startswith(f"server mixer-server this needs the package '{missing}")
+    line = "type: pip install 'meshregistry[server]' or 'meshregistry[mixer-server]'\n"
+    assert said.endswith(line)
 
 
 def test_attributes_and_manifests_need_no_extra():

@@ -166,11 +166,11 @@ class TestLife:
     def test_outside_it_says_how_to_get_in(self, memory_settings):
         """Before and after."""
         pilot = Pilot.in_thread(memory_settings, serve=False)
-        with pytest.raises(RuntimeError, match="use it inside 'with'"):
+        with pytest.raises(RuntimeError, match="use it within `with`"):
             pilot.synced()
         with pilot:
             pass
-        with pytest.raises(RuntimeError, match="use it inside 'with'"):
+        with pytest.raises(RuntimeError, match="use it within `with`"):
             _ = pilot.catalog
 
     def test_a_call_that_waits_when_it_is_left_ends(self, make_settings):

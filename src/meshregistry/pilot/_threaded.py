@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import threading
-from concurrent.futures import CancelledError
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from meshregistry.loop_thread import LoopLeft, LoopThread
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
-    from concurrent.futures import Future
 
     from meshregistry.aggregate import SourceStatus
     from meshregistry.errors import PilotFailed
@@ -27,10 +25,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class _Left(RuntimeError):
-    """The pilot is not running, or no longer."""
-
-
 class ThreadedPilot:
     """Runs a `Pilot` on a loop in a thread of its own; every method may block.
 
@@ -44,10 +38,7 @@ class ThreadedPilot:
     def __init__(self, pilot: Pilot) -> None:
         self._pilot = pilot
         self._process = os.getpid()
-        # Whoever holds it submits to a loop that will still run what was submitted.
-        self._lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
+        self._loop = LoopThread("the pilot", "meshregistry-pilot")
         self._is_entered = False
 
     def __enter__(self) -> Self:
@@ -62,25 +53,22 @@ class ThreadedPilot:
         if self._is_entered:
             raise RuntimeError("a pilot is entered once; make another one")
         self._is_entered = True
-        loop = asyncio.new_event_loop()
-        thread = threading.Thread(target=loop.run_forever, name="meshregistry-pilot", daemon=True)
-        thread.start()
-        self._loop, self._thread = loop, thread
+        self._loop.start()
         try:
             self._run(self._pilot.__aenter__())
         except BaseException:
-            self._stop()
+            self._loop.stop()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
         self._same_process()
-        if self._loop is None:
+        if not self._loop.is_running:
             return
         try:
             self._run(self._pilot.__aexit__(None, None, None))
         finally:
-            self._stop()
+            self._loop.stop()
 
     # --- What may be used before entering, and from any thread --------------------
 
@@ -160,7 +148,7 @@ class ThreadedPilot:
         while True:
             try:
                 diff = self._run(step())
-            except _Left:
+            except LoopLeft:
                 return
             if diff is None:
                 return
@@ -249,45 +237,8 @@ class ThreadedPilot:
 
     def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         try:
-            future = self._submit(coroutine)
-        except BaseException:
+            self._same_process()
+        except RuntimeError:
             coroutine.close()
             raise
-        try:
-            return future.result()
-        except CancelledError:
-            raise _Left("the pilot was left while this call was waiting") from None
-        except BaseException:
-            future.cancel()
-            raise
-
-    def _submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
-        self._same_process()
-        with self._lock:
-            if self._loop is None:
-                raise _Left("the pilot is not running: use it inside 'with'")
-            if threading.current_thread() is self._thread:
-                raise RuntimeError("this is the pilot's own thread, and would wait for itself")
-            return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
-
-    def _stop(self) -> None:
-        with self._lock:
-            loop, thread = self._loop, self._thread
-            self._loop = self._thread = None
-        if loop is None or thread is None:
-            return
-        asyncio.run_coroutine_threadsafe(_cancel_rest(), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
-
-
-async def _cancel_rest() -> None:
-    """Cancel the calls of other threads that still wait, and end the loop's own threads."""
-    rest = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in rest:
-        task.cancel()
-    await asyncio.gather(*rest, return_exceptions=True)
-    loop = asyncio.get_running_loop()
-    await loop.shutdown_asyncgens()
-    await loop.shutdown_default_executor()
+        return self._loop.run(coroutine)

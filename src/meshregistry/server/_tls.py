@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-from meshregistry.pem import Material, Pem, PemRenewal, PemSources, shown
-from meshregistry.server._extra import grpc
+from meshregistry.grpc_tls import following_credentials
+from meshregistry.pem import Pem, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
+
+    import grpc
 
 
 _LOG = logging.getLogger("meshregistry.server")
@@ -42,22 +44,7 @@ def server_credentials(tls: ServerTls) -> grpc.ServerCredentials:
     Raises:
         ConfigError: if a file cannot be read, or what is in it is not a usable pair.
     """
-    sources = PemSources(
-        certificate=tls.certificate, key=tls.key, roots=tls.client_ca, roots_field="client_ca"
-    )
-    renewal = PemRenewal(sources, _LOG)
-
-    def renewed() -> grpc.ServerCertificateConfiguration | None:
-        # Called by gRPC, on a thread of its own, before each handshake.
-        found = renewal.renewed()
-        return None if found is None else _configuration(found)
-
-    return grpc.dynamic_ssl_server_credentials(
-        _configuration(renewal.current),
-        # The stubs do not know that None means no change.
-        cast("Callable[[], grpc.ServerCertificateConfiguration]", renewed),
-        require_client_authentication=tls.client_ca is not None,
-    )
+    return following_credentials(tls.certificate, tls.key, tls.client_ca, _LOG)
 
 
 def identities(auth_context: Mapping[str, object]) -> tuple[str, ...]:
@@ -66,7 +53,3 @@ def identities(auth_context: Mapping[str, object]) -> tuple[str, ...]:
     if not isinstance(names, (list, tuple)):
         return ()
     return tuple(name.decode() for name in names if isinstance(name, bytes))
-
-
-def _configuration(found: Material) -> grpc.ServerCertificateConfiguration:
-    return grpc.ssl_server_certificate_configuration([found.pair], root_certificates=found.roots)

@@ -134,7 +134,7 @@ def test_reports_that_the_loop_does_not_fetch_are_bounded(transport):
             held.set()
             going.wait()
 
-        client._loop.call_soon_threadsafe(hold)
+        client._loop.call_soon(hold)
         held.wait()
         for _ in range(5):
             client.report(BAG)
@@ -147,6 +147,30 @@ def test_reports_that_the_loop_does_not_fetch_are_bounded(transport):
             counted["total_reports_sent"],
             counted["total_report_calls"],
         )
+
+
+def test_leaving_leaves_no_thread_of_the_loop(transport, answer):
+    """Such as those that look names up for it."""
+    transport.answer = answer("a")
+
+    async def look_up():
+        await asyncio.get_running_loop().getaddrinfo("127.0.0.1", 80)
+
+    with ThreadedMixerClient(transport=transport) as client:
+        client._run(look_up(), 5)
+        assert [] != [one for one in threading.enumerate() if one.name.startswith("asyncio")]
+    assert [] == [one for one in threading.enumerate() if one.name.startswith("asyncio")]
+
+
+def test_the_thread_of_the_client_must_not_wait_for_itself(transport):
+    """A check from there is told so at once, and not by its time-out."""
+    with ThreadedMixerClient(transport=transport) as client:
+
+        async def check():
+            client.check(BAG, timeout=600.0)
+
+        with pytest.raises(RuntimeError, match="would wait for itself"):
+            client._run(check(), 5)
 
 
 def test_a_client_that_is_not_open_says_so():

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections import deque
-from concurrent.futures import CancelledError
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from meshregistry.errors import MixerError
+from meshregistry.loop_thread import LoopLeft, LoopThread
 from meshregistry.mixer._attributes import AttributeBag
 from meshregistry.mixer.client._client import MixerClient
 from meshregistry.mixer.client._options import ClientOptions
@@ -16,11 +15,12 @@ from meshregistry.mixer.vocabulary import STANDARD
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, Sequence
-    from concurrent.futures import Future
 
     from meshregistry.mixer._manifest import Manifest
     from meshregistry.mixer.client._result import CheckResult, FailPolicy
     from meshregistry.model import Metric
+
+T = TypeVar("T")
 
 # The loop keeps the deadline; this is for a loop that is stuck.
 _GRACE = 5.0
@@ -53,8 +53,7 @@ class ThreadedMixerClient:
         self._client: MixerClient | None = None
         # What was counted can be read when the client is closed, too.
         self._counting: MixerClient | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
+        self._loop = LoopThread("the client", "mixer client")
         self._lock = threading.Lock()
         self._reports: deque[AttributeBag] = deque()
         self._dropped = 0
@@ -62,14 +61,11 @@ class ThreadedMixerClient:
         self._late = 0
 
     def __enter__(self) -> Self:
-        loop = asyncio.new_event_loop()
-        thread = threading.Thread(target=loop.run_forever, name="mixer client", daemon=True)
-        thread.start()
-        self._loop, self._thread = loop, thread
+        self._loop.start()
         try:
             self._client = self._counting = self._run(self._start(), None)
         except BaseException:
-            self._stop()
+            self._loop.stop()
             raise
         return self
 
@@ -81,7 +77,7 @@ class ThreadedMixerClient:
         try:
             self._run(self._finished(client), None)
         finally:
-            self._stop()
+            self._loop.stop()
 
     def check(
         self,
@@ -106,8 +102,7 @@ class ThreadedMixerClient:
                 return found
         seconds = self._options.timeout if timeout is None else timeout
         call = client.check(bag, quotas=quotas, fail_policy=fail_policy, timeout=seconds)
-        result: CheckResult = self._run(call, seconds + _GRACE)
-        return result
+        return self._run(call, seconds + _GRACE)
 
     def report(self, attributes: AttributeBag | Mapping[str, object]) -> None:
         """As `MixerClient.report`: never waits.
@@ -118,16 +113,16 @@ class ThreadedMixerClient:
         bag = self._bag(attributes)
         with self._lock:
             # Within the lock, so that closing begins before this or after it.
-            client, loop = self._client, self._loop
+            client = self._client
             # What the loop has not fetched yet is bounded as what it has.
             is_full = len(self._reports) >= self._options.report_queue_size
-            if client is None or loop is None or is_full:
+            if client is None or is_full:
                 self._dropped += 1
                 self._late += is_full
                 return
             self._reports.append(bag)
             if len(self._reports) == 1:
-                loop.call_soon_threadsafe(self._drain, client)
+                self._loop.call_soon(self._drain, client)
 
     def flush(self) -> None:
         """Wait until every report so far is sent or given up."""
@@ -179,42 +174,8 @@ class ThreadedMixerClient:
             raise MixerError("the client is not open; use it within `with`")
         return self._client
 
-    def _run(self, coroutine: Coroutine[Any, Any, Any], timeout: float | None) -> Any:
+    def _run(self, coroutine: Coroutine[Any, Any, T], timeout: float | None) -> T:
         try:
-            future = self._submit(coroutine)
-        except BaseException:
-            coroutine.close()
-            raise
-        try:
-            return future.result(timeout)
-        except CancelledError:
-            raise MixerError("the client was left while this call was waiting") from None
-        except BaseException:
-            future.cancel()
-            raise
-
-    def _submit(self, coroutine: Coroutine[Any, Any, Any]) -> Future[Any]:
-        # Within the lock, so that the loop is not closed meanwhile.
-        with self._lock:
-            if self._loop is None:
-                raise MixerError("the client is not open; use it within `with`")
-            return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
-
-    def _stop(self) -> None:
-        with self._lock:
-            loop, thread = self._loop, self._thread
-            self._loop = self._thread = None
-        if loop is None or thread is None:
-            return
-        asyncio.run_coroutine_threadsafe(_cancel_rest(), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
-
-
-async def _cancel_rest() -> None:
-    """Cancel the calls of other threads that still wait: nobody would end them later."""
-    rest = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in rest:
-        task.cancel()
-    await asyncio.gather(*rest, return_exceptions=True)
+            return self._loop.run(coroutine, timeout)
+        except LoopLeft as error:
+            raise MixerError(str(error)) from None
