@@ -6,26 +6,15 @@ import asyncio
 import contextlib
 import ssl
 import time
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
-from typing import TYPE_CHECKING
 
 import pytest
 from attrs import evolve
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 from fake_consul import FakeConsul, instance, published
 
 from meshregistry.errors import RegistryAuthError, RegistryProtocolError, RegistryUnavailable
 from meshregistry.spi import Secret
 from meshregistry.testing import RecordingSink, context
 from meshregistry_consul import ConsulConfig, connect, open_registry
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 class RealClock:
@@ -198,7 +187,7 @@ class TestFollowing:
 
 
 class TestRights:
-    def test_a_token_of_a_file_is_read_again(self, run_async, tmp_path: Path):
+    def test_a_token_of_a_file_is_read_again(self, run_async, tmp_path):
         """A refused token is tried anew if the file has another one by then."""
 
         async def main():
@@ -233,7 +222,7 @@ class TestRights:
 
         run_async(main())
 
-    def test_an_unreadable_token_is_a_fault_of_credentials(self, run_async, tmp_path: Path):
+    def test_an_unreadable_token_is_a_fault_of_credentials(self, run_async, tmp_path):
         """It names the option to look at."""
 
         async def main():
@@ -379,13 +368,12 @@ def test_the_question_is_put_as_configured(run_async):
     run_async(main())
 
 
-def test_tls_is_checked_against_the_given_authorities(run_async, tmp_path: Path):
+def test_tls_is_checked_against_the_given_authorities(run_async, tls_file, tmp_path):
     """An agent of another authority is not believed; one of ours is."""
-    files = tls_files(tmp_path)
 
     async def main():
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        tls.load_cert_chain(files)
+        tls.load_cert_chain(tls_file)
         async with FakeConsul(tls) as consul:
             address = f"https://127.0.0.1:{consul.port}"
             async with following(consul, address=address) as (_, task):
@@ -393,33 +381,10 @@ def test_tls_is_checked_against_the_given_authorities(run_async, tmp_path: Path)
                 assert "TLS" in str(error)
                 assert isinstance(error, RegistryUnavailable)
             consul.set("web", instance("web"))
-            async with following(consul, address=address, ca_file=files) as (sink, _):
+            async with following(consul, address=address, ca_file=tls_file) as (sink, _):
                 await sink.wait_for(lambda sink: "web" in sink.records())
             async with following(consul, address=address, ca_file=tmp_path / "no") as (_, task):
                 (error,) = leaves(await ended(task))
                 assert "ca_file" in str(error)
 
     run_async(main())
-
-
-def tls_files(folder: Path) -> Path:
-    """A certificate of 127.0.0.1 that signs itself, with its key, in one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "consul")])
-    now = datetime.now(UTC)
-    builder = x509.CertificateBuilder(
-        issuer_name=name,
-        subject_name=name,
-        public_key=key.public_key(),
-        serial_number=1,
-        not_valid_before=now - timedelta(days=1),
-        not_valid_after=now + timedelta(days=1),
-    )
-    names = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
-    basic = x509.BasicConstraints(ca=True, path_length=None)
-    signed = builder.add_extension(names, critical=False).add_extension(basic, critical=True)
-    text = signed.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
-    text += key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    path = folder / "tls.pem"
-    path.write_bytes(text)
-    return path
