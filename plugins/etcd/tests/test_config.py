@@ -10,7 +10,7 @@ from meshregistry.errors import ConfigError
 from meshregistry.spi import Secret
 from meshregistry.testing import context
 from meshregistry_etcd import EtcdConfig, meshregistry_register_registries
-from meshregistry_etcd._client import prefix_range
+from meshregistry_etcd._watch import prefix_range
 
 
 def test_a_prefix_ends_in_a_slash():

@@ -102,6 +102,9 @@ def mapped(endpoint: str) -> Iterator[None]:
         # The channel was given up by another call that found the endpoint dead.
         msg = f"the connection to etcd at {endpoint} was closed; it is made anew"
         raise RegistryUnavailable(msg) from error
+    except TimeoutError as error:
+        msg = f"etcd at {endpoint} took nothing in for too long; the connection is made anew"
+        raise RegistryUnavailable(msg) from error
     except asyncio.CancelledError as error:
         if is_cancelled():
             raise

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from meshregistry.spi import RegistryContext
-    from meshregistry_etcd._client import EtcdClient, Watch
+    from meshregistry_etcd._client import EtcdClient
+    from meshregistry_etcd._watch import Watch
 
 _STEADY = 10.0
 _LISTINGS = 3
