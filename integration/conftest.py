@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
+import gc
 import itertools
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from meshregistry import testing
 from servers.envoy import Envoy, find_envoy
 from servers.nats import NATS
 from servers.original_mixer import original_program
@@ -34,14 +35,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def run_async() -> Callable[..., Any]:
-    """Runs a coroutine on a loop of its own; a hang fails after a minute."""
+    """Runs a coroutine on a loop of its own; a leaked task, an unhandled error, a hang fail."""
 
     def run(main: Coroutine[Any, Any, Any], *, timeout: float = 60.0) -> Any:
-        async def bounded() -> Any:
-            async with asyncio.timeout(timeout):
-                return await main
+        async def collected() -> Any:
+            result = await main
+            # Errors that nobody looks at are told as their tasks go, and many go in circles.
+            gc.collect()
+            return result
 
-        return asyncio.run(bounded())
+        return testing.run_async(collected(), timeout=timeout)
 
     return run
 
