@@ -57,6 +57,21 @@ def test_a_task_that_needs_time_is_given_only_what_the_caller_allows():
         run_async(linger(), grace=0.001)
 
 
+def test_what_grpc_hands_on_for_an_earlier_loop_does_not_fail():
+    """It has one queue for all loops, and whoever turns finds what a closed one waited for."""
+    message = "Exception in callback PollerCompletionQueue._handle_events(<_UnixSelector>)()"
+    closed = RuntimeError("Event loop is closed")
+
+    async def meet(message: str, error: Exception) -> None:
+        said = {"message": message, "exception": error}
+        asyncio.get_running_loop().call_exception_handler(said)
+
+    assert run_async(meet(message, closed)) is None
+    for other in (("Exception in callback mine()", closed), (message, ValueError("mine"))):
+        with pytest.raises(AssertionError, match="mine"):
+            run_async(meet(*other))
+
+
 def test_an_error_that_nobody_retrieved_fails():
     """The exception of a task that was dropped is reported, with what the loop says of it."""
 
