@@ -8,6 +8,7 @@ import gc
 import pytest
 
 from meshregistry.mixer.fronts._ending import until_quiet
+from meshregistry.testing import run_async
 
 
 class Messages:
@@ -40,7 +41,7 @@ def test_a_client_ends_its_stream():
             messages.sent.put_nowait(one)
         return [one async for one in until_quiet(messages, asyncio.Event())]
 
-    assert asyncio.run(main()) == [1, 2]
+    assert run_async(main()) == [1, 2]
 
 
 def test_what_is_on_its_way_is_read():
@@ -56,7 +57,7 @@ def test_what_is_on_its_way_is_read():
                 messages.sent.put_nowait(2)
         return found, messages.cancelled
 
-    assert asyncio.run(main()) == ([1, 2], 1)
+    assert run_async(main()) == ([1, 2], 1)
 
 
 def test_a_stream_that_is_never_quiet():
@@ -72,7 +73,7 @@ def test_a_stream_that_is_never_quiet():
             messages.sent.put_nowait(one)
         return count
 
-    assert asyncio.run(main()) > 1
+    assert run_async(main()) > 1
 
 
 def test_whoever_reads_may_give_up():
@@ -92,7 +93,7 @@ def test_whoever_reads_may_give_up():
             await task
         return asyncio.all_tasks() - {asyncio.current_task()}
 
-    assert asyncio.run(main()) == set()
+    assert run_async(main()) == set()
 
 
 class Broken(Messages):
@@ -133,5 +134,5 @@ def test_what_becomes_of_the_last_reading_is_not_left_to_the_loop(error, given_u
         gc.collect()
         return messages.cancelled
 
-    assert asyncio.run(main()) == 1
+    assert run_async(main()) == 1
     assert told == []

@@ -20,6 +20,7 @@ from meshregistry.mixer.fronts import EnvoyFronts, FrontOptions
 from meshregistry.mixer.fronts._counts import CountName, front_metrics
 from meshregistry.mixer.server import MixerServer, Mode, SheddingConfig
 from meshregistry.mixer.spi import CheckAnswer, DirectResponse, QuotaAnswer
+from meshregistry.testing import run_async
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ def test_a_check_is_answered_and_cached(house, rules):
         assert 1 == house.checks
         assert {"checks denied": 3} == house.fronts.counts
 
-    asyncio.run(main())
+    run_async(main())
 
 
 def test_a_connection_is_checked(house, rules):
@@ -99,7 +100,7 @@ def test_a_connection_is_checked(house, rules):
         # A rule that asks for a path is not for connections.
         assert (0, 0) == (answer.status.code, house.checks)
 
-    asyncio.run(main())
+    run_async(main())
 
 
 def test_quotas_are_charged_by_filter_route_and_program(house, rules):
@@ -118,7 +119,7 @@ def test_quotas_are_charged_by_filter_route_and_program(house, rules):
         assert 429 == refused.denied_response.status.code
         assert "RESOURCE_EXHAUSTED:Quota is exhausted for: q" == refused.denied_response.body
 
-    asyncio.run(main())
+    run_async(main())
 
 
 @pytest.mark.parametrize("what", ["answer", "quota"])
@@ -134,7 +135,7 @@ def test_a_failure_is_an_error_of_the_call(house, rules, what):
         assert "broken" in failed.value.details()
         assert {"checks failed": 1} == house.fronts.counts
 
-    asyncio.run(main())
+    run_async(main())
 
 
 def test_a_late_server_is_not_there(house, rules):
@@ -158,7 +159,7 @@ def test_a_late_server_is_not_there(house, rules):
             "reports dropped": 2,
         } == house.fronts.counts
 
-    asyncio.run(main())
+    run_async(main())
 
 
 def test_a_server_without_a_configuration_is_away():
@@ -181,7 +182,7 @@ def test_a_server_without_a_configuration_is_away():
                 assert "no configuration yet" in failed.value.details()
         assert {"checks failed": 1, "quotas failed": 1, "reports dropped": 1} == fronts.counts
 
-    asyncio.run(main())
+    run_async(main())
 
 
 async def limit(channel, *descriptors):
@@ -217,7 +218,7 @@ def test_rate_limits_are_quotas(house, rules):
         counts = {"quotas granted": 1, "quotas refused": 1, "quotas failed": 1}
         assert counts == house.fronts.counts
 
-    asyncio.run(main())
+    run_async(main())
 
 
 @pytest.fixture
@@ -282,7 +283,7 @@ def test_quotas_are_charged_by_documents(house, rules, bound):
                 assert 0 == (await check(channel, path, **more)).status.code
         assert [12, 10, 112] == [request.amount for _, request in house.quotas]
 
-    asyncio.run(main())
+    run_async(main())
 
 
 def test_checks_and_reports_agree_on_the_api(house, rules, bound, document):
@@ -308,7 +309,7 @@ def test_checks_and_reports_agree_on_the_api(house, rules, bound, document):
             (one["operation"], one["key"]) for one in house.reports
         ]
 
-    asyncio.run(main())
+    run_async(main())
 
 
 def test_changed_documents_are_in_force_for_the_next_request(house, rules, bound, document):
@@ -330,7 +331,7 @@ def test_changed_documents_are_in_force_for_the_next_request(house, rules, bound
             await check(channel, "/orders/7?key=k", **WEB)
         assert [2] == [request.amount for _, request in house.quotas]
 
-    asyncio.run(main())
+    run_async(main())
 
 
 def test_another_client_is_not_described(house, rules, bound):
@@ -343,7 +344,7 @@ def test_another_client_is_not_described(house, rules, bound):
             )
         assert [] == house.quotas
 
-    asyncio.run(main())
+    run_async(main())
 
 
 def logs(codes=(), events=(), node=""):
@@ -382,7 +383,7 @@ def test_each_message_of_a_log_is_one_batch_of_reports(house, rules):
         assert {"edge"} == {one["uid"] for one in house.reports}
         assert {"reports": 5} == house.fronts.counts
 
-    asyncio.run(main())
+    run_async(main())
 
 
 def test_a_server_ends_the_streams_of_envoys(house, rules):
@@ -404,7 +405,7 @@ def test_a_server_ends_the_streams_of_envoys(house, rules):
             await channel.close()
         return [one["code"] for one in house.reports]
 
-    assert asyncio.run(main()) == [200, 404]
+    assert run_async(main()) == [200, 404]
 
 
 def test_reports_that_fail_are_counted(house, rules, monkeypatch):
@@ -426,7 +427,7 @@ def test_reports_that_fail_are_counted(house, rules, monkeypatch):
         counts = {"reports": 2, "reports failed": 2, "stated attributes refused": 2}
         assert counts == house.fronts.counts
 
-    asyncio.run(main())
+    run_async(main())
 
 
 def test_what_was_stated_in_vain_is_counted(house, rules, caplog):
@@ -437,7 +438,7 @@ def test_what_was_stated_in_vain_is_counted(house, rules, caplog):
             for _ in range(3):
                 await check(channel, destination__port="x")
 
-    asyncio.run(main())
+    run_async(main())
     assert 3 == house.fronts.counts["stated attributes refused"]
     said = [one.message for one in caplog.records if one.name == "meshregistry.mixer.fronts"]
     assert ["stated attributes refused (1 so far): destination.port is not of its type"] == said
@@ -463,7 +464,7 @@ def test_a_server_shows_what_its_fronts_count(house, rules):
             async with aiohttp.ClientSession() as http, http.get(url) as answer:
                 return await answer.text()
 
-    lines = asyncio.run(main()).splitlines()
+    lines = run_async(main()).splitlines()
     assert {
         'mixer_envoy_checks_total{outcome="denied"} 2.0',
         'mixer_envoy_checks_total{outcome="allowed"} 0.0',
