@@ -20,7 +20,7 @@ WEB = published("/web", "10.0.0.1")
 
 def attempt(*servers, **options):
     """One attempt against some servers, impatient."""
-    words = {"debounce": 0.02, "timeout": 1.0} | options
+    words = {"debounce": 0.02, "timeout": 10.0} | options
     addresses = tuple(one if isinstance(one, str) else one.address for one in servers)
     return Attempt(KIND, MarathonConfig(masters=addresses, **words))
 
