@@ -8,7 +8,8 @@ from fake_api_server import endpoint, node, pod, service, slice_
 from meshregistry.errors import RecordError
 from meshregistry.model import Health, Locality, Protocol, Resolution
 from meshregistry_kubernetes._convert import FOR_ZONES, Conversion, protocol
-from meshregistry_kubernetes._objects import KEEPERS, ServicePort
+from meshregistry_kubernetes._keeping import KEEPERS
+from meshregistry_kubernetes._objects import ServicePort
 from meshregistry_kubernetes._store import Gone, Store
 
 

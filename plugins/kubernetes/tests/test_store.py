@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshregistry_kubernetes._convert import Conversion
-from meshregistry_kubernetes._objects import KEEPERS
+from meshregistry_kubernetes._keeping import KEEPERS
 from meshregistry_kubernetes._store import Gone, Store
 
 WAIT = 2.0

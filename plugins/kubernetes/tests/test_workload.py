@@ -12,7 +12,8 @@ from meshregistry_kubernetes._convert import (
     WORKLOAD_NAME,
     Conversion,
 )
-from meshregistry_kubernetes._objects import KEEPERS, Broken
+from meshregistry_kubernetes._keeping import KEEPERS
+from meshregistry_kubernetes._objects import Broken
 from meshregistry_kubernetes._store import Store
 from meshregistry_kubernetes._workload import workload_of
 

@@ -12,8 +12,9 @@ from meshregistry.errors import RecordError
 from meshregistry_kubernetes._client import ClusterClient
 from meshregistry_kubernetes._collection import Collection, in_namespaces
 from meshregistry_kubernetes._convert import Conversion
+from meshregistry_kubernetes._keeping import KEEPERS, key_of, uid_of
 from meshregistry_kubernetes._listwatch import Follower
-from meshregistry_kubernetes._objects import KEEPERS, SERVICE_NAME, key_of, uid_of
+from meshregistry_kubernetes._objects import SERVICE_NAME
 from meshregistry_kubernetes._progress import ListPage, Progress
 from meshregistry_kubernetes._status import NOT_FOUND, Refused
 from meshregistry_kubernetes._store import Gone, Store

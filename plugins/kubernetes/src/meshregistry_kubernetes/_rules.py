@@ -14,8 +14,8 @@ from attrs import define, field
 from meshregistry.spi import RuleUnit
 from meshregistry_kubernetes._client import ClusterClient
 from meshregistry_kubernetes._collection import Collection, in_namespaces
+from meshregistry_kubernetes._keeping import key_of, uid_of
 from meshregistry_kubernetes._listwatch import Follower
-from meshregistry_kubernetes._objects import key_of, uid_of
 from meshregistry_kubernetes._progress import Progress
 from meshregistry_kubernetes._status import NOT_FOUND, Refused
 
