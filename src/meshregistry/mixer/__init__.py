@@ -22,12 +22,10 @@ from meshregistry.mixer._words import BASE_WORD_COUNT, GLOBAL_WORDS
 if TYPE_CHECKING:
     from meshregistry.mixer._compress import (
         Compressor,
-        Decoded,
         Repeated,
-        decode_attributes,
-        decode_report,
         delta_runs,
     )
+    from meshregistry.mixer._decompress import Decoded, decode_attributes, decode_report
     from meshregistry.mixer.client import (
         FORWARDED_HEADER,
         CallFailed,
@@ -109,10 +107,10 @@ _HOMES = {
     "ApiKey": "services",
     "ApiPattern": "services",
     "Compressor": "_compress",
-    "Decoded": "_compress",
+    "Decoded": "_decompress",
     "Repeated": "_compress",
-    "decode_attributes": "_compress",
-    "decode_report": "_compress",
+    "decode_attributes": "_decompress",
+    "decode_report": "_decompress",
     "delta_runs": "_compress",
     "CallFailed": "client",
     "CheckResult": "client",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from meshregistry.mixer._compress import decode_attributes
+from meshregistry.mixer._decompress import decode_attributes
 from meshregistry.mixer._dictionary import known_words
 from meshregistry.mixer._words import GLOBAL_WORDS
 

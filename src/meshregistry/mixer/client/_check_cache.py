@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
-from meshregistry.mixer._compress import read_duration
 from meshregistry.mixer._directive import NO_DIRECTIVE
 from meshregistry.mixer._shapes import Shape, ShapeList, read_shape
 from meshregistry.mixer._status import OK, Code, Status
+from meshregistry.mixer._times import read_duration
 from meshregistry.mixer.client._result import CheckResult, read_directive
 
 if TYPE_CHECKING:

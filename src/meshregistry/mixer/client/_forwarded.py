@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from meshregistry.mixer._attributes import AttributeBag, StringMap, Value
-from meshregistry.mixer._compress import read_duration, read_time, write_duration, write_time
+from meshregistry.mixer._times import read_duration, read_time, write_duration, write_time
 from meshregistry.mixer.client._extra import DecodeError
 from meshregistry.mixer.proto.mixer_v1_pb2 import Attributes
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
 
-from meshregistry.mixer._compress import read_duration
 from meshregistry.mixer._shapes import Shape, ShapeList, read_shape
 from meshregistry.mixer._status import Code
+from meshregistry.mixer._times import read_duration
 from meshregistry.mixer.client._prefetch import LONGEST, Order, Prefetch
 
 if TYPE_CHECKING:

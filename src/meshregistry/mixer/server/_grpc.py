@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from meshregistry.errors import MissingExtraError, MixerError, MixerUnavailable
-from meshregistry.mixer._compress import decode_report
+from meshregistry.mixer._decompress import decode_report
 from meshregistry.mixer._received import ReceivedAttributes
 from meshregistry.mixer._status import shortened
 from meshregistry.mixer._words import GLOBAL_WORDS
