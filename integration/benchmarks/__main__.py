@@ -77,7 +77,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--only", default="", help="fanout, join, change, sharing, routing, mixer or envoy"
     )
-    parser.add_argument("--rounds", type=int, default=9, help="pushes of each server")
+    parser.add_argument("--rounds", type=int, default=25, help="pushes of each server")
     parser.add_argument("--output", type=Path, default=Path("build/benchmarks.json"))
     parser.add_argument("--page", type=Path, help="a Markdown page to rewrite")
     return parser.parse_args()
