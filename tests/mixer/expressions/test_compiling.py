@@ -19,6 +19,7 @@ from meshregistry.mixer.expressions import (
     TrackedAttributes,
     compile_expression,
 )
+from meshregistry.mixer.expressions._operators import COMPARISONS
 
 TYPES = {
     "ab": ValueType.BOOL,
@@ -259,6 +260,20 @@ class TestFaults:
             compile_expression(text, MANIFEST)
         assert reason in caught.value.reason
         assert caught.value.column == column
+
+    @pytest.mark.parametrize("name", ["OR", "LOR", "LAND", "INDEX", "ADD", *COMPARISONS])
+    @pytest.mark.parametrize("operands", [0, 1, 3])
+    def test_signs_in_the_form_of_functions(self, name, operands):
+        """They may be written so, and with another number of operands that is told."""
+        text = f"{name}({', '.join(['ab'] * operands)})"
+        if operands == 3 and name in {"LOR", "LAND", "OR"}:
+            assert compile_expression(text, MANIFEST).type is ValueType.BOOL
+            return
+        with pytest.raises(ExpressionError) as caught:
+            compile_expression(text, MANIFEST)
+        wanted = "unknown function: ADD" if name == "ADD" else f"{name} takes 2 arguments"
+        assert wanted in caught.value.reason
+        assert caught.value.column == 0
 
     def test_the_expected_type(self):
         """A condition is true or false."""

@@ -101,17 +101,24 @@ class _Compiler:
                 return constant(value)
             case Variable():
                 return self._variable(tree)
-        forms: Mapping[str, Callable[[Call], Node]] = {
+        chains: Mapping[str, Callable[[Call], Node]] = {
             "OR": self._alternatives,
             "LOR": self._logic,
             "LAND": self._logic,
+        }
+        pairs: Mapping[str, Callable[[Call], Node]] = {
             "INDEX": self._index,
-            "conditional": self._conditional,
             # Of signs that are unary, too, only the binary ones mean something.
             **({"ADD": self._sum} if len(tree.arguments) == _BINARY else {}),
             **dict.fromkeys(COMPARISONS, self._comparison),
         }
-        return forms.get(tree.name if tree.receiver is None else "", self._call)(tree)
+        name = tree.name if tree.receiver is None else ""
+        # Signs may be written as the functions that they stand for, with any arguments.
+        given = len(tree.arguments)
+        if (name in chains and given < _BINARY) or (name in pairs and given != _BINARY):
+            raise self._fault(f"{name} takes 2 arguments, not {given}", tree)
+        forms = {**chains, **pairs, "conditional": self._conditional}
+        return forms.get(name, self._call)(tree)
 
     # --- Attributes and maps --------------------------------------------------------------
 
