@@ -40,9 +40,10 @@ class FakeNats:
     async def stop(self):
         """Listen no longer, and end every connection."""
         self._server.close()
-        for writer in list(self._open):
-            writer.transport.abort()
-        while self._open:  # noqa: ASYNC110 - a double may poll
+        while self._open:
+            # Each time anew: one that came before the end may begin only now.
+            for writer in list(self._open):
+                writer.transport.abort()
             await asyncio.sleep(0.001)
 
     @property
@@ -74,16 +75,18 @@ class FakeNats:
 
     async def _accept(self, reader, writer):
         self._open[writer] = {}
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            await self._serve(reader, writer)
-        del self._open[writer]
-        writer.close()
+        try:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                await self._serve(reader, writer)
+        finally:  # also with half a line, which is all that some connections bring
+            del self._open[writer]
+            writer.close()
 
     async def _serve(self, reader, writer):
         info = {"server_id": "fake", "version": "2.10.0", "max_payload": 1048576}
         info["auth_required"] = bool(self.user)
         writer.write(f"INFO {json.dumps(info)}\r\n".encode())
-        while line := await reader.readline():
+        while (line := await reader.readline()).endswith(b"\n"):
             verb, _, rest = line.decode().strip().partition(" ")
             words = rest.split()
             if verb == "CONNECT":
