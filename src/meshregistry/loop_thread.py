@@ -59,14 +59,14 @@ class LoopThread:
         """
         try:
             future = self._submit(coroutine)
-        except BaseException:
+        except BaseException:  # whatever it is, the coroutine is never run
             coroutine.close()
             raise
         try:
             return future.result(timeout)
         except CancelledError:
             raise LoopLeft(f"{self._owner} was left while this call was waiting") from None
-        except BaseException:
+        except BaseException:  # whoever waits no longer ends the call
             future.cancel()
             raise
 

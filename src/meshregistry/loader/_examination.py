@@ -211,7 +211,7 @@ def collected(name: str, plugin: object, hook: str) -> Sequence[Any]:
             items.extend(result if several else [result])
     except FROM_OUTSIDE:
         raise
-    except BaseException as error:
+    except BaseException as error:  # foreign code: told of by its name
         msg = f"the hook {hook!r} of the plugin {name!r} failed: {type(error).__name__}: {error}"
         raise PluginLoadError(msg, plugin=name) from error
     return items

@@ -331,7 +331,7 @@ def _imported(candidate: Candidate) -> object:
         return candidate.load()
     except FROM_OUTSIDE:
         raise
-    except BaseException as error:
+    except BaseException as error:  # foreign code: told of by its name
         wants = f" (it wants meshregistry {report.requires}, this is {report.present})"
         msg = (
             f"the plugin {report.name!r} cannot be imported from {report.value}: "

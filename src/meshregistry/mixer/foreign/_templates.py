@@ -293,10 +293,10 @@ def _read(one: Any, value: Any) -> Value:
     own = value if name in _WELL_KNOWN else value.value
     match _output_type(one):
         case ValueType.TIMESTAMP:
-            return own.ToDatetime(tzinfo=UTC)  # type: ignore[no-any-return]
+            return own.ToDatetime(tzinfo=UTC)  # type: ignore[no-any-return]  # protobuf tells no types
         case ValueType.DURATION:
-            return own.ToTimedelta()  # type: ignore[no-any-return]
+            return own.ToTimedelta()  # type: ignore[no-any-return]  # protobuf tells no types
         case ValueType.STRING_MAP:
             return StringMap(dict(own))
         case _:
-            return own  # type: ignore[no-any-return]
+            return own  # type: ignore[no-any-return]  # protobuf tells no types

@@ -119,7 +119,7 @@ class Fleet:
                 handler = await self._started(running)
             except FROM_OUTSIDE:
                 raise
-            except BaseException as error:
+            except BaseException as error:  # foreign code: told of, and tried again
                 # Told once, not at every attempt; the status has the latest.
                 if not running.fault and isinstance(error, (MeshRegistryError, OSError)):
                     running.context.logger.error(  # noqa: TRY400 - it says what is wrong by itself
@@ -176,7 +176,7 @@ class Fleet:
             running.context.logger.exception("could not be closed")
         except FROM_OUTSIDE:
             raise
-        except BaseException:
+        except BaseException:  # foreign code: logged, and left alone
             running.context.logger.exception("could not be closed")
 
 
